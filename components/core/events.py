@@ -1,0 +1,56 @@
+"""The events artifact: a folder with one Parquet file a split, in one schema and one order."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+SPLITS = ("train", "valid", "test")
+SCHEMA = pa.schema(
+    [
+        pa.field("session_id", pa.string(), nullable=False),
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("time", pa.int64(), nullable=False),  # milliseconds since 1970-01-01 UTC
+    ]
+)
+
+
+def split_path(events_dir: Path, split: str) -> Path:
+    """Where a split lies inside the events artifact."""
+    return events_dir / f"{split}.parquet"
+
+
+def read_split(events_dir: Path, split: str) -> pa.Table:
+    """Reads one split, its ids dictionary-encoded: a few distinct strings and one int32 an event.
+
+    Raises:
+        FileNotFoundError: the artifact has no such split.
+        ValueError: the file's columns are not those of `SCHEMA`.
+    """
+    path = split_path(events_dir, split)
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected the events artifact to hold {path.name}. Received: {events_dir}")
+    found = pq.read_schema(path)
+    if found.names != SCHEMA.names or found.field("time").type != pa.int64():
+        raise ValueError(f"Expected {path} to hold the columns {SCHEMA.names}. Received: {found.names}")
+    return pq.read_table(path, read_dictionary=["session_id", "item_id"])
+
+
+def write_split(events: pa.Table, events_dir: Path, split: str) -> None:
+    """Writes one split of `SCHEMA`, in the order it is given."""
+    events_dir.mkdir(parents=True, exist_ok=True)
+    pq.write_table(events.cast(SCHEMA), split_path(events_dir, split), compression="zstd")
+
+
+def sort_events(events: pa.Table) -> pa.Table:
+    """Orders events by the start of their session, then session, then time; equal keys keep their order."""
+    starts = events.group_by("session_id", use_threads=False).aggregate([("time", "min")])
+    position = pc.index_in(events["session_id"], value_set=starts["session_id"].combine_chunks())
+    keyed = events.append_column("session_start", starts["time_min"].take(position)).append_column(
+        "row", pa.array(range(events.num_rows), pa.int64())
+    )
+    order = pc.sort_indices(
+        keyed, [(name, "ascending") for name in ("session_start", "session_id", "time", "row")]
+    )
+    return events.take(order)

@@ -1,0 +1,171 @@
+"""The two towers with their loss as a `tfrs.Model`, and as the SavedModel that leaves the training."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from components.core import loss as losses
+from components.core.parameters import TrainParameters
+from components.core.sequences import PADDING
+from components.core.towers import CandidateTower, make_query_tower
+from components.core.vocabulary import UNKNOWN
+
+SEEDS_PER_STEP = 16  # how many draws of one step may differ in their seed
+
+
+class TwoTower(tfrs.Model):
+    """Query tower, candidate tower and a loss over the positions of a padded batch of sessions.
+
+    Args:
+        parameters: what to build.
+        counts: [num_items] int64 events of each item in the training sessions, entry i for index i + 1.
+        num_sessions: how many training sessions the `session_id` tower looks up.
+    """
+
+    def __init__(
+        self, parameters: TrainParameters, *, counts: npt.NDArray[np.int64], num_sessions: int
+    ) -> None:
+        super().__init__()
+        self.parameters = parameters
+        self.num_items = len(counts)
+        self.candidate_tower = CandidateTower(
+            self.num_items, parameters.embedding_dim, normalize=parameters.normalize
+        )
+        self.query_tower = make_query_tower(parameters, self.candidate_tower, num_sessions=num_sessions)
+        self.task = tfrs.tasks.Retrieval(
+            temperature=parameters.temperature,
+            num_hard_negatives=parameters.num_hard_negatives or None,
+            remove_accidental_hits=parameters.remove_accidental_hits,
+        )
+        self.mean_loss = tf.keras.metrics.Mean(name="mean_loss")
+        # In-batch negatives come as often as they are viewed; the drawn ones by the chosen exponent.
+        self.popularity = losses.sampling_distribution(counts, 1.0)
+        self.sampling_probability = losses.sampling_distribution(counts, parameters.sampling_exponent)
+        self.cumulative = tf.cumsum(self.sampling_probability)
+
+    def embed_queries(self, session: tf.Tensor, items: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """[batch_size, length, embedding_dim]; position i is the query after the items up to i."""
+        queries = self.query_tower(session, items, seed)
+        return tf.math.l2_normalize(queries, axis=-1) if self.parameters.normalize else queries
+
+    def embed_last(self, session: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """[batch_size, embedding_dim], the query after all items of each row."""
+        last = tf.maximum(tf.reduce_sum(tf.cast(items != PADDING, tf.int32), axis=1) - 1, 0)
+        return tf.gather(self.embed_queries(session, items), last, batch_dims=1)
+
+    def embed_candidates(self) -> tf.Tensor:
+        """[num_items, embedding_dim], row i for index i + 1."""
+        return self.candidate_tower(tf.range(1, self.num_items + 1))
+
+    def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Sums the loss over the targets of a batch, as `Batch` describes it."""
+        seed = tf.stack([self.parameters.seed, SEEDS_PER_STEP * tf.cast(self.optimizer.iterations, tf.int32)])
+        items, targets = inputs["items"], inputs["targets"]
+        if training and self.parameters.mask_rate:
+            masked = tf.random.stateless_uniform(tf.shape(items), seed + [0, 8]) < self.parameters.mask_rate
+            items = tf.where(masked & (items != PADDING), UNKNOWN, items)
+        queries = self.embed_queries(inputs["session"], items, seed if training else None)
+        scored = targets > UNKNOWN
+        queries, targets = tf.boolean_mask(queries, scored), tf.boolean_mask(targets, scored)
+        loss = self._loss(queries, targets, seed + [0, 9])
+        num_targets = tf.cast(tf.size(targets), tf.float32)
+        self.mean_loss.update_state(loss / tf.maximum(num_targets, 1.0), sample_weight=num_targets)
+        return loss
+
+    def _loss(self, queries: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        parameters = self.parameters
+        positives = self.candidate_tower(targets)
+        if parameters.loss == "in_batch":
+            probability = tf.cast(tf.gather(self.popularity, targets - 1), tf.float32)
+            return self.task(
+                queries,
+                positives,
+                candidate_sampling_probability=probability if parameters.correct_sampling else None,
+                candidate_ids=targets if parameters.remove_accidental_hits else None,
+                compute_metrics=False,
+            )
+        if parameters.loss == "full":
+            return losses.full_softmax(
+                queries, self.embed_candidates(), positive_ids=targets, temperature=parameters.temperature
+            )
+        negative_ids = losses.sample_items(self.cumulative, parameters.num_negatives, seed)
+        negatives = self.candidate_tower(negative_ids)
+        if parameters.loss == "bpr_max":
+            return losses.bpr_max(
+                queries / parameters.temperature,
+                positives,
+                negatives,
+                positive_ids=targets,
+                negative_ids=negative_ids,
+                regularization=parameters.score_regularization,
+            )
+        expected = parameters.num_negatives * tf.gather(self.sampling_probability, negative_ids - 1)
+        return losses.sampled_softmax(
+            queries,
+            positives,
+            negatives,
+            positive_ids=targets,
+            negative_ids=negative_ids,
+            negative_log_q=tf.cast(tf.math.log(expected), tf.float32)
+            if parameters.correct_sampling
+            else tf.zeros([parameters.num_negatives]),
+            temperature=parameters.temperature,
+        )
+
+
+class StringModel(tf.Module):
+    """The towers over raw string ids, with their vocabulary inside; saved, it needs nothing but TensorFlow.
+
+    Signatures of the SavedModel:
+        query: session_id [batch_size], item_ids [batch_size, length] (oldest first, padded with "" anywhere)
+            -> embedding [batch_size, embedding_dim].
+        candidate: item_ids [batch_size] -> embedding [batch_size, embedding_dim].
+    """
+
+    def __init__(self, model: TwoTower, *, item_ids: pa.StringArray, session_ids: pa.StringArray, files_dir: Path) -> None:
+        super().__init__()
+        self.model = model
+        self.max_length = model.parameters.max_session_length
+        self.items = _index_table(item_ids, files_dir / "item_ids.txt")
+        self.sessions = _index_table(session_ids, files_dir / "session_ids.txt")
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, "session_id"), tf.TensorSpec([None, None], tf.string, "item_ids")]
+    )
+    def query(self, session_id: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Embeds sessions; one without items reads as a single unknown item."""
+        history = tf.ragged.boolean_mask(item_ids, item_ids != "")[:, -self.max_length :]
+        items = history.with_values(tf.cast(self.items.lookup(history.values), tf.int32) + 1).to_tensor(PADDING)
+        items = tf.pad(items, [[0, 0], [0, 1]], constant_values=PADDING)
+        is_empty = (items == PADDING) & (tf.range(tf.shape(items)[1]) == 0)
+        items = tf.where(is_empty, UNKNOWN, items)
+        return {"embedding": self.model.embed_last(tf.cast(self.sessions.lookup(session_id), tf.int32) + 1, items)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "item_ids")])
+    def candidate(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Embeds items; one that is not in the vocabulary gets the embedding of the unknown item."""
+        return {"embedding": self.model.candidate_tower(self.items.lookup(item_ids) + 1)}
+
+    def save(self, model_dir: Path) -> None:
+        """Writes the SavedModel."""
+        tf.saved_model.save(
+            self, str(model_dir), signatures={"query": self.query, "candidate": self.candidate}
+        )
+
+
+def _index_table(ids: pa.StringArray, path: Path) -> tf.lookup.StaticHashTable:
+    """A table from id to line number, -1 for what is not there; the file becomes an asset of the SavedModel."""
+    path.write_text("".join(f"{each}\n" for each in ids.to_pylist()), encoding="utf-8")
+    initializer = tf.lookup.TextFileInitializer(
+        str(path),
+        tf.string,
+        tf.lookup.TextFileIndex.WHOLE_LINE,
+        tf.int64,
+        tf.lookup.TextFileIndex.LINE_NUMBER,
+    )
+    return tf.lookup.StaticHashTable(initializer, default_value=-1)

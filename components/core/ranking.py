@@ -1,0 +1,71 @@
+"""Exact ranks over the whole catalogue, by counting instead of sorting."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from components.core.vocabulary import UNKNOWN
+
+Floats = npt.NDArray[np.float32]
+ScoreTile = Callable[[slice], Floats]
+
+NEVER = np.iinfo(np.int64).max  # the rank of an item that is not in the catalogue: behind every k
+TILE_BYTES = 32 << 20
+
+
+def dot_product(queries: Floats, candidates: Floats) -> ScoreTile:
+    """Scores of a two-tower model.
+
+    Args:
+        queries: [num_queries, embedding_dim] float32.
+        candidates: [num_items, embedding_dim] float32, row i for the item with index i + 1.
+
+    Raises:
+        ValueError: an embedding is not finite; every comparison with it would be false and its rank 0.
+    """
+    for name, embeddings in (("query", queries), ("candidate", candidates)):
+        if not np.isfinite(embeddings).all():
+            raise ValueError(f"Expected finite {name} embeddings. Received: NaN or infinity; the model has diverged")
+    columns = np.ascontiguousarray(candidates.T)
+
+    def score(rows: slice) -> Floats:
+        product: Floats = queries[rows] @ columns
+        return product
+
+    return score
+
+
+def rank_targets(score: ScoreTile, targets: npt.NDArray[np.int32], *, num_items: int) -> npt.NDArray[np.int64]:
+    """Ranks each target among all items; ties count against the model.
+
+    The rank is the number of items that score at least as high as the target, the target included, so a model
+    that gives every item the same score ranks every target last. Tiles of float32 scores are counted while they
+    are still in the cache, one thread a core.
+
+    Args:
+        score: gives the scores [num_rows, num_items] of a slice of the queries.
+        targets: [num_queries] int32 item indices from 1; UNKNOWN is not in the catalogue.
+        num_items: the catalogue's size.
+
+    Returns:
+        [num_queries] int64 ranks from 1; NEVER for UNKNOWN.
+    """
+    ranks = np.full(len(targets), NEVER)
+    num_rows = max(1, TILE_BYTES // (4 * num_items))
+
+    def rank_tile(begin: int) -> None:
+        rows = slice(begin, begin + num_rows)
+        tile = score(rows)
+        column = np.maximum(targets[rows] - 1, 0)
+        at_least = tile >= tile[np.arange(len(tile)), column][:, None]
+        counts = np.fromiter(map(np.count_nonzero, at_least), np.int64, len(tile))
+        ranks[rows] = np.where(targets[rows] == UNKNOWN, NEVER, counts)
+
+    with threadpool_limits(limits=1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(rank_tile, range(0, len(targets), num_rows)):
+            pass
+    return ranks

@@ -1,0 +1,219 @@
+"""Sessions as flat arrays, and the padded batches that are cut from them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from components.core.vocabulary import Vocabulary
+
+PADDING = -1  # fills the rows of a batch; UNKNOWN is an event, PADDING is none
+
+Ints = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sessions:
+    """Sessions one after the other, in the order of the events they were made from.
+
+    Attributes:
+        session_ids: [num_sessions] strings.
+        items: [num_events] int32 item indices.
+        offsets: [num_sessions + 1] int64; session i holds the events offsets[i] to offsets[i + 1].
+    """
+
+    session_ids: pa.StringArray
+    items: Ints
+    offsets: npt.NDArray[np.int64]
+
+    @property
+    def num_sessions(self) -> int:
+        """How many sessions there are."""
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """[num_sessions] events of each session."""
+        return np.diff(self.offsets)
+
+    @classmethod
+    def encode(cls, events: pa.Table, vocabulary: Vocabulary) -> "Sessions":
+        """Encodes a split of the events artifact, whose sessions each lie in one piece."""
+        session = events["session_id"].combine_chunks()
+        if not pa.types.is_dictionary(session.type):
+            session = session.dictionary_encode()
+        code = session.indices.to_numpy(zero_copy_only=False)
+        starts = np.flatnonzero(np.diff(code, prepend=-1))
+        return cls(
+            session_ids=session.dictionary.cast(pa.string()).take(pa.array(code[starts])),
+            items=vocabulary.encode(events["item_id"]),
+            offsets=np.append(starts, len(code)).astype(np.int64),
+        )
+
+    @classmethod
+    def concatenate(cls, first: "Sessions", second: "Sessions") -> "Sessions":
+        """The sessions of `first`, then those of `second`."""
+        return cls(
+            session_ids=pa.concat_arrays([first.session_ids, second.session_ids]),
+            items=np.concatenate([first.items, second.items]),
+            offsets=np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """Stretches of sessions that a query tower reads in one pass; position i predicts position i + 1.
+
+    Sessions of up to `max_length + 1` events are one window. A longer one is cut into several that overlap by
+    half, and each of its events is the target of exactly one of them.
+
+    Attributes:
+        session: [num_windows] int64, which session.
+        start: [num_windows] int64, the first event, as an index into `Sessions.items`.
+        length: [num_windows] int64, positions, one less than the events.
+        skipped: [num_windows] int64, positions at the front whose targets an earlier window has.
+    """
+
+    session: npt.NDArray[np.int64]
+    start: npt.NDArray[np.int64]
+    length: npt.NDArray[np.int64]
+    skipped: npt.NDArray[np.int64]
+
+    @property
+    def num_targets(self) -> int:
+        """How many events are targets; the first of a session is none."""
+        return int((self.length - self.skipped).sum())
+
+    @classmethod
+    def cut(cls, sessions: Sessions, *, max_length: int) -> "Windows":
+        """Cuts sessions into windows of at most `max_length` positions.
+
+        Raises:
+            ValueError: `max_length` is below 2.
+        """
+        if max_length < 2:
+            raise ValueError(f"Expected max_session_length to be at least 2. Received: {max_length}")
+        positions = sessions.lengths - 1
+        step = max_length // 2
+        num_windows = np.where(positions > 0, 1 + -(-np.maximum(positions - max_length, 0) // step), 0)
+        session = np.repeat(np.arange(sessions.num_sessions), num_windows)
+        within = np.arange(len(session)) - np.repeat(np.cumsum(num_windows) - num_windows, num_windows)
+        begin = within * step
+        return cls(
+            session=session,
+            start=sessions.offsets[session] + begin,
+            length=np.minimum(positions[session] - begin, max_length),
+            skipped=np.where(within > 0, max_length - step, 0),
+        )
+
+
+class Batch(NamedTuple):
+    """One padded batch.
+
+    Attributes:
+        session: [batch_size] int32, which session.
+        items: [batch_size, length] int32 item indices, PADDING behind the end.
+        targets: [batch_size, length] int32, the item that follows; PADDING where none is to be scored.
+    """
+
+    session: Ints
+    items: Ints
+    targets: Ints
+
+
+def make_batch(sessions: Sessions, windows: Windows, rows: npt.NDArray[np.int64]) -> Batch:
+    """Pads the windows `rows` to a common length."""
+    length = windows.length[rows]
+    column = np.arange(length.max())
+    within = column < length[:, None]
+    position = np.where(within, windows.start[rows][:, None] + column, 0)
+    scored = within & (column >= windows.skipped[rows][:, None])
+    return Batch(
+        session=windows.session[rows].astype(np.int32),
+        items=np.where(within, sessions.items[position], PADDING).astype(np.int32),
+        targets=np.where(scored, sessions.items[position + within], PADDING).astype(np.int32),
+    )
+
+
+def make_pairs(sessions: Sessions) -> Windows:
+    """Every event, the first of a session too, as a target of its own: what a tower sees that looks up the session."""
+    lengths = sessions.lengths
+    num_events = len(sessions.items)
+    return Windows(
+        session=np.repeat(np.arange(sessions.num_sessions), lengths),
+        start=np.arange(num_events) - 1,
+        length=np.ones(num_events, np.int64),
+        skipped=np.zeros(num_events, np.int64),
+    )
+
+
+def plan_batches(
+    length: npt.NDArray[np.int64], *, batch_size: int, rng: np.random.Generator | None = None
+) -> list[npt.NDArray[np.int64]]:
+    """Groups rows of like length, so that little is padding, into batches of about `batch_size` positions.
+
+    Args:
+        length: [num_rows] positions of each row.
+        batch_size: positions a batch holds at most, padding included; a longer row is a batch of its own.
+        rng: shuffles equal lengths and the batches; None keeps the order.
+
+    Returns:
+        Row numbers of each batch; every row is in exactly one.
+    """
+    order = np.arange(len(length)) if rng is None else rng.permutation(len(length))
+    order = order[np.argsort(length[order], kind="stable")]
+    batches = []
+    end = len(order)
+    while end > 0:
+        # The last row is the longest, so it sets the width.
+        num_rows = max(1, batch_size // int(length[order[end - 1]]))
+        batches.append(order[max(0, end - num_rows) : end])
+        end -= num_rows
+    if rng is not None:
+        rng.shuffle(batches)
+    return batches
+
+
+class PrefixBatch(NamedTuple):
+    """Prefixes of sessions, each with the event that follows it.
+
+    Attributes:
+        target: [batch_size] int64, the event that follows, as an index into `Sessions.items`.
+        session: [batch_size] int64, which session.
+        items: [batch_size, length] int32 item indices, PADDING behind the end.
+    """
+
+    target: npt.NDArray[np.int64]
+    session: npt.NDArray[np.int64]
+    items: Ints
+
+
+def target_events(sessions: Sessions, *, min_prefix: int) -> npt.NDArray[np.int64]:
+    """The events with at least `min_prefix` others before them in their session, as indices into `items`.
+
+    Raises:
+        ValueError: `min_prefix` is below 1.
+    """
+    if min_prefix < 1:
+        raise ValueError(f"Expected min_prefix to be at least 1. Received: {min_prefix}")
+    position = np.arange(len(sessions.items)) - np.repeat(sessions.offsets[:-1], sessions.lengths)
+    return np.flatnonzero(position >= min_prefix)
+
+
+def prefix_batches(
+    sessions: Sessions, targets: npt.NDArray[np.int64], *, max_length: int, batch_size: int
+) -> Iterator[PrefixBatch]:
+    """Yields what stands before each target, cut to the last `max_length` events, as serving would send it."""
+    session = np.searchsorted(sessions.offsets, targets, side="right") - 1
+    length = np.minimum(targets - sessions.offsets[session], max_length)
+    for rows in plan_batches(length, batch_size=batch_size):
+        column = np.arange(length[rows].max())
+        within = column < length[rows][:, None]
+        position = np.where(within, (targets[rows] - length[rows])[:, None] + column, 0)
+        items = np.where(within, sessions.items[position], PADDING).astype(np.int32)
+        yield PrefixBatch(target=targets[rows], session=session[rows], items=items)
+
+

@@ -1,0 +1,254 @@
+"""Training: batches, epochs, selection on exact recall over the validation sessions, resuming."""
+
+import itertools
+import json
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from components.core.metrics import summarize
+from components.core.model import TwoTower
+from components.core.parameters import TrainParameters
+from components.core.ranking import dot_product, rank_targets
+from components.core.sequences import (
+    Sessions,
+    Windows,
+    make_batch,
+    make_pairs,
+    plan_batches,
+    prefix_batches,
+    target_events,
+)
+
+SELECTION_METRIC = "recall@20"
+VALIDATION_KS = (1, 10, 20)
+
+
+@dataclass
+class History:
+    """What a training did, an entry an epoch.
+
+    Attributes:
+        epochs: metrics over the validation sessions, `mean_loss`, `seconds` and `targets_per_second` of each.
+        num_targets: targets an epoch.
+        best_epoch: number from 1 of the epoch whose weights the model has.
+    """
+
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    num_targets: int = 0
+    best_epoch: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds in epochs, validation excluded."""
+        return sum(epoch["seconds"] for epoch in self.epochs)
+
+
+def train(
+    parameters: TrainParameters,
+    *,
+    sessions: Sessions,
+    valid: Sessions | None,
+    num_items: int,
+    num_epochs: int,
+    checkpoint_dir: Path,
+    tensorboard_dir: Path | None = None,
+) -> tuple[TwoTower, History]:
+    """Trains a model.
+
+    With validation sessions it stops after `patience` epochs without a better recall and returns the weights of
+    the best epoch; without, those of the last. Every epoch ends with a checkpoint, and a training that finds
+    checkpoints of its own goes on behind them as if it had never stopped.
+
+    Args:
+        parameters: what to train.
+        sessions: training sessions.
+        valid: sessions to select the epoch on.
+        num_items: size of the vocabulary.
+        num_epochs: epochs at most, of the `parameters.max_epochs` that the learning rate is scheduled for.
+        checkpoint_dir: where checkpoints of this very training lie or are to lie.
+        tensorboard_dir: where to write TensorBoard logs.
+
+    Raises:
+        ValueError: the sessions hold no target.
+    """
+    windows = (
+        make_pairs(sessions)
+        if parameters.query_tower == "session_id"
+        else Windows.cut(sessions, max_length=parameters.max_session_length)
+    )
+    if windows.num_targets == 0:
+        raise ValueError(
+            "Expected training sessions with at least two events. "
+            f"Received: {sessions.num_sessions} sessions with {len(sessions.items)} events in all"
+        )
+    tf.keras.utils.set_random_seed(parameters.seed)
+    num_steps = len(plan_batches(windows.length, batch_size=parameters.batch_size))
+    model = TwoTower(
+        parameters,
+        counts=np.bincount(sessions.items, minlength=num_items + 1)[1:],
+        num_sessions=sessions.num_sessions,
+    )
+    model.compile(optimizer=make_optimizer(parameters, num_steps))
+    checkpoints = Checkpoints(model, checkpoint_dir)
+    history = checkpoints.restore()
+    history.num_targets = windows.num_targets
+    callbacks: list[tf.keras.callbacks.Callback] = [EpochEnd(parameters, history, checkpoints, valid)]
+    if tensorboard_dir is not None:
+        callbacks.append(tf.keras.callbacks.TensorBoard(tensorboard_dir, write_graph=False))
+    if not _is_over(history, parameters, num_epochs):
+        model.fit(
+            make_dataset(sessions, windows, parameters, first_epoch=len(history.epochs)),
+            epochs=num_epochs,
+            initial_epoch=len(history.epochs),
+            steps_per_epoch=num_steps,
+            callbacks=callbacks,
+            verbose=2,
+        )
+    checkpoints.restore_epoch(history.best_epoch)
+    return model, history
+
+
+def make_optimizer(parameters: TrainParameters, num_steps: int) -> tf.keras.optimizers.Optimizer:
+    """Adam or Adagrad with the learning rate's schedule over epochs of `num_steps` steps."""
+    rate: Any = parameters.learning_rate
+    if parameters.learning_rate_schedule == "cosine":
+        warmup_steps = int(parameters.warmup_epochs * num_steps)
+        rate = tf.keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0 if warmup_steps else rate,
+            decay_steps=max(1, parameters.max_epochs * num_steps - warmup_steps),
+            warmup_target=rate if warmup_steps else None,
+            warmup_steps=warmup_steps,
+        )
+    if parameters.optimizer == "adagrad":
+        return tf.keras.optimizers.Adagrad(rate)
+    return tf.keras.optimizers.Adam(rate)
+
+
+def make_dataset(
+    sessions: Sessions, windows: Windows, parameters: TrainParameters, *, first_epoch: int
+) -> tf.data.Dataset:
+    """Endless batches; the order of epoch n depends on the seed and n alone."""
+
+    def batches() -> Iterator[dict[str, npt.NDArray[np.int32]]]:
+        for epoch in itertools.count(first_epoch):
+            rng = np.random.default_rng([parameters.seed, epoch])
+            for rows in plan_batches(windows.length, batch_size=parameters.batch_size, rng=rng):
+                batch = make_batch(sessions, windows, rows)
+                yield {"session": batch.session + 1, "items": batch.items, "targets": batch.targets}
+
+    signature = {
+        "session": tf.TensorSpec([None], tf.int32),
+        "items": tf.TensorSpec([None, None], tf.int32),
+        "targets": tf.TensorSpec([None, None], tf.int32),
+    }
+    return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(4)
+
+
+def validate(model: TwoTower, valid: Sessions, ks: tuple[int, ...]) -> dict[str, float]:
+    """Metrics over all targets of the sessions, ranked exactly among all items."""
+    targets = target_events(valid, min_prefix=1)
+    queries = np.empty((len(targets), model.parameters.embedding_dim), np.float32)
+    row_of = np.empty(len(valid.items), np.int64)
+    row_of[targets] = np.arange(len(targets))
+    embed = tf.function(model.embed_last, reduce_retracing=True)
+    for batch in prefix_batches(
+        valid, targets, max_length=model.parameters.max_session_length, batch_size=65_536
+    ):
+        unknown_session = tf.zeros(len(batch.session), tf.int32)
+        queries[row_of[batch.target]] = embed(unknown_session, tf.constant(batch.items))
+    ranks = rank_targets(
+        dot_product(queries, model.embed_candidates().numpy()), valid.items[targets], num_items=model.num_items
+    )
+    return summarize(ranks, ks)
+
+
+class Checkpoints:
+    """The last and the best epoch's weights on disk, and the history that names them."""
+
+    def __init__(self, model: TwoTower, checkpoint_dir: Path) -> None:
+        self.checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
+        self.dir = checkpoint_dir
+        self.dir.mkdir(parents=True, exist_ok=True)
+
+    def restore(self) -> History:
+        """Goes back to the end of the last epoch that was finished; at the beginning there is none."""
+        path = self.dir / "history.json"
+        if not path.is_file():
+            return History()
+        history = History(**json.loads(path.read_text()))
+        self.restore_epoch(len(history.epochs))
+        return history
+
+    def restore_epoch(self, epoch: int) -> None:
+        """Goes back to the end of an epoch."""
+        self.checkpoint.read(str(self.dir / f"epoch-{epoch}")).expect_partial()
+
+    def save(self, history: History) -> None:
+        """Writes the newest epoch; the history follows last, so that it never names a file that is not whole."""
+        newest = len(history.epochs)
+        self.checkpoint.write(str(self.dir / f"epoch-{newest}"))
+        draft = self.dir / "history.json.draft"
+        draft.write_text(json.dumps(vars(history)))
+        draft.rename(self.dir / "history.json")
+        for path in self.dir.glob("epoch-*"):
+            if path.name.partition(".")[0] not in (f"epoch-{newest}", f"epoch-{history.best_epoch}"):
+                path.unlink()
+
+
+class EpochEnd(tf.keras.callbacks.Callback):
+    """Validates, selects, checkpoints and stops. One callback, since each of them needs the one before."""
+
+    def __init__(
+        self, parameters: TrainParameters, history: History, checkpoints: Checkpoints, valid: Sessions | None
+    ) -> None:
+        super().__init__()
+        self.parameters = parameters
+        self.history = history
+        self.checkpoints = checkpoints
+        self.valid = valid
+        self.begin = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Starts the clock."""
+        self.begin = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        """Closes the epoch; what it puts into `logs` reaches TensorBoard and the terminal."""
+        seconds = time.perf_counter() - self.begin
+        for name in ("loss", "regularization_loss", "total_loss"):
+            logs.pop(name)  # of the last batch only
+        logs["seconds"] = seconds
+        logs["targets_per_second"] = self.history.num_targets / seconds
+        if self.valid is not None:
+            logs.update(
+                (f"valid_{name}", value) for name, value in validate(self.model, self.valid, VALIDATION_KS).items()
+            )
+        self.history.epochs.append({name: float(value) for name, value in logs.items()})
+        self.history.best_epoch = _best_epoch(self.history)
+        self.checkpoints.save(self.history)
+        if _is_over(self.history, self.parameters, len(self.history.epochs) + 1):
+            self.model.stop_training = True
+
+
+def _best_epoch(history: History) -> int:
+    recalls = [epoch.get(f"valid_{SELECTION_METRIC}") for epoch in history.epochs]
+    known = [recall for recall in recalls if recall is not None]
+    return 1 + known.index(max(known)) if known else len(recalls)
+
+
+def _is_over(history: History, parameters: TrainParameters, num_epochs: int) -> bool:
+    done = len(history.epochs)
+    return done >= num_epochs or done - history.best_epoch >= parameters.patience
+
+
+def peak_memory_bytes() -> int:
+    """The largest resident set of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,11 @@ import tensorflow_recommenders as tfrs
 from components.core import loss as losses
 from components.core.parameters import TrainParameters
 from components.core.sequences import PADDING
-from components.core.towers import CandidateTower, make_query_tower
-from components.core.vocabulary import UNKNOWN
+from components.core.towers import CandidateTower, derive_seed, make_query_tower
+from components.core.vocabulary import UNKNOWN, Vocabulary
+
+# TensorFlow keeps assets.extra for the files of others: parameters and history of the training.
+TRAINING_FILE = Path("assets.extra", "training.json")
 
 SEEDS_PER_STEP = 16  # how many draws of one step may differ in their seed
 
@@ -27,15 +31,11 @@ class TwoTower(tfrs.Model):
         num_sessions: how many training sessions the `session_id` tower looks up.
     """
 
-    def __init__(
-        self, parameters: TrainParameters, *, counts: npt.NDArray[np.int64], num_sessions: int
-    ) -> None:
+    def __init__(self, parameters: TrainParameters, *, counts: npt.NDArray[np.int64], num_sessions: int) -> None:
         super().__init__()
         self.parameters = parameters
         self.num_items = len(counts)
-        self.candidate_tower = CandidateTower(
-            self.num_items, parameters.embedding_dim, normalize=parameters.normalize
-        )
+        self.candidate_tower = CandidateTower(self.num_items, parameters.embedding_dim, normalize=parameters.normalize)
         self.query_tower = make_query_tower(parameters, self.candidate_tower, num_sessions=num_sessions)
         self.task = tfrs.tasks.Retrieval(
             temperature=parameters.temperature,
@@ -67,12 +67,12 @@ class TwoTower(tfrs.Model):
         seed = tf.stack([self.parameters.seed, SEEDS_PER_STEP * tf.cast(self.optimizer.iterations, tf.int32)])
         items, targets = inputs["items"], inputs["targets"]
         if training and self.parameters.mask_rate:
-            masked = tf.random.stateless_uniform(tf.shape(items), seed + [0, 8]) < self.parameters.mask_rate
+            masked = tf.random.stateless_uniform(tf.shape(items), derive_seed(seed, 8)) < self.parameters.mask_rate
             items = tf.where(masked & (items != PADDING), UNKNOWN, items)
         queries = self.embed_queries(inputs["session"], items, seed if training else None)
         scored = targets > UNKNOWN
         queries, targets = tf.boolean_mask(queries, scored), tf.boolean_mask(targets, scored)
-        loss = self._loss(queries, targets, seed + [0, 9])
+        loss = self._loss(queries, targets, derive_seed(seed, 9))
         num_targets = tf.cast(tf.size(targets), tf.float32)
         self.mean_loss.update_state(loss / tf.maximum(num_targets, 1.0), sample_weight=num_targets)
         return loss
@@ -127,7 +127,9 @@ class StringModel(tf.Module):
         candidate: item_ids [batch_size] -> embedding [batch_size, embedding_dim].
     """
 
-    def __init__(self, model: TwoTower, *, item_ids: pa.StringArray, session_ids: pa.StringArray, files_dir: Path) -> None:
+    def __init__(
+        self, model: TwoTower, *, item_ids: pa.StringArray, session_ids: pa.StringArray, files_dir: Path
+    ) -> None:
         super().__init__()
         self.model = model
         self.max_length = model.parameters.max_session_length
@@ -135,7 +137,10 @@ class StringModel(tf.Module):
         self.sessions = _index_table(session_ids, files_dir / "session_ids.txt")
 
     @tf.function(
-        input_signature=[tf.TensorSpec([None], tf.string, "session_id"), tf.TensorSpec([None, None], tf.string, "item_ids")]
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "session_id"),
+            tf.TensorSpec([None, None], tf.string, "item_ids"),
+        ]
     )
     def query(self, session_id: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """Embeds sessions; one without items reads as a single unknown item."""
@@ -153,9 +158,7 @@ class StringModel(tf.Module):
 
     def save(self, model_dir: Path) -> None:
         """Writes the SavedModel."""
-        tf.saved_model.save(
-            self, str(model_dir), signatures={"query": self.query, "candidate": self.candidate}
-        )
+        tf.saved_model.save(self, str(model_dir), signatures={"query": self.query, "candidate": self.candidate})
 
 
 def _index_table(ids: pa.StringArray, path: Path) -> tf.lookup.StaticHashTable:
@@ -169,3 +172,15 @@ def _index_table(ids: pa.StringArray, path: Path) -> tf.lookup.StaticHashTable:
         tf.lookup.TextFileIndex.LINE_NUMBER,
     )
     return tf.lookup.StaticHashTable(initializer, default_value=-1)
+
+
+def embed_catalogue(saved_model: Any, vocabulary: Vocabulary) -> npt.NDArray[np.float32]:
+    """Embeds every item with the candidate tower of a loaded SavedModel.
+
+    Returns:
+        [num_items, embedding_dim], row i for index i + 1.
+    """
+    ids = vocabulary.item_ids.to_pylist()
+    size = 65_536
+    parts = [ids[begin : begin + size] for begin in range(0, len(ids), size)]
+    return np.concatenate([saved_model.candidate(tf.constant(part))["embedding"].numpy() for part in parts])

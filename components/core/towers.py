@@ -14,6 +14,11 @@ from components.core.parameters import QUERY_TOWERS, TrainParameters
 from components.core.vocabulary import UNKNOWN
 
 
+def derive_seed(seed: tf.Tensor | None, number: int) -> tf.Tensor | None:
+    """The seed of another draw in the same step; `number` stays below SEEDS_PER_STEP."""
+    return None if seed is None else seed + tf.constant([0, number])
+
+
 def dropout(values: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:
     """Dropout that depends on nothing but its seed, so that a resumed training repeats an undisturbed one."""
     if seed is None or rate == 0.0:
@@ -107,7 +112,13 @@ class AttentionTower(tf.keras.layers.Layer):
     """
 
     def __init__(
-        self, candidate_tower: CandidateTower, embedding_dim: int, *, num_heads: int, max_length: int, dropout: float
+        self,
+        candidate_tower: CandidateTower,
+        embedding_dim: int,
+        *,
+        num_heads: int,
+        max_length: int,
+        dropout: float,
     ) -> None:
         super().__init__()
         self.candidate_tower = candidate_tower
@@ -140,14 +151,15 @@ class AttentionTower(tf.keras.layers.Layer):
         embeddings = dropout(self.candidate_tower.embed(items), self.dropout, seed)
         shape = tf.shape(embeddings)
         heads = tf.reshape(
-            self.projections(self.norms[0](embeddings)), [shape[0], shape[1], 3, self.num_heads, self.head_dim]
+            self.projections(self.norms[0](embeddings)),
+            [shape[0], shape[1], 3, self.num_heads, self.head_dim],
         )
         queries, keys, values = tf.unstack(heads, axis=2)
         weights = self._weights(queries, keys, self.block_bias, self.scale)
         attended = tf.reshape(tf.einsum("bhqk,bkhd->bqhd", weights, values), shape)
-        states = embeddings + dropout(self.attended(attended), self.dropout, _next(seed, 1))
+        states = embeddings + dropout(self.attended(attended), self.dropout, derive_seed(seed, 1))
         fed_forward = self.output_projection(self.hidden(self.norms[1](states)))
-        states = self.norms[2](states + dropout(fed_forward, self.dropout, _next(seed, 2)))
+        states = self.norms[2](states + dropout(fed_forward, self.dropout, derive_seed(seed, 2)))
         pooling = self._weights(
             self.weigh_query(states)[:, :, tf.newaxis],
             self.weigh_key(states)[:, :, tf.newaxis],
@@ -155,10 +167,6 @@ class AttentionTower(tf.keras.layers.Layer):
             self.scale,
         )
         return tf.einsum("bqk,bkd->bqd", pooling[:, 0], embeddings)
-
-
-def _next(seed: tf.Tensor | None, number: int) -> tf.Tensor | None:
-    return None if seed is None else seed + tf.constant([0, number])
 
 
 def make_query_tower(

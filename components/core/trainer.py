@@ -159,13 +159,13 @@ def validate(model: TwoTower, valid: Sessions, ks: tuple[int, ...]) -> dict[str,
     row_of = np.empty(len(valid.items), np.int64)
     row_of[targets] = np.arange(len(targets))
     embed = tf.function(model.embed_last, reduce_retracing=True)
-    for batch in prefix_batches(
-        valid, targets, max_length=model.parameters.max_session_length, batch_size=65_536
-    ):
+    for batch in prefix_batches(valid, targets, max_length=model.parameters.max_session_length, batch_size=65_536):
         unknown_session = tf.zeros(len(batch.session), tf.int32)
         queries[row_of[batch.target]] = embed(unknown_session, tf.constant(batch.items))
     ranks = rank_targets(
-        dot_product(queries, model.embed_candidates().numpy()), valid.items[targets], num_items=model.num_items
+        dot_product(queries, model.embed_candidates().numpy()),
+        valid.items[targets],
+        num_items=model.num_items,
     )
     return summarize(ranks, ks)
 

@@ -35,9 +35,7 @@ class IngestParameters:
 
     def __post_init__(self) -> None:
         if not 0 < self.sample_fraction <= 1:
-            raise ValueError(
-                f"Expected sample_fraction to be above 0 and at most 1. Received: {self.sample_fraction}"
-            )
+            raise ValueError(f"Expected sample_fraction to be above 0 and at most 1. Received: {self.sample_fraction}")
         if self.sample_unit not in SAMPLE_UNITS:
             raise ValueError(
                 f"Expected sample_unit to be one of {', '.join(SAMPLE_UNITS)}. Received: {self.sample_unit!r}"
@@ -97,7 +95,8 @@ def read_tsv(path: Path, parameters: IngestParameters) -> pa.Table:
 
 def _header(path: Path) -> list[str]:
     with pa.input_stream(path) as stream:
-        return stream.read(1 << 16).decode(errors="replace").partition("\n")[0].rstrip("\r").split("\t")
+        head: str = stream.read(1 << 16).decode(errors="replace")
+    return head.partition("\n")[0].rstrip("\r").split("\t")
 
 
 def sample(events: pa.Table, parameters: IngestParameters) -> pa.Table:

@@ -53,6 +53,7 @@ class TwoTower(tfrs.Model):
         queries = self.query_tower(session, items, seed)
         return tf.math.l2_normalize(queries, axis=-1) if self.parameters.normalize else queries
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
     def embed_last(self, session: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         """[batch_size, embedding_dim], the query after all items of each row."""
         last = tf.maximum(tf.reduce_sum(tf.cast(items != PADDING, tf.int32), axis=1) - 1, 0)

@@ -158,10 +158,9 @@ def validate(model: TwoTower, valid: Sessions, ks: tuple[int, ...]) -> dict[str,
     queries = np.empty((len(targets), model.parameters.embedding_dim), np.float32)
     row_of = np.empty(len(valid.items), np.int64)
     row_of[targets] = np.arange(len(targets))
-    embed = tf.function(model.embed_last, reduce_retracing=True)
     for batch in prefix_batches(valid, targets, max_length=model.parameters.max_session_length, batch_size=65_536):
         unknown_session = tf.zeros(len(batch.session), tf.int32)
-        queries[row_of[batch.target]] = embed(unknown_session, tf.constant(batch.items))
+        queries[row_of[batch.target]] = model.embed_last(unknown_session, tf.constant(batch.items))
     ranks = rank_targets(
         dot_product(queries, model.embed_candidates().numpy()),
         valid.items[targets],

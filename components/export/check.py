@@ -3,44 +3,56 @@
 It imports TensorFlow and nothing of this project, as a server would.
 """
 
-import json
 import sys
-from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-RELATIVE_TOLERANCE = 1e-4
+TOLERANCE = 1e-4  # of the largest score: float32 products summed in another order
 
 
-def check(index_dir: str, probes: dict[str, Any]) -> str:
+def check(
+    index_dir: str,
+    sessions: npt.NDArray[np.str_],
+    item_ids: npt.NDArray[np.str_],
+    exact: npt.NDArray[np.float32],
+    k: int,
+) -> str:
     """Compares the index with exact scores.
 
     Args:
         index_dir: the SavedModel.
-        probes: `item_ids` [num_probes, length], `k`, and the exact `scores` [num_probes, k], best first.
+        sessions: [num_sessions, length] item ids to ask for, padded with "".
+        item_ids: [num_items] the catalogue.
+        exact: [num_sessions, num_items] scores.
+        k: how many items to ask for.
 
     Returns:
         What is wrong, or "".
     """
     recommend = tf.saved_model.load(index_dir).signatures["serving_default"]
-    item_ids = tf.constant(probes["item_ids"], tf.string)
-    nothing = tf.constant([], tf.string, shape=[len(probes["item_ids"]), 0])
-    k = tf.constant(probes["k"], tf.int32)
-    answer = recommend(item_ids=item_ids, k=k, exclude_ids=nothing)
-    scores, exact = answer["scores"].numpy(), np.asarray(probes["scores"], np.float32)
-    if scores.shape != exact.shape:
-        return f"Expected scores of shape {exact.shape}. Received: {scores.shape}"
-    if not np.allclose(scores, exact, rtol=RELATIVE_TOLERANCE, atol=RELATIVE_TOLERANCE * np.abs(exact).max()):
-        return f"Expected the exact scores {exact[0][:3]} ... Received: {scores[0][:3]} ..."
-    without_best = recommend(item_ids=item_ids, k=k, exclude_ids=answer["item_ids"][:, :1])["item_ids"]
-    if tf.reduce_any(without_best == answer["item_ids"][:, :1]):
+    nothing = tf.constant([], tf.string, shape=[len(sessions), 0])
+    answer = recommend(item_ids=tf.constant(sessions), k=tf.constant(k), exclude_ids=nothing)
+    found, scores = answer["item_ids"].numpy().astype(str), answer["scores"].numpy()
+    tolerance = TOLERANCE * np.abs(exact).max()
+    best = -np.sort(-exact, axis=1)[:, :k]
+    if scores.shape != best.shape or not np.allclose(scores, best, atol=tolerance):
+        return f"Expected the best exact scores {best[0, :3]} ... Received: {scores[0, :3]} ..."
+    row_of = {item_id: row for row, item_id in enumerate(item_ids)}
+    rows = np.array([[row_of[item_id] for item_id in session] for session in found])
+    if not np.allclose(scores, np.take_along_axis(exact, rows, axis=1), atol=tolerance):
+        return f"Expected each item with its own exact score. Received: other scores for {found[0, :3]} ..."
+    excluded = answer["item_ids"][:, :1]
+    if tf.reduce_any(
+        recommend(item_ids=tf.constant(sessions), k=tf.constant(k), exclude_ids=excluded)["item_ids"] == excluded
+    ):
         return "Expected excluded items not to be returned. Received: one of them"
     return ""
 
 
 if __name__ == "__main__":
-    wrong = check(sys.argv[1], json.loads(Path(sys.argv[2]).read_text()))
+    with np.load(sys.argv[2]) as probes:
+        wrong = check(sys.argv[1], probes["sessions"], probes["item_ids"], probes["exact"], int(probes["k"]))
     print(wrong or "the index returns the exact scores")
     sys.exit(1 if wrong else 0)

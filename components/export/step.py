@@ -1,6 +1,5 @@
 """SavedModel -> top-k index and the candidate embeddings."""
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -43,7 +42,7 @@ def export(events_dir: Path, vocabulary_path: Path, model_dir: Path, index_dir: 
     Index(model, item_ids=vocabulary.item_ids, candidates=candidates).save(index_dir)
     probes = _probes(events_dir)
     queries = model.query(tf.fill([len(probes)], ""), tf.constant(probes))["embedding"].numpy()
-    _check(index_dir, probes, queries @ candidates.T)
+    _check(index_dir, probes, vocabulary.item_ids.to_pylist(), queries @ candidates.T)
     write_embeddings(vocabulary.item_ids, candidates, embeddings_path)
     return vocabulary.num_items
 
@@ -60,20 +59,13 @@ def _probes(events_dir: Path) -> list[list[str]]:
     return [items + [""] * (length - len(items)) for items in sessions.values()]
 
 
-def _check(index_dir: Path, item_ids: list[list[str]], scores: npt.NDArray[np.float32]) -> None:
-    k = min(PROBE_K, scores.shape[1])
-    exact = -np.sort(-scores, axis=1)[:, :k]
+def _check(index_dir: Path, sessions: list[list[str]], item_ids: list[str], exact: npt.NDArray[np.float32]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        probes_path = Path(scratch, "probes.json")
-        probes_path.write_text(json.dumps({"item_ids": item_ids, "k": k, "scores": exact.tolist()}))
+        probes_path = Path(scratch, "probes.npz")
+        k = min(PROBE_K, len(item_ids))
+        np.savez(probes_path, sessions=np.array(sessions), item_ids=np.array(item_ids), exact=exact, k=k)
         # -I: neither this project nor the working directory is on the path of that process.
-        command = [
-            sys.executable,
-            "-I",
-            str(Path(__file__).with_name("check.py")),
-            str(index_dir),
-            str(probes_path),
-        ]
+        command = [sys.executable, "-I", str(Path(__file__).with_name("check.py")), str(index_dir), str(probes_path)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"The index in {index_dir} failed its check. {done.stdout}{done.stderr[-2000:]}")

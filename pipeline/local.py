@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,9 @@ def _run(pipeline: Any, arguments: Mapping[str, Any], root: Path) -> dict[str, A
     log = _ErrorLog(sys.stdout)
     try:
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root), raise_on_error=True)
-        with contextlib.redirect_stdout(log):
+        with contextlib.redirect_stdout(log), warnings.catch_warnings():
+            # The image is not used here: this interpreter has what it holds.
+            warnings.filterwarnings("ignore", "You may be attemping to run a task", RuntimeWarning)
             return dict(pipeline(**arguments).outputs)
     except RuntimeError as error:
         raise RunError(log.last_error or str(error)) from error

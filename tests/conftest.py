@@ -7,11 +7,11 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
+from factories import SMALL_LOG, make_events
+
 from components.core.events import write_split
-from components.core.sample_log import SampleLog
 from components.ingest.step import IngestParameters, ingest
 from components.vocabulary.step import make_vocabulary
-from factories import SMALL_LOG, make_events
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from factories import make_events
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +15,6 @@ from components.core.sequences import (
     target_events,
 )
 from components.core.vocabulary import Vocabulary
-from factories import make_events
 
 
 def encode(sessions: dict[str, list[str]]) -> Sessions:
@@ -112,5 +112,5 @@ def test_prefixes_are_what_stands_before_the_target():
 
 def test_min_prefix():
     assert target_events(of_lengths([4, 2, 1]), min_prefix=2).tolist() == [2, 3]
-    with pytest.raises(ValueError, match="Expected min_prefix to be at least 1. Received: 0"):
+    with pytest.raises(ValueError, match=r"Expected min_prefix to be at least 1. Received: 0"):
         target_events(of_lengths([2]), min_prefix=0)

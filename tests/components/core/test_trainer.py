@@ -70,7 +70,7 @@ def test_the_same_seed_gives_the_same_metrics(data, tmp_path):
     assert first != other
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -80,11 +80,11 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(data, tmp_path, monkeyp
 
     def validate_until_killed(*args):
         if (tmp_path / "killed" / "history.json").exists():
-            raise Killed  # at the end of epoch 2, before its checkpoint
+            raise KilledError  # at the end of epoch 2, before its checkpoint
         return validate(*args)
 
     monkeypatch.setattr(trainer, "validate", validate_until_killed)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         fit(data, tmp_path / "killed")
     monkeypatch.setattr(trainer, "validate", validate)
     resumed_model, resumed = fit(data, tmp_path / "killed")
@@ -117,5 +117,5 @@ def test_sessions_without_a_target_are_an_error(data, tmp_path):
     single = Sessions(
         session_ids=data["sessions"].session_ids[:2], items=np.array([1, 2], np.int32), offsets=np.array([0, 1, 2])
     )
-    with pytest.raises(ValueError, match="Expected training sessions with at least two events. Received: 2 sessions"):
+    with pytest.raises(ValueError, match=r"Expected training sessions with at least two events. Received: 2 sessions"):
         fit({**data, "sessions": single}, tmp_path)

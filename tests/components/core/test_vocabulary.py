@@ -36,5 +36,5 @@ def test_survives_the_disk(tmp_path):
 
 
 def test_nothing_frequent_enough_is_an_error():
-    with pytest.raises(ValueError, match="Expected at least one item with 3 events. Received: 2 items in 2 events"):
+    with pytest.raises(ValueError, match=r"Expected at least one item with 3 events. Received: 2 items in 2 events"):
         Vocabulary.count(chunked("a", "b"), min_count=3)

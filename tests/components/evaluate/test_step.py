@@ -72,7 +72,7 @@ def test_min_prefix(document):
 
 
 def test_nothing_to_score_says_so(document):
-    with pytest.raises(ValueError, match="Expected test sessions with at least 4 events. Received: 1 sessions"):
+    with pytest.raises(ValueError, match=r"Expected test sessions with at least 4 events. Received: 1 sessions"):
         document({"t": ["a", "b"]}, min_prefix=3)
 
 

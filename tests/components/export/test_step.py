@@ -89,7 +89,7 @@ def test_an_index_that_answers_wrongly_fails_the_step(small_artifacts, exported,
         save(self, index_dir)
 
     monkeypatch.setattr(Index, "save", save_with_older_candidates)
-    with pytest.raises(RuntimeError, match="failed its check. Expected each item with its own exact score"):
+    with pytest.raises(RuntimeError, match=r"failed its check. Expected each item with its own exact score"):
         export(*small_artifacts, exported / "model", tmp_path / "index", tmp_path / "embeddings.parquet")
     assert not (tmp_path / "embeddings.parquet").exists()
 

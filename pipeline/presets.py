@@ -5,11 +5,9 @@ from typing import Any
 PRESETS: dict[str, dict[str, Any]] = {
     # The generated log: small, so a small model and more epochs.
     "sample": {
-        "embedding_dim": 32,
+        "embedding_dim": 64,
         "num_negatives": 512,
-        "batch_size": 1024,
-        "max_epochs": 8,
-        "learning_rate": 0.005,
+        "max_epochs": 6,
     },
     # The settings of the notebook that this project starts from.
     "seed": {

@@ -23,27 +23,29 @@ def make_training_pipeline(image: str = IMAGE) -> Any:
         sample_fraction: float = 1.0,
         sample_unit: str = "sessions",
         min_item_count: int = 1,
-        query_tower: str = "attention",
-        embedding_dim: int = 128,
+        query_tower: str = "attention+decay",
+        embedding_dim: int = 256,
         num_heads: int = 2,
         normalize: bool = True,
         max_session_length: int = 256,
         loss: str = "sampled",
-        num_negatives: int = 4096,
+        num_negatives: int = 1024,
         sampling_exponent: float = 0.75,
         correct_sampling: bool = True,
+        session_negatives: bool = True,
         remove_accidental_hits: bool = True,
         num_hard_negatives: int = 0,
-        temperature: float = 0.07,
+        temperature: float = 0.08,
         score_regularization: float = 1.0,
         dropout: float = 0.1,
         mask_rate: float = 0.01,
         optimizer: str = "adam",
         learning_rate: float = 0.002,
+        table_learning_rate: float = 0.01,
         learning_rate_schedule: str = "cosine",
         warmup_epochs: float = 0.5,
-        batch_size: int = 2048,
-        max_epochs: int = 6,
+        batch_size: int = 1024,
+        max_epochs: int = 4,
         patience: int = 2,
         refit: bool = False,
         seed: int = 42,
@@ -63,7 +65,7 @@ def make_training_pipeline(image: str = IMAGE) -> Any:
             sample_fraction: Share of each split that is kept.
             sample_unit: What is sampled: sessions (whole ones) or events (single rows).
             min_item_count: Items with fewer events are unknown to the model.
-            query_tower: What embeds a session: session_id, last_item, mean, gru or attention.
+            query_tower: session_id, last_item, mean, gru, attention or decay; several joined with +.
             embedding_dim: Length of query and candidate embeddings.
             num_heads: Attention heads of the attention tower.
             normalize: Cosine similarity instead of the plain dot product.
@@ -72,6 +74,7 @@ def make_training_pipeline(image: str = IMAGE) -> Any:
             num_negatives: Items drawn a batch and shared by its targets (losses sampled and bpr_max).
             sampling_exponent: They are drawn in proportion to count ** sampling_exponent.
             correct_sampling: Subtract log q from the logits, q the probability of being a negative.
+            session_negatives: A session's other items are negatives of each of its targets (loss sampled).
             remove_accidental_hits: A negative that is the target does not count as one.
             num_hard_negatives: Of the in-batch negatives only so many, the hardest, count; 0 for all.
             temperature: Divides the scores before the softmax.
@@ -80,6 +83,7 @@ def make_training_pipeline(image: str = IMAGE) -> Any:
             mask_rate: Share of a session's items that training replaces by the unknown item.
             optimizer: adam or adagrad.
             learning_rate: Its highest value.
+            table_learning_rate: Its highest value for the item embeddings under Adam; 0 for the same.
             learning_rate_schedule: constant, or cosine with a linear warm-up.
             warmup_epochs: Length of the warm-up.
             batch_size: Targets a batch.
@@ -117,6 +121,7 @@ def make_training_pipeline(image: str = IMAGE) -> Any:
             num_negatives=num_negatives,
             sampling_exponent=sampling_exponent,
             correct_sampling=correct_sampling,
+            session_negatives=session_negatives,
             remove_accidental_hits=remove_accidental_hits,
             num_hard_negatives=num_hard_negatives,
             temperature=temperature,
@@ -125,6 +130,7 @@ def make_training_pipeline(image: str = IMAGE) -> Any:
             mask_rate=mask_rate,
             optimizer=optimizer,
             learning_rate=learning_rate,
+            table_learning_rate=table_learning_rate,
             learning_rate_schedule=learning_rate_schedule,
             warmup_epochs=warmup_epochs,
             batch_size=batch_size,

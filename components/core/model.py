@@ -19,7 +19,9 @@ from components.core.vocabulary import UNKNOWN, Vocabulary
 # TensorFlow keeps assets.extra for the files of others: parameters and history of the training.
 TRAINING_FILE = Path("assets.extra", "training.json")
 
-SEEDS_PER_STEP = 16  # how many draws of one step may differ in their seed
+# How many draws of one tower, and of one step, may differ in their seeds.
+SEEDS_PER_TOWER = 8
+SEEDS_PER_STEP = 64
 
 
 class TwoTower(tfrs.Model):
@@ -35,8 +37,22 @@ class TwoTower(tfrs.Model):
         super().__init__()
         self.parameters = parameters
         self.num_items = len(counts)
-        self.candidate_tower = CandidateTower(self.num_items, parameters.embedding_dim, normalize=parameters.normalize)
-        self.query_tower = make_query_tower(parameters, self.candidate_tower, num_sessions=num_sessions)
+        self.candidate_tower = CandidateTower(
+            self.num_items,
+            parameters.embedding_dim,
+            normalize=parameters.normalize,
+            num_parts=len(parameters.query_towers),
+        )
+        self.query_towers = [
+            make_query_tower(
+                name,
+                parameters,
+                embedding_dim=parameters.embedding_dim // len(parameters.query_towers),
+                num_items=self.num_items,
+                num_sessions=num_sessions,
+            )
+            for name in parameters.query_towers
+        ]
         self.task = tfrs.tasks.Retrieval(
             temperature=parameters.temperature,
             num_hard_negatives=parameters.num_hard_negatives or None,
@@ -50,8 +66,13 @@ class TwoTower(tfrs.Model):
 
     def embed_queries(self, session: tf.Tensor, items: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """[batch_size, length, embedding_dim]; position i is the query after the items up to i."""
-        queries = self.query_tower(session, items, seed)
-        return tf.math.l2_normalize(queries, axis=-1) if self.parameters.normalize else queries
+        parts = [
+            tower(session, items, embeddings, derive_seed(seed, SEEDS_PER_TOWER * number))
+            for number, (tower, embeddings) in enumerate(
+                zip(self.query_towers, self.candidate_tower.parts(items), strict=True)
+            )
+        ]
+        return self.candidate_tower.join(parts)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
     def embed_last(self, session: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
@@ -68,18 +89,26 @@ class TwoTower(tfrs.Model):
         seed = tf.stack([self.parameters.seed, SEEDS_PER_STEP * tf.cast(self.optimizer.iterations, tf.int32)])
         items, targets = inputs["items"], inputs["targets"]
         if training and self.parameters.mask_rate:
-            masked = tf.random.stateless_uniform(tf.shape(items), derive_seed(seed, 8)) < self.parameters.mask_rate
+            masked = (
+                tf.random.stateless_uniform(tf.shape(items), derive_seed(seed, SEEDS_PER_STEP - 1))
+                < self.parameters.mask_rate
+            )
             items = tf.where(masked & (items != PADDING), UNKNOWN, items)
         queries = self.embed_queries(inputs["session"], items, seed if training else None)
         scored = targets > UNKNOWN
-        queries, targets = tf.boolean_mask(queries, scored), tf.boolean_mask(targets, scored)
-        loss = self._loss(queries, targets, derive_seed(seed, 9))
-        num_targets = tf.cast(tf.size(targets), tf.float32)
+        loss = self._loss(queries, inputs["items"], targets, scored, derive_seed(seed, SEEDS_PER_STEP - 2))
+        num_targets = tf.reduce_sum(tf.cast(scored, tf.float32))
         self.mean_loss.update_state(loss / tf.maximum(num_targets, 1.0), sample_weight=num_targets)
         return loss
 
-    def _loss(self, queries: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def _loss(
+        self, queries: tf.Tensor, items: tf.Tensor, targets: tf.Tensor, scored: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
         parameters = self.parameters
+        certain_logits = None
+        if parameters.loss == "sampled" and parameters.session_negatives:
+            certain_logits = tf.boolean_mask(self._session_logits(queries, items, targets), scored)
+        queries, targets = tf.boolean_mask(queries, scored), tf.boolean_mask(targets, scored)
         positives = self.candidate_tower(targets)
         if parameters.loss == "in_batch":
             probability = tf.cast(tf.gather(self.popularity, targets - 1), tf.float32)
@@ -94,7 +123,8 @@ class TwoTower(tfrs.Model):
             return losses.full_softmax(
                 queries, self.embed_candidates(), positive_ids=targets, temperature=parameters.temperature
             )
-        negative_ids = losses.sample_items(self.cumulative, parameters.num_negatives, seed)
+        drawn = losses.sample_items(self.cumulative, parameters.num_negatives, seed)
+        negative_ids, _ = tf.unique(drawn)
         negatives = self.candidate_tower(negative_ids)
         if parameters.loss == "bpr_max":
             return losses.bpr_max(
@@ -105,18 +135,36 @@ class TwoTower(tfrs.Model):
                 negative_ids=negative_ids,
                 regularization=parameters.score_regularization,
             )
-        expected = parameters.num_negatives * tf.gather(self.sampling_probability, negative_ids - 1)
+        log_q = losses.log_inclusion_probability(
+            tf.gather(self.sampling_probability, negative_ids - 1), parameters.num_negatives
+        )
         return losses.sampled_softmax(
             queries,
             positives,
             negatives,
             positive_ids=targets,
             negative_ids=negative_ids,
-            negative_log_q=tf.cast(tf.math.log(expected), tf.float32)
-            if parameters.correct_sampling
-            else tf.zeros([parameters.num_negatives]),
+            negative_log_q=log_q if parameters.correct_sampling else tf.zeros_like(log_q),
             temperature=parameters.temperature,
+            certain_logits=certain_logits,
         )
+
+    def _session_logits(self, queries: tf.Tensor, items: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """Logits of each session's own items, each item counted once.
+
+        A session's items are what its targets are easily taken for. Among the in-batch negatives they would be
+        weighted as if they were drawn by popularity, though in their own batch they always are.
+
+        Returns:
+            [batch_size, length, length + 1]; MASKED for padding and for the position's own target.
+        """
+        last = tf.reduce_max(tf.where(items != PADDING, tf.range(tf.shape(items)[1]), 0), axis=1)
+        own = tf.concat([items, tf.gather(targets, last, batch_dims=1)[:, tf.newaxis]], axis=1)
+        same = own[:, :, tf.newaxis] == own[:, tf.newaxis, :]
+        count = tf.reduce_sum(tf.cast(same, tf.float32), axis=2)
+        logits = tf.matmul(queries, self.candidate_tower(own), transpose_b=True) / self.parameters.temperature
+        is_negative = (own > UNKNOWN)[:, tf.newaxis, :] & (own[:, tf.newaxis, :] != targets[:, :, tf.newaxis])
+        return tf.where(is_negative, logits - tf.math.log(count)[:, tf.newaxis, :], losses.MASKED)
 
 
 class StringModel(tf.Module):

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from components.core.metrics import summarize
 from components.core.model import TwoTower
+from components.core.optimizers import LazyAdam
 from components.core.parameters import TrainParameters
 from components.core.ranking import dot_product, rank_targets
 from components.core.sequences import (
@@ -129,7 +130,8 @@ def make_optimizer(parameters: TrainParameters, num_steps: int) -> tf.keras.opti
         )
     if parameters.optimizer == "adagrad":
         return tf.keras.optimizers.Adagrad(rate)
-    return tf.keras.optimizers.Adam(rate)
+    scale = (parameters.table_learning_rate or parameters.learning_rate) / parameters.learning_rate
+    return LazyAdam(rate, table_scale=scale)
 
 
 def make_dataset(

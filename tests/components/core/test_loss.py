@@ -30,6 +30,38 @@ def test_sampled_softmax_by_hand():
     assert float(value) == pytest.approx(first + second, rel=1e-5)
 
 
+def test_certain_negatives_by_hand():
+    value = loss.sampled_softmax(
+        QUERIES[:1],
+        POSITIVES[:1],
+        NEGATIVES[:1],
+        positive_ids=POSITIVE_IDS[:1],
+        negative_ids=NEGATIVE_IDS[:1],
+        negative_log_q=tf.constant([np.log(0.25)], tf.float32),
+        temperature=1.0,
+        certain_logits=tf.constant([[3.0, loss.MASKED]]),
+    )
+    expected = -np.log(np.exp(1) / (np.exp(1) + np.exp(2) / 0.25 + np.exp(3)))
+    assert float(value) == pytest.approx(expected, rel=1e-5)
+
+
+def test_inclusion_probability_by_hand():
+    log_q = loss.log_inclusion_probability(tf.constant([0.5, 1e-9], tf.float64), 3).numpy()
+    assert log_q == pytest.approx([np.log(7 / 8), np.log(3e-9)], rel=1e-5)
+
+
+def test_the_estimated_partition_is_right_on_average():
+    """Over many draws the weighted samples sum up to the sum over the catalogue."""
+    probability = tf.constant([0.6, 0.3, 0.1], tf.float64)
+    exponentials = np.exp([1.0, 0.0, 2.0])
+    sums = []
+    for number in range(2_000):
+        drawn = np.unique(loss.sample_items(tf.cumsum(probability), 2, tf.constant([7, number])))
+        weights = np.exp(-loss.log_inclusion_probability(tf.gather(probability, drawn - 1), 2))
+        sums.append((exponentials[drawn - 1] * weights).sum())
+    assert np.mean(sums) == pytest.approx(exponentials.sum(), rel=0.03)
+
+
 def test_an_accidental_hit_has_no_share():
     with tf.GradientTape() as tape:
         tape.watch(NEGATIVES)

@@ -23,7 +23,7 @@ def make_training_pipeline(image: str = IMAGE) -> Any:
         sample_fraction: float = 1.0,
         sample_unit: str = "sessions",
         min_item_count: int = 1,
-        query_tower: str = "attention+decay",
+        query_tower: str = "gru_attention",
         embedding_dim: int = 256,
         num_heads: int = 2,
         normalize: bool = True,
@@ -41,7 +41,7 @@ def make_training_pipeline(image: str = IMAGE) -> Any:
         mask_rate: float = 0.01,
         optimizer: str = "adam",
         learning_rate: float = 0.002,
-        table_learning_rate: float = 0.01,
+        table_learning_rate: float = 0.015,
         learning_rate_schedule: str = "cosine",
         warmup_epochs: float = 0.5,
         batch_size: int = 1024,
@@ -65,7 +65,7 @@ def make_training_pipeline(image: str = IMAGE) -> Any:
             sample_fraction: Share of each split that is kept.
             sample_unit: What is sampled: sessions (whole ones) or events (single rows).
             min_item_count: Items with fewer events are unknown to the model.
-            query_tower: session_id, last_item, mean, gru, attention or decay; several joined with +.
+            query_tower: What embeds a session: session_id, last_item, mean, gru, attention or gru_attention.
             embedding_dim: Length of query and candidate embeddings.
             num_heads: Attention heads of the attention tower.
             normalize: Cosine similarity instead of the plain dot product.

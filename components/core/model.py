@@ -19,9 +19,7 @@ from components.core.vocabulary import UNKNOWN, Vocabulary
 # TensorFlow keeps assets.extra for the files of others: parameters and history of the training.
 TRAINING_FILE = Path("assets.extra", "training.json")
 
-# How many draws of one tower, and of one step, may differ in their seeds.
-SEEDS_PER_TOWER = 8
-SEEDS_PER_STEP = 64
+SEEDS_PER_STEP = 16  # how many draws of one step may differ in their seeds
 
 
 class TwoTower(tfrs.Model):
@@ -37,22 +35,8 @@ class TwoTower(tfrs.Model):
         super().__init__()
         self.parameters = parameters
         self.num_items = len(counts)
-        self.candidate_tower = CandidateTower(
-            self.num_items,
-            parameters.embedding_dim,
-            normalize=parameters.normalize,
-            num_parts=len(parameters.query_towers),
-        )
-        self.query_towers = [
-            make_query_tower(
-                name,
-                parameters,
-                embedding_dim=parameters.embedding_dim // len(parameters.query_towers),
-                num_items=self.num_items,
-                num_sessions=num_sessions,
-            )
-            for name in parameters.query_towers
-        ]
+        self.candidate_tower = CandidateTower(self.num_items, parameters.embedding_dim, normalize=parameters.normalize)
+        self.query_tower = make_query_tower(parameters, num_items=self.num_items, num_sessions=num_sessions)
         self.task = tfrs.tasks.Retrieval(
             temperature=parameters.temperature,
             num_hard_negatives=parameters.num_hard_negatives or None,
@@ -66,13 +50,8 @@ class TwoTower(tfrs.Model):
 
     def embed_queries(self, session: tf.Tensor, items: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """[batch_size, length, embedding_dim]; position i is the query after the items up to i."""
-        parts = [
-            tower(session, items, embeddings, derive_seed(seed, SEEDS_PER_TOWER * number))
-            for number, (tower, embeddings) in enumerate(
-                zip(self.query_towers, self.candidate_tower.parts(items), strict=True)
-            )
-        ]
-        return self.candidate_tower.join(parts)
+        queries = self.query_tower(session, items, self.candidate_tower(items), seed)
+        return tf.math.l2_normalize(queries, axis=-1) if self.parameters.normalize else queries
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
     def embed_positions(self, session: tf.Tensor, items: tf.Tensor) -> tf.Tensor:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-QUERY_TOWERS = ("session_id", "last_item", "mean", "gru", "attention", "decay")
+QUERY_TOWERS = ("session_id", "last_item", "mean", "gru", "attention", "gru_attention")
 LOSSES = ("in_batch", "sampled", "full", "bpr_max")
 OPTIMIZERS = ("adam", "adagrad")
 SCHEDULES = ("constant", "cosine")
@@ -14,7 +14,7 @@ class TrainParameters:
     """Parameters of the `train` step; the names are those of the pipeline.
 
     Attributes:
-        query_tower: one of QUERY_TOWERS, or several joined with `+`, each with its share of the embedding.
+        query_tower: one of QUERY_TOWERS.
         embedding_dim: length of query and candidate embeddings.
         num_heads: attention heads of the `attention` tower.
         normalize: cosine similarity instead of the plain dot product.
@@ -42,7 +42,7 @@ class TrainParameters:
         seed: of everything random.
     """
 
-    query_tower: str = "attention+decay"
+    query_tower: str = "gru_attention"
     embedding_dim: int = 256
     num_heads: int = 2
     normalize: bool = True
@@ -60,7 +60,7 @@ class TrainParameters:
     mask_rate: float = 0.01
     optimizer: str = "adam"
     learning_rate: float = 0.002
-    table_learning_rate: float = 0.01
+    table_learning_rate: float = 0.015
     learning_rate_schedule: str = "cosine"
     warmup_epochs: float = 0.5
     batch_size: int = 1024
@@ -71,6 +71,7 @@ class TrainParameters:
 
     def __post_init__(self) -> None:
         for name, choices in (
+            ("query_tower", QUERY_TOWERS),
             ("loss", LOSSES),
             ("optimizer", OPTIMIZERS),
             ("learning_rate_schedule", SCHEDULES),
@@ -88,19 +89,11 @@ class TrainParameters:
             _expect(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", getattr(self, name))
         _expect(0 <= self.sampling_exponent <= 1, "sampling_exponent", "from 0 to 1", self.sampling_exponent)
         _expect(self.max_session_length >= 2, "max_session_length", "at least 2", self.max_session_length)
-        towers = self.query_towers
-        expected = f"made of {', '.join(QUERY_TOWERS)}, joined with +"
-        _expect(set(towers) <= set(QUERY_TOWERS), "query_tower", expected, self.query_tower)
-        share = len(towers) * (self.num_heads if "attention" in towers else 1)
-        _expect(self.embedding_dim % share == 0, "embedding_dim", f"a multiple of {share}", self.embedding_dim)
-        if "session_id" in towers:
-            _expect(len(towers) == 1, "query_tower", "session_id alone", self.query_tower)
+        if self.query_tower == "attention":
+            expected = f"a multiple of num_heads, {self.num_heads}"
+            _expect(self.embedding_dim % self.num_heads == 0, "embedding_dim", expected, self.embedding_dim)
+        if self.query_tower == "session_id":
             _expect(self.loss == "in_batch", "loss", "in_batch with the session_id tower", self.loss)
-
-    @property
-    def query_towers(self) -> list[str]:
-        """The towers that `query_tower` joins."""
-        return self.query_tower.split("+")
 
     def to_dict(self) -> dict[str, Any]:
         """All parameters by name."""

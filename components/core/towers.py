@@ -30,38 +30,24 @@ def dropout(values: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor
 
 
 class CandidateTower(tf.keras.layers.Layer):
-    """Embeds item indices of any shape [...] as [..., embedding_dim]; PADDING reads as UNKNOWN.
+    """Embeds item indices of any shape [...] as [..., embedding_dim], unit vectors if `normalize`.
 
-    The embedding is `num_parts` vectors side by side, one for each query tower. With `normalize` each of them has
-    the same length and all together are a unit vector, so that the dot product with a query that is built alike
-    is the mean of the parts' cosine similarities.
+    PADDING reads as UNKNOWN.
     """
 
-    def __init__(self, num_items: int, embedding_dim: int, *, normalize: bool, num_parts: int = 1) -> None:
+    def __init__(self, num_items: int, embedding_dim: int, *, normalize: bool) -> None:
         super().__init__()
         self.normalize = normalize
-        self.num_parts = num_parts
         self.table = self.add_weight(
             name="item_embeddings",
             shape=(num_items + 1, embedding_dim),
             initializer=tf.keras.initializers.RandomUniform(-0.05, 0.05),
         )
 
-    def parts(self, items: tf.Tensor) -> list[tf.Tensor]:
-        """`num_parts` tensors [..., embedding_dim / num_parts], unit vectors if `normalize`."""
-        parts = tf.split(tf.gather(self.table, tf.maximum(items, UNKNOWN)), self.num_parts, axis=-1)
-        return [tf.math.l2_normalize(part, axis=-1) for part in parts] if self.normalize else parts
-
     def call(self, items: tf.Tensor) -> tf.Tensor:
-        """What a query is multiplied with."""
-        return self.join(self.parts(items))
-
-    def join(self, parts: list[tf.Tensor]) -> tf.Tensor:
-        """Puts parts, of a candidate or of a query, side by side."""
-        if not self.normalize:
-            return tf.concat(parts, axis=-1)
-        unit = [tf.math.l2_normalize(part, axis=-1) for part in parts]
-        return tf.concat(unit, axis=-1) * self.num_parts**-0.5
+        """What a query is multiplied with, and what query towers read."""
+        embeddings = tf.gather(self.table, tf.maximum(items, UNKNOWN))
+        return tf.math.l2_normalize(embeddings, axis=-1) if self.normalize else embeddings
 
 
 class SessionIdTower(tf.keras.layers.Layer):
@@ -117,6 +103,49 @@ class GruTower(tf.keras.layers.Layer):
         return self.gru(dropout(embeddings, self.dropout, seed))
 
 
+class GruAttentionTower(tf.keras.layers.Layer):
+    """A GRU's state, and the candidate tower's own embeddings pooled with attention weights from its states.
+
+    As in NARM (Li et al. 2017, "Neural Attentive Session-based Recommendation") the state says where the session
+    goes and the attention what it is about; here the attention pools the item embeddings themselves, so that the
+    query can point straight at an item of the session, which every third target is.
+    """
+
+    def __init__(self, embedding_dim: int, *, max_length: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.gru = tf.keras.layers.GRU(embedding_dim, return_sequences=True)
+        self.state_projection = tf.keras.layers.Dense(embedding_dim, use_bias=False)
+        self.pooling = CausalAttention(embedding_dim, max_length=max_length)
+
+    def call(self, session: tf.Tensor, items: tf.Tensor, embeddings: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+        """See the module."""
+        scale = embeddings.shape[-1] ** 0.5  # unit vectors in, numbers of about 1 inside
+        states = self.gru(dropout(embeddings, self.dropout, seed) * scale)
+        states = dropout(states, self.dropout, derive_seed(seed, 1))
+        pooled = self.pooling(states, dropout(embeddings, self.dropout, derive_seed(seed, 2)))
+        return pooled + self.state_projection(states) / scale
+
+
+class CausalAttention(tf.keras.layers.Layer):
+    """Pools values with one head of attention over the positions so far, the nearer the more at first."""
+
+    def __init__(self, embedding_dim: int, *, max_length: int) -> None:
+        super().__init__()
+        self.max_length = max_length
+        self.query = tf.keras.layers.Dense(embedding_dim, use_bias=False)
+        self.key = tf.keras.layers.Dense(embedding_dim, use_bias=False)
+        recency = -np.log1p(np.arange(max_length, dtype=np.float32))[:, np.newaxis]
+        self.bias = self.add_weight(
+            name="distance_bias", shape=(max_length, 1), initializer=tf.keras.initializers.Constant(recency)
+        )
+
+    def call(self, states: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        """Pools values [batch_size, length, dim] at each position, by weights from states of the same shape."""
+        queries, keys = self.query(states)[:, tf.newaxis], self.key(states)[:, tf.newaxis]
+        return tf.matmul(attention_weights(queries, keys, self.bias)[:, 0], values)
+
+
 class AttentionTower(tf.keras.layers.Layer):
     """Pools the candidate tower's own embeddings with weights from causal self-attention.
 
@@ -129,28 +158,14 @@ class AttentionTower(tf.keras.layers.Layer):
         super().__init__()
         self.num_heads = num_heads
         self.dropout = dropout
-        self.max_length = max_length
         self.head_dim = embedding_dim // num_heads
         self.projections = tf.keras.layers.Dense(3 * embedding_dim, use_bias=False)
         self.attended = tf.keras.layers.Dense(embedding_dim)
         self.hidden = tf.keras.layers.Dense(2 * embedding_dim, activation="relu")
         self.fed_forward = tf.keras.layers.Dense(embedding_dim)
-        self.pooling_query = tf.keras.layers.Dense(embedding_dim, use_bias=False)
-        self.pooling_key = tf.keras.layers.Dense(embedding_dim, use_bias=False)
+        self.pooling = CausalAttention(embedding_dim, max_length=max_length)
         self.norms = [tf.keras.layers.LayerNormalization(epsilon=1e-6) for _ in range(3)]
-        # A bias for each distance: none at first for the block, the nearer the more for the pooling.
-        self.block_bias = self.add_weight(name="block_bias", shape=(max_length, num_heads), initializer="zeros")
-        recency = -np.log1p(np.arange(max_length, dtype=np.float32))[:, np.newaxis]
-        self.pooling_bias = self.add_weight(
-            name="pooling_bias", shape=(max_length, 1), initializer=tf.keras.initializers.Constant(recency)
-        )
-
-    def _weights(self, queries: tf.Tensor, keys: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-        """Causal attention weights [batch_size, num_heads, length, length] of heads [.., length, head_dim]."""
-        logits = tf.matmul(queries, keys, transpose_b=True) * (queries.shape[-1] ** -0.5)
-        distance = _distances(tf.shape(logits)[-1])
-        bias = tf.transpose(tf.gather(bias, tf.clip_by_value(distance, 0, self.max_length - 1)), [2, 0, 1])
-        return tf.nn.softmax(tf.where(distance >= 0, logits + bias, MASKED))
+        self.distance_bias = self.add_weight(name="distance_bias", shape=(max_length, num_heads), initializer="zeros")
 
     def call(self, session: tf.Tensor, items: tf.Tensor, embeddings: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
         """See the module. PADDING stands behind the items, where a causal position does not look."""
@@ -161,87 +176,53 @@ class AttentionTower(tf.keras.layers.Layer):
             self.projections(self.norms[0](states)), [shape[0], shape[1], 3, self.num_heads, self.head_dim]
         )
         queries, keys, values = tf.unstack(tf.transpose(heads, [2, 0, 3, 1, 4]))
-        attended = tf.matmul(self._weights(queries, keys, self.block_bias), values)
+        attended = tf.matmul(attention_weights(queries, keys, self.distance_bias), values)
         attended = self.attended(tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), shape))
         states += dropout(attended, self.dropout, derive_seed(seed, 1))
         fed_forward = self.fed_forward(self.hidden(self.norms[1](states)))
         states = self.norms[2](states + dropout(fed_forward, self.dropout, derive_seed(seed, 2)))
-        pooling = self._weights(
-            self.pooling_query(states)[:, tf.newaxis], self.pooling_key(states)[:, tf.newaxis], self.pooling_bias
-        )
-        return tf.matmul(pooling[:, 0], dropout(embeddings, self.dropout, derive_seed(seed, 3)))
+        return self.pooling(states, dropout(embeddings, self.dropout, derive_seed(seed, 3)))
 
 
-class DecayTower(tf.keras.layers.Layer):
-    """Means of the session that forget at several rates, mixed linearly and by a small network.
-
-    A rate of 0 is the newest item alone, 1 the mean of the whole session. It sees less of the order than
-    attention does and more of a long session, so the two are worth more together than either alone.
-    """
-
-    RATES = (0.0, 0.5, 0.8, 1.0)
-
-    def __init__(self, embedding_dim: int, *, dropout: float) -> None:
-        super().__init__()
-        self.dropout = dropout
-        self.mixture = self.add_weight(
-            name="mixture",
-            shape=(len(self.RATES),),
-            initializer=tf.keras.initializers.Constant(1.0 / len(self.RATES)),
-        )
-        self.linear = tf.keras.layers.Dense(embedding_dim, use_bias=False, kernel_initializer="zeros")
-        self.hidden = tf.keras.layers.Dense(2 * embedding_dim, activation="relu")
-        self.output_projection = tf.keras.layers.Dense(embedding_dim, use_bias=False)
-
-    def call(self, session: tf.Tensor, items: tf.Tensor, embeddings: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
-        """See the module."""
-        distance = tf.cast(_distances(tf.shape(items)[1]), tf.float32)
-        rates = tf.constant(self.RATES)[:, tf.newaxis, tf.newaxis]
-        weights = tf.where(distance >= 0, tf.pow(rates, tf.maximum(distance, 0.0)), 0.0)
-        weights /= tf.reduce_sum(weights, axis=-1, keepdims=True)
-        means = tf.einsum("rqk,bkd->bqrd", weights, dropout(embeddings, self.dropout, seed))
-        dim = embeddings.shape[-1]
-        inputs = tf.reshape(means, [-1, tf.shape(items)[1], len(self.RATES) * dim]) * dim**0.5
-        inputs = dropout(inputs, self.dropout, derive_seed(seed, 4))
-        correction = self.linear(inputs) + self.output_projection(self.hidden(inputs))
-        return tf.einsum("bqrd,r->bqd", means, self.mixture) + correction * dim**-0.5
-
-
-def _distances(length: tf.Tensor) -> tf.Tensor:
-    """[length, length] int32: how far the column's position lies before the row's; negative if behind it."""
-    return tf.range(length)[:, tf.newaxis] - tf.range(length)
-
-
-def make_query_tower(
-    name: str, parameters: TrainParameters, *, embedding_dim: int, num_items: int, num_sessions: int
-) -> tf.keras.layers.Layer:
-    """Makes the query tower of that name.
+def attention_weights(queries: tf.Tensor, keys: tf.Tensor, distance_bias: tf.Tensor) -> tf.Tensor:
+    """Causal attention with a learned bias for each distance between two positions.
 
     Args:
-        name: one of QUERY_TOWERS.
-        parameters: give the settings that towers have.
-        embedding_dim: of this tower.
+        queries: [batch_size, num_heads, length, head_dim].
+        keys: of the same shape.
+        distance_bias: [max_length, num_heads]; longer distances share the last one.
+
+    Returns:
+        [batch_size, num_heads, length, length], 0 where the key comes after the query.
+    """
+    logits = tf.matmul(queries, keys, transpose_b=True) * (queries.shape[-1] ** -0.5)
+    length = tf.shape(logits)[-1]
+    distance = tf.range(length)[:, tf.newaxis] - tf.range(length)
+    bias = tf.gather(distance_bias, tf.clip_by_value(distance, 0, distance_bias.shape[0] - 1))
+    return tf.nn.softmax(tf.where(distance >= 0, logits + tf.transpose(bias, [2, 0, 1]), MASKED))
+
+
+def make_query_tower(parameters: TrainParameters, *, num_items: int, num_sessions: int) -> tf.keras.layers.Layer:
+    """Makes the query tower that the parameters name.
+
+    Args:
+        parameters: give its name and settings.
         num_items: items that the `last_item` tower looks up.
         num_sessions: training sessions that the `session_id` tower looks up.
     """
-    rate = parameters.dropout
-    match name:
+    dim, rate, max_length = parameters.embedding_dim, parameters.dropout, parameters.max_session_length
+    match parameters.query_tower:
         case "session_id":
-            return SessionIdTower(num_sessions, embedding_dim)
+            return SessionIdTower(num_sessions, dim)
         case "last_item":
-            return LastItemTower(num_items, embedding_dim, dropout=rate)
+            return LastItemTower(num_items, dim, dropout=rate)
         case "mean":
             return MeanTower(dropout=rate)
         case "gru":
-            return GruTower(embedding_dim, dropout=rate)
+            return GruTower(dim, dropout=rate)
         case "attention":
-            return AttentionTower(
-                embedding_dim,
-                num_heads=parameters.num_heads,
-                max_length=parameters.max_session_length,
-                dropout=rate,
-            )
-        case "decay":
-            return DecayTower(embedding_dim, dropout=rate)
+            return AttentionTower(dim, num_heads=parameters.num_heads, max_length=max_length, dropout=rate)
+        case "gru_attention":
+            return GruAttentionTower(dim, max_length=max_length, dropout=rate)
         case other:
-            raise ValueError(f"Expected query_tower to be made of {', '.join(QUERY_TOWERS)}. Received: {other!r}")
+            raise ValueError(f"Expected query_tower to be one of {', '.join(QUERY_TOWERS)}. Received: {other!r}")

@@ -40,5 +40,6 @@ def evaluate(
     for name, value in document["model"].items():
         metrics.log_metric(name, value)
     for baseline, summary in document["baselines"].items():
-        for name, value in summary.items():
-            metrics.log_metric(f"{baseline}_{name}", value)
+        for name in ("recall@20", "mrr@20"):
+            if name in summary:
+                metrics.log_metric(f"{baseline}_{name}", summary[name])

@@ -9,7 +9,7 @@ def train(
     vocabulary: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
     tensorboard: dsl.Output[dsl.Artifact],
-    query_tower: str = "attention+decay",
+    query_tower: str = "gru_attention",
     embedding_dim: int = 256,
     num_heads: int = 2,
     normalize: bool = True,
@@ -27,7 +27,7 @@ def train(
     mask_rate: float = 0.01,
     optimizer: str = "adam",
     learning_rate: float = 0.002,
-    table_learning_rate: float = 0.01,
+    table_learning_rate: float = 0.015,
     learning_rate_schedule: str = "cosine",
     warmup_epochs: float = 0.5,
     batch_size: int = 1024,
@@ -42,7 +42,7 @@ def train(
     Args:
         events: The events artifact; its test split is not read.
         vocabulary: The vocabulary artifact.
-        query_tower: session_id, last_item, mean, gru, attention or decay; several joined with +.
+        query_tower: What embeds a session: session_id, last_item, mean, gru, attention or gru_attention.
         embedding_dim: Length of query and candidate embeddings.
         num_heads: Attention heads of the attention tower.
         normalize: Cosine similarity instead of the plain dot product.

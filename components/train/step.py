@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,7 @@ def train_model(
             num_items=vocabulary.num_items,
             num_epochs=parameters.max_epochs,
             checkpoint_dir=root / "selection",
-            tensorboard_dir=tensorboard_dir / "selection",
+            tensorboard_dir=root / "tensorboard" / "selection",
         )
         refit = None
         if parameters.refit:
@@ -93,11 +94,13 @@ def train_model(
                 num_items=vocabulary.num_items,
                 num_epochs=selection.best_epoch,
                 checkpoint_dir=root / "refit",
-                tensorboard_dir=tensorboard_dir / "refit",
+                tensorboard_dir=root / "tensorboard" / "refit",
             )
         StringModel(
             model, item_ids=vocabulary.item_ids, session_ids=sessions.session_ids, files_dir=Path(scratch)
         ).save(model_dir)
+        # The logs lie beside the checkpoints first, so that a training that goes on still has those of its beginning.
+        shutil.copytree(root / "tensorboard", tensorboard_dir, dirs_exist_ok=True)
     training = Training(selection=selection, refit=refit, peak_memory_bytes=peak_memory_bytes())
     _write_training(model_dir, parameters, training)
     return training

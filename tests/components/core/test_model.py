@@ -8,7 +8,7 @@ from components.core.parameters import TrainParameters
 from components.core.sequences import PADDING
 
 
-@pytest.fixture(params=["attention", "attention+decay"])
+@pytest.fixture(params=["attention", "gru_attention"])
 def model(request):
     parameters = TrainParameters(query_tower=request.param, embedding_dim=8, temperature=0.5)
     return TwoTower(parameters, counts=np.array([5, 4, 3, 2, 1]), num_sessions=2)

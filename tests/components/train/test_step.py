@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from components.core.events import read_split
-from components.core.model import TRAINING_FILE
+from components.core.model import TRAINING_FILE, StringModel
 from components.core.parameters import TrainParameters
 from components.core.vocabulary import Vocabulary
 from components.train.step import train_model
@@ -116,3 +116,24 @@ def test_the_test_split_is_not_read(small_artifacts, tmp_path):
         TrainParameters(**{**SMALL, "max_epochs": 1}),
     )  # fmt: skip
     assert (tmp_path / "model" / "saved_model.pb").is_file()
+
+
+def test_a_second_start_resumes_and_keeps_the_logs_of_the_first(small_artifacts, tmp_path, monkeypatch):
+    def start(name):
+        parameters = TrainParameters(**SMALL)
+        return train_model(
+            *small_artifacts, tmp_path / name, tmp_path / f"{name}-logs", parameters, checkpoint_root=tmp_path / "kept"
+        )
+
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StringModel, "save", fail)
+        with pytest.raises(OSError, match="disk full"):
+            start("first")
+    with monkeypatch.context() as patch:
+        patch.setattr(tf.keras.Model, "fit", fail)  # nothing is left to train
+        second = start("second")
+    assert len(second.selection.epochs) == 2
+    assert list((tmp_path / "second-logs" / "selection").rglob("events.*"))

@@ -9,8 +9,11 @@ from typing import Any
 import click
 from rich.console import Console
 
+from components.image import IMAGE
 from pipeline import local, presets
+from pipeline.containers import make_docker_runner
 from pipeline.report import print_metrics
+from pipeline.tasks import Tasks
 from pipeline.training import make_training_pipeline
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -36,6 +39,8 @@ def cli() -> None:
     show_default=True,
     help="Folder for the artifacts.",
 )
+@click.option("--runner", type=click.Choice(["subprocess", "docker"]), default="subprocess", show_default=True)
+@click.option("--image", default=IMAGE, show_default=True, help="Image of the tasks of the docker runner.")
 def run(
     preset: str | None,
     train_path: Path | None,
@@ -43,6 +48,8 @@ def run(
     test_path: Path | None,
     settings: tuple[str, ...],
     output_dir: Path,
+    runner: str,
+    image: str,
 ) -> None:
     """Runs the training pipeline on this machine; without files, on a generated log."""
     paths = {"train": train_path, "valid": valid_path, "test": test_path}
@@ -50,14 +57,19 @@ def run(
     if 0 < len(missing) < 3:
         raise click.UsageError(f"Expected --train, --valid and --test together. Missing: {', '.join(missing)}")
     arguments = presets.get_preset(preset or ("sample" if missing else "retailrocket"))
-    pipeline = make_training_pipeline()
+    pipeline = make_training_pipeline(Tasks(image=image))
     arguments.update(parse_settings(settings, pipeline.component_spec.inputs))
     if missing:
         from components.core.sample_log import SampleLog
 
         paths = dict(SampleLog().write(output_dir / "sample_log"))
     arguments.update({f"{split}_path": str(path.resolve()) for split, path in paths.items() if path})
-    outputs = local.run_training(pipeline, arguments, output_dir)
+    docker_runner = (
+        make_docker_runner(image, writable=output_dir, readable=[path for path in paths.values() if path])
+        if runner == "docker"
+        else None
+    )
+    outputs = local.run_training(pipeline, arguments, output_dir, runner=docker_runner)
     print_metrics(json.loads(outputs["metrics"].read_text()), Console())
     click.echo(f"The artifacts lie in {output_dir}.")
 

@@ -4,13 +4,11 @@ from typing import Any, List  # noqa: UP035
 
 from kfp import dsl
 
-from components.image import IMAGE
 from pipeline.tasks import Artifacts, Tasks
 
 
-def make_training_pipeline(image: str = IMAGE) -> Any:
-    """Makes the pipeline whose tasks run in `image`."""
-    tasks = Tasks(image=image)
+def make_training_pipeline(tasks: Tasks = Tasks()) -> Any:
+    """Makes the pipeline out of `tasks`, which hold its image and where it is to run."""
 
     @dsl.pipeline(name="two-tower-training", display_name="Two-tower training")
     def training(

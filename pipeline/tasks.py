@@ -142,7 +142,11 @@ class Tasks:
         kubernetes.set_timeout(task, resources.timeout_hours * 3600)
         if resources.shared_memory:
             kubernetes.empty_dir_mount(
-                task, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit=resources.shared_memory
+                task,
+                volume_name="shm",
+                mount_path="/dev/shm",
+                medium="Memory",
+                size_limit=resources.shared_memory,  # noqa: S108
             )
         if self.accelerator and resources.accelerated:
             # Clusters keep their expensive nodes free with a taint of the resource's name.

@@ -7,8 +7,9 @@ from kfp import dsl
 from pipeline.tasks import Artifacts, Tasks
 
 
-def make_training_pipeline(tasks: Tasks = Tasks()) -> Any:
-    """Makes the pipeline out of `tasks`, which hold its image and where it is to run."""
+def make_training_pipeline(tasks: Tasks | None = None) -> Any:
+    """Makes the pipeline out of `tasks`, which hold its image and where it is to run; by default on this machine."""
+    tasks = tasks or Tasks()
 
     @dsl.pipeline(name="two-tower-training", display_name="Two-tower training")
     def training(

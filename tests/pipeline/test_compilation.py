@@ -62,7 +62,7 @@ def list_tasks(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_golden_files(compiled: tuple[str, str, Path]) -> None:
-    name, target, path = compiled
+    path = compiled[2]
     assert path.read_text() == (GOLDEN / path.name).read_text(), "if this was meant, copy the new file over the golden"
 
 
@@ -140,7 +140,10 @@ def test_pods_on_kubernetes() -> None:
 
 
 def test_compiling_loads_no_tensorflow() -> None:
-    code = "import sys, compile, pipeline.__main__; print([m for m in sys.modules if m.startswith(('tensorflow', 'tf_keras'))])"
+    code = """
+import sys, compile, pipeline.__main__
+print([name for name in sys.modules if name.startswith(("tensorflow", "tf_keras"))])
+"""
     printed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert printed.stdout.strip() == "[]"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from components.image import IMAGE
-from pipeline.compilation import PIPELINES, TARGETS, compile_pipeline, make_pipeline
+from pipeline.compilation import PIPELINES, TARGETS, compile_pipeline
 from pipeline.tasks import Tasks
 
 
@@ -36,11 +36,13 @@ def main(
             num_accelerators=accelerator_count,
             object_store_secret=object_store_secret,
         )
-        version = compile_pipeline(make_pipeline(name, tasks), output)
+        compiled = compile_pipeline(name, tasks)
     except ValueError as error:
         click.echo(f"compile.py: {error}", err=True)
         sys.exit(1)
-    click.echo(f"wrote {output} ({version})")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(compiled.text)
+    click.echo(f"wrote {output} ({compiled.content_hash})")
 
 
 if __name__ == "__main__":

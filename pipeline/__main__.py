@@ -2,17 +2,18 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 
 from components.image import IMAGE
 from pipeline import local, presets
+from pipeline.client import ClusterError
+from pipeline.cluster_commands import schedule_command, submit_command
 from pipeline.containers import make_docker_runner
 from pipeline.report import print_metrics
+from pipeline.settings import parse_settings
 from pipeline.tasks import Tasks
 from pipeline.training import make_training_pipeline
 
@@ -74,46 +75,6 @@ def run(
     click.echo(f"The artifacts lie in {output_dir}.")
 
 
-def parse_settings(settings: tuple[str, ...], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Turns NAME=VALUE into typed pipeline arguments.
-
-    Args:
-        settings: as given on the command line.
-        inputs: the pipeline's inputs by name, as its component spec has them.
-
-    Raises:
-        ValueError: there is no such parameter, or the value is not of its type.
-    """
-    parsers: dict[str, Callable[[str], Any]] = {
-        "String": str,
-        "Integer": int,
-        "Float": float,
-        "Boolean": _parse_bool,
-    }
-    parsed: dict[str, Any] = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals or name not in inputs:
-            raise ValueError(f"Expected NAME=VALUE with one of the names {', '.join(inputs)}. Received: {setting}")
-        kind = inputs[name].type
-        try:
-            parsed[name] = parsers.get(kind, _parse_list)(value)
-        except ValueError as error:
-            raise ValueError(f"Expected {name} to be of the type {kind}. Received: {value!r}") from error
-    return parsed
-
-
-def _parse_bool(text: str) -> bool:
-    try:
-        return {"true": True, "false": False}[text.lower()]
-    except KeyError as error:
-        raise ValueError(text) from error
-
-
-def _parse_list(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
-
-
 @cli.command()
 @click.option("--index", "index_dir", type=click.Path(path_type=Path), required=True, help="The exported index.")
 @click.option("--session", required=True, metavar="ID,ID,...", help="Item ids of the session, from the oldest.")
@@ -127,11 +88,15 @@ def recommend(index_dir: Path, session: str, k: int, exclude_seen: bool) -> None
         click.echo(f"{item_id}\t{score:.6f}")
 
 
+cli.add_command(submit_command)
+cli.add_command(schedule_command)
+
+
 def main() -> None:
     """Runs the command line; what a user can mend ends in one line and the exit code 1."""
     try:
         cli()
-    except (ValueError, FileNotFoundError, local.RunError) as error:
+    except (ValueError, FileNotFoundError, local.RunError, ClusterError) as error:
         click.echo(f"two-tower: {error}", err=True)
         sys.exit(1)
 

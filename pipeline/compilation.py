@@ -1,7 +1,10 @@
 """Compiling a pipeline to the YAML of a cluster, and naming what was compiled."""
 
+import functools
 import hashlib
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,36 @@ from pipeline.training import make_training_pipeline
 PIPELINES: dict[str, Callable[[Tasks], Any]] = {
     "training": make_training_pipeline,
 }
+# What a schedule runs if nothing else is said.
+SCHEDULED_PIPELINE = list(PIPELINES)[-1]
 TARGETS = ("kfp", "vertex")
 
 
-def make_pipeline(name: str, tasks: Tasks) -> Any:
-    """Makes a pipeline for a cluster.
+@dataclass(frozen=True, kw_only=True)
+class Compiled:
+    """A pipeline for a cluster.
+
+    Attributes:
+        name: as the cluster shows it.
+        description: likewise.
+        inputs: its inputs by name, as KFP's component spec has them.
+        text: its YAML: one document for Vertex, for KFP a second with the Kubernetes settings.
+    """
+
+    name: str
+    description: str
+    inputs: Mapping[str, Any]
+    text: str
+
+    @property
+    def content_hash(self) -> str:
+        """The same for the same pipeline with the same settings, on every machine."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:12]
+
+
+@functools.cache
+def compile_pipeline(name: str, tasks: Tasks) -> Compiled:
+    """Compiles a pipeline.
 
     Args:
         name: its key in PIPELINES.
@@ -33,19 +61,14 @@ def make_pipeline(name: str, tasks: Tasks) -> Any:
     if tasks.platform not in TARGETS:
         raise ValueError(f"Expected a target, one of {', '.join(TARGETS)}. Received: {tasks.platform!r}")
     check_image_name(tasks.image)
-    return PIPELINES[name](tasks)
-
-
-def compile_pipeline(pipeline: Any, path: Path) -> str:
-    """Writes a pipeline as YAML: one document for Vertex, for KFP a second with the Kubernetes settings.
-
-    Args:
-        pipeline: as `make_pipeline` gives it.
-        path: file to write; its folder is made.
-
-    Returns:
-        A hash of the YAML: the same pipeline with the same settings has the same on every machine.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(pipeline, str(path))
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    pipeline = PIPELINES[name](tasks)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pipeline.yaml"
+        compiler.Compiler().compile(pipeline, str(path))
+        text = path.read_text()
+    return Compiled(
+        name=pipeline.name,
+        description=pipeline.description or "",
+        inputs=pipeline.component_spec.inputs,
+        text=text,
+    )

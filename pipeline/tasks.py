@@ -144,9 +144,9 @@ class Tasks:
             kubernetes.empty_dir_mount(
                 task,
                 volume_name="shm",
-                mount_path="/dev/shm",
+                mount_path="/dev/shm",  # noqa: S108
                 medium="Memory",
-                size_limit=resources.shared_memory,  # noqa: S108
+                size_limit=resources.shared_memory,
             )
         if self.accelerator and resources.accelerated:
             # Clusters keep their expensive nodes free with a taint of the resource's name.

@@ -51,6 +51,7 @@ class FakeKfp:
         self.page_size = 2  # small, so that every list has pages
         self.pipelines: dict[str, dict[str, Any]] = {}
         self.versions: dict[str, dict[str, Any]] = {}
+        self.specs: dict[str, dict[str, Any]] = {}  # by version; the real one sends them along with each
         self.experiments: dict[str, dict[str, Any]] = {}
         self.runs: dict[str, dict[str, Any]] = {}
         self.recurring_runs: dict[str, dict[str, Any]] = {}
@@ -192,9 +193,9 @@ class FakeKfp:
             "pipeline_version_id": str(uuid.uuid4()),
             "display_name": query["name"],
             "created_at": now(),
-            "pipeline_spec": documents[0],
         }
         self.versions[item["pipeline_version_id"]] = item
+        self.specs[item["pipeline_version_id"]] = documents[0]
         return item
 
     def check_job(self, data: dict[str, Any]) -> None:
@@ -205,7 +206,7 @@ class FakeKfp:
         version = self.get(self.versions, reference.get("pipeline_version_id", ""))
         if version["pipeline_id"] != reference.get("pipeline_id"):
             raise RefusalError(400, "the version is another pipeline's")
-        inputs = version["pipeline_spec"]["root"].get("inputDefinitions", {}).get("parameters", {})
+        inputs = self.specs[version["pipeline_version_id"]]["root"].get("inputDefinitions", {}).get("parameters", {})
         parameters = (data.get("runtime_config") or {}).get("parameters") or {}
         for name, value in parameters.items():
             if name not in inputs:
@@ -252,6 +253,7 @@ def serve(state: FakeKfp) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # one packet an answer: two wait 40 ms for each other
 
         def respond(self) -> None:
             url = urlsplit(self.path)

@@ -34,7 +34,7 @@ def test_a_run_with_its_version_and_parameters(cluster: FakeKfp, host: str, subm
     run = cluster.runs[run_id]
     version = cluster.versions[run["pipeline_version_reference"]["pipeline_version_id"]]
     assert version["display_name"].startswith(f"{SOURCE_VERSION}-")
-    assert version["pipeline_spec"]["pipelineInfo"]["name"] == "two-tower-training"
+    assert cluster.specs[version["pipeline_version_id"]]["pipelineInfo"]["name"] == "two-tower-training"
     assert run["runtime_config"]["parameters"]["batch_size"] == 64
     assert cluster.experiments[run["experiment_id"]]["display_name"] == "two-tower"
 

@@ -62,11 +62,10 @@ def check_parameters(parameters: Mapping[str, Any], inputs: Mapping[str, Any]) -
         "Integer": (int,),
         "Float": (int, float),
         "Boolean": (bool,),
-        "List": (list,),
     }
     for name, value in parameters.items():
         if name not in inputs:
             raise ValueError(f"Expected a parameter, one of {', '.join(inputs)}. Received: {name!r}")
         kind = inputs[name].type
-        if not isinstance(value, types[kind]) or (isinstance(value, bool) and kind != "Boolean"):
+        if not isinstance(value, types.get(kind, (list,))) or (isinstance(value, bool) and kind != "Boolean"):
             raise ValueError(f"Expected {name} to be of the type {kind}. Received: {value!r}")

@@ -27,4 +27,4 @@ def host(cluster: FakeKfp) -> Iterator[str]:
 @pytest.fixture
 def submission() -> Submission:
     tasks = Tasks(image="registry.example/two-tower:1", platform="kfp")
-    return Submission(pipeline="training", tasks=tasks, parameters={**PATHS, "batch_size": 64})
+    return Submission(pipeline="training", tasks=tasks, parameters={**PATHS, "batch_size": 64, "ks": [5, 20]})

@@ -191,7 +191,9 @@ def run_cli(host: str, *arguments: str) -> Result:
 
 
 def test_commands(cluster: FakeKfp, host: str, submission: Submission, wanted: Schedule) -> None:
-    settings = [f"--set={name}={value}" for name, value in submission.parameters.items()]
+    settings = [
+        f"--set={name}={value}".replace("[", "").replace("]", "") for name, value in submission.parameters.items()
+    ]
     create = ["--name", NAME, "--cron", WEEKLY.expression, "--image", submission.tasks.image, *settings]
     create += ["--pipeline", "training"]
     assert run_cli(host, *create, "--dry-run").output.startswith("+ weekly: 0 3 * * 1 UTC")
@@ -214,7 +216,8 @@ schedules:
   cron: 0 3 * * 1
   pipeline: training
   image: registry.example/two-tower:1
-  parameters: {train_path: /data/train.tsv, valid_path: /data/valid.tsv, test_path: /data/test.tsv, batch_size: 64}
+  parameters: {train_path: /data/train.tsv, valid_path: /data/valid.tsv, test_path: /data/test.tsv, batch_size: 64,
+    ks: [5, 20]}
 - name: nightly
   cron: 0 1 * * *
   time_zone: Asia/Tokyo

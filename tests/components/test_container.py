@@ -64,3 +64,16 @@ def test_containers_end_with_the_metrics_of_the_subprocess_runner(tmp_path: Path
         documents[runner] = json.loads((output / "metrics.json").read_text())
         assert (output / "index").is_dir()
     assert leave_out_measured(documents["docker"]) == leave_out_measured(documents["subprocess"])
+
+
+def test_a_task_that_fails_in_its_container_fails_the_run(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipeline", "run", "--runner", "docker", "--image", IMAGE]
+    done = subprocess.run(
+        [*command, "--output", str(tmp_path), "--set", "query_tower=nothing"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "two-tower: ValueError: Expected " in done.stderr
+    assert not (tmp_path / "metrics.json").exists()

@@ -46,11 +46,11 @@ def test_a_version_is_uploaded_once_for_the_same_settings(
     for _ in range(2):
         submit.start_run(client, submission)
     assert len(cluster.versions) == 1
-    for number in range(3):  # more than a page of the server
+    for number in range(2):  # together more than a page of the server
         tasks = dataclasses.replace(submission.tasks, image=f"registry.example/two-tower:{number + 2}")
         submit.start_run(client, dataclasses.replace(submission, tasks=tasks))
     submit.start_run(client, submission)
-    assert len(cluster.versions) == 4
+    assert len(cluster.versions) == 3
     assert len(cluster.pipelines) == 1
     assert len(cluster.experiments) == 1
 

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test lint format lock clean
+.PHONY: install run test lint format lock image clean
 
 # Everything the project needs, into .venv, at the versions and hashes of the lock.
 install: $(VENV)/.installed
@@ -39,8 +39,18 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --genera
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
 lock:
 	$(BIN)/pip install --quiet --disable-pip-version-check uv
-	$(LOCK) --extra components -o requirements.txt
-	$(LOCK) --extra components --extra dev -c requirements.txt -o requirements-dev.txt
+	$(LOCK) --extra components -o components/requirements.txt
+	$(LOCK) --extra components --extra gpu -c components/requirements.txt -o components/requirements-gpu.txt
+	$(LOCK) --extra components --extra docker --extra vertex --extra dev -c components/requirements.txt \
+		-o requirements-dev.txt
+
+# The image of every task, for ACCELERATOR=cpu or gpu; prints its name last.
+ACCELERATOR ?= cpu
+image: install
+	set -e; image=$$($(BIN)/python -c "from components.image import make_image_name as f; print(f('$(ACCELERATOR)'))"); \
+	docker build --network=host --build-arg ACCELERATOR=$(ACCELERATOR) --build-arg VERSION="$${image#*:}" \
+		--tag "$$image" --file components/Dockerfile .; \
+	echo "$$image"
 
 clean:
 	rm -rf $(VENV) output build *.egg-info

@@ -2,15 +2,19 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 
+from components.image import IMAGE
 from pipeline import local, presets
+from pipeline.client import ClusterError
+from pipeline.cluster_commands import schedule_command, submit_command
+from pipeline.containers import make_docker_runner
 from pipeline.report import print_metrics
+from pipeline.settings import parse_settings
+from pipeline.tasks import Tasks
 from pipeline.training import make_training_pipeline
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -36,6 +40,8 @@ def cli() -> None:
     show_default=True,
     help="Folder for the artifacts.",
 )
+@click.option("--runner", type=click.Choice(["subprocess", "docker"]), default="subprocess", show_default=True)
+@click.option("--image", default=IMAGE, show_default=True, help="Image of the tasks of the docker runner.")
 def run(
     preset: str | None,
     train_path: Path | None,
@@ -43,6 +49,8 @@ def run(
     test_path: Path | None,
     settings: tuple[str, ...],
     output_dir: Path,
+    runner: str,
+    image: str,
 ) -> None:
     """Runs the training pipeline on this machine; without files, on a generated log."""
     paths = {"train": train_path, "valid": valid_path, "test": test_path}
@@ -50,56 +58,21 @@ def run(
     if 0 < len(missing) < 3:
         raise click.UsageError(f"Expected --train, --valid and --test together. Missing: {', '.join(missing)}")
     arguments = presets.get_preset(preset or ("sample" if missing else "retailrocket"))
-    pipeline = make_training_pipeline()
+    pipeline = make_training_pipeline(Tasks(image=image))
     arguments.update(parse_settings(settings, pipeline.component_spec.inputs))
     if missing:
         from components.core.sample_log import SampleLog
 
         paths = dict(SampleLog().write(output_dir / "sample_log"))
     arguments.update({f"{split}_path": str(path.resolve()) for split, path in paths.items() if path})
-    outputs = local.run_training(pipeline, arguments, output_dir)
+    docker_runner = (
+        make_docker_runner(image, writable=output_dir, readable=[path for path in paths.values() if path])
+        if runner == "docker"
+        else None
+    )
+    outputs = local.run_training(pipeline, arguments, output_dir, runner=docker_runner)
     print_metrics(json.loads(outputs["metrics"].read_text()), Console())
     click.echo(f"The artifacts lie in {output_dir}.")
-
-
-def parse_settings(settings: tuple[str, ...], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Turns NAME=VALUE into typed pipeline arguments.
-
-    Args:
-        settings: as given on the command line.
-        inputs: the pipeline's inputs by name, as its component spec has them.
-
-    Raises:
-        ValueError: there is no such parameter, or the value is not of its type.
-    """
-    parsers: dict[str, Callable[[str], Any]] = {
-        "String": str,
-        "Integer": int,
-        "Float": float,
-        "Boolean": _parse_bool,
-    }
-    parsed: dict[str, Any] = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals or name not in inputs:
-            raise ValueError(f"Expected NAME=VALUE with one of the names {', '.join(inputs)}. Received: {setting}")
-        kind = inputs[name].type
-        try:
-            parsed[name] = parsers.get(kind, _parse_list)(value)
-        except ValueError as error:
-            raise ValueError(f"Expected {name} to be of the type {kind}. Received: {value!r}") from error
-    return parsed
-
-
-def _parse_bool(text: str) -> bool:
-    try:
-        return {"true": True, "false": False}[text.lower()]
-    except KeyError as error:
-        raise ValueError(text) from error
-
-
-def _parse_list(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
 
 
 @cli.command()
@@ -115,11 +88,15 @@ def recommend(index_dir: Path, session: str, k: int, exclude_seen: bool) -> None
         click.echo(f"{item_id}\t{score:.6f}")
 
 
+cli.add_command(submit_command)
+cli.add_command(schedule_command)
+
+
 def main() -> None:
     """Runs the command line; what a user can mend ends in one line and the exit code 1."""
     try:
         cli()
-    except (ValueError, FileNotFoundError, local.RunError) as error:
+    except (ValueError, FileNotFoundError, local.RunError, ClusterError) as error:
         click.echo(f"two-tower: {error}", err=True)
         sys.exit(1)
 

@@ -31,7 +31,9 @@ class RunError(RuntimeError):
     """A task of a local run failed; the message is the task's own."""
 
 
-def run_pipeline(pipeline: Any, arguments: Mapping[str, Any], output_dir: Path) -> dict[str, Path]:
+def run_pipeline(
+    pipeline: Any, arguments: Mapping[str, Any], output_dir: Path, *, runner: Any = None
+) -> dict[str, Path]:
     """Runs a pipeline and leaves its artifacts under `output_dir` at the names of OUTPUT_NAMES.
 
     What an earlier run left there is replaced only when this one has succeeded.
@@ -40,6 +42,7 @@ def run_pipeline(pipeline: Any, arguments: Mapping[str, Any], output_dir: Path) 
         pipeline: a pipeline, from source or loaded from its compiled YAML.
         arguments: its parameters.
         output_dir: where the artifacts are to lie.
+        runner: KFP's local runner; by default each task is a process of this interpreter.
 
     Returns:
         Where each artifact lies, by its name in the pipeline.
@@ -49,7 +52,7 @@ def run_pipeline(pipeline: Any, arguments: Mapping[str, Any], output_dir: Path) 
     """
     output_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".run-", dir=output_dir) as root:
-        outputs = _run(pipeline, arguments, Path(root))
+        outputs = _run(pipeline, arguments, Path(root), runner)
         paths = {}
         for name, artifact in outputs.items():
             if not isinstance(artifact, dsl.Artifact):
@@ -61,13 +64,16 @@ def run_pipeline(pipeline: Any, arguments: Mapping[str, Any], output_dir: Path) 
     return paths
 
 
-def run_training(pipeline: Any, arguments: Mapping[str, Any], output_dir: Path) -> dict[str, Path]:
+def run_training(
+    pipeline: Any, arguments: Mapping[str, Any], output_dir: Path, *, runner: Any = None
+) -> dict[str, Path]:
     """Runs a pipeline with a training in it; killed and started again it goes on from the last epoch.
 
     Args:
         pipeline: as for `run_pipeline`, with a parameter `checkpoint_root`.
         arguments: as for `run_pipeline`.
         output_dir: as for `run_pipeline`; checkpoints lie in it until the run has succeeded.
+        runner: as for `run_pipeline`.
 
     Returns:
         Where each artifact lies, by its name in the pipeline.
@@ -76,7 +82,7 @@ def run_training(pipeline: Any, arguments: Mapping[str, Any], output_dir: Path) 
         RunError: a task failed.
     """
     checkpoint_root = output_dir.resolve() / ".checkpoints"
-    paths = run_pipeline(pipeline, {"checkpoint_root": str(checkpoint_root), **arguments}, output_dir)
+    paths = run_pipeline(pipeline, {"checkpoint_root": str(checkpoint_root), **arguments}, output_dir, runner=runner)
     _remove(checkpoint_root)
     return paths
 
@@ -138,14 +144,15 @@ def run_component(
     return paths
 
 
-def _run(pipeline: Any, arguments: Mapping[str, Any], root: Path) -> dict[str, Any]:
-    """Runs under the subprocess runner and gives the outputs; KFP's global configuration is put back."""
+def _run(pipeline: Any, arguments: Mapping[str, Any], root: Path, runner: Any = None) -> dict[str, Any]:
+    """Runs under KFP's local runner and gives the outputs; KFP's global configuration is put back."""
     before = local.config.LocalExecutionConfig.instance
     log = _ErrorLog(sys.stdout)
     try:
-        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root), raise_on_error=True)
+        runner = runner or local.SubprocessRunner(use_venv=False)
+        local.init(runner, pipeline_root=str(root), raise_on_error=True)
         with contextlib.redirect_stdout(log), warnings.catch_warnings():
-            # The image is not used here: this interpreter has what it holds.
+            # The subprocess runner does not use the image: this interpreter has what it holds.
             warnings.filterwarnings("ignore", "You may be attemping to run a task", RuntimeWarning)
             return dict(pipeline(**arguments).outputs)
     except RuntimeError as error:

@@ -4,13 +4,12 @@ from typing import Any, List  # noqa: UP035
 
 from kfp import dsl
 
-from components.image import IMAGE
 from pipeline.tasks import Artifacts, Tasks
 
 
-def make_training_pipeline(image: str = IMAGE) -> Any:
-    """Makes the pipeline whose tasks run in `image`."""
-    tasks = Tasks(image=image)
+def make_training_pipeline(tasks: Tasks | None = None) -> Any:
+    """Makes the pipeline out of `tasks`, which hold its image and where it is to run; by default on this machine."""
+    tasks = tasks or Tasks()
 
     @dsl.pipeline(name="two-tower-training", display_name="Two-tower training")
     def training(
@@ -37,7 +36,7 @@ def make_training_pipeline(image: str = IMAGE) -> Any:
         num_hard_negatives: int = 0,
         temperature: float = 0.08,
         score_regularization: float = 1.0,
-        dropout: float = 0.1,
+        dropout: float = 0.2,
         mask_rate: float = 0.01,
         optimizer: str = "adam",
         learning_rate: float = 0.002,
@@ -45,7 +44,7 @@ def make_training_pipeline(image: str = IMAGE) -> Any:
         learning_rate_schedule: str = "cosine",
         warmup_epochs: float = 0.5,
         batch_size: int = 1024,
-        max_epochs: int = 4,
+        max_epochs: int = 5,
         patience: int = 2,
         refit: bool = False,
         seed: int = 42,

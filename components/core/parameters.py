@@ -56,7 +56,7 @@ class TrainParameters:
     num_hard_negatives: int = 0
     temperature: float = 0.08
     score_regularization: float = 1.0
-    dropout: float = 0.1
+    dropout: float = 0.2
     mask_rate: float = 0.01
     optimizer: str = "adam"
     learning_rate: float = 0.002
@@ -64,7 +64,7 @@ class TrainParameters:
     learning_rate_schedule: str = "cosine"
     warmup_epochs: float = 0.5
     batch_size: int = 1024
-    max_epochs: int = 4
+    max_epochs: int = 5
     patience: int = 2
     refit: bool = False
     seed: int = 42

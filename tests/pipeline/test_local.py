@@ -14,7 +14,7 @@ from components.vocabulary.component import vocabulary
 from pipeline.local import OUTPUT_NAMES, RunError, run_component, run_pipeline
 
 SMALL = {"embedding_dim": 16, "batch_size": 256, "num_negatives": 64, "learning_rate": 0.02, "max_epochs": 2}
-GOLDEN = Path(__file__).with_name("training.yaml")
+GOLDEN = Path(__file__).parent / "golden" / "training.vertex.yaml"
 
 
 def paths_of(log):

@@ -13,8 +13,8 @@ from components.core.parameters import TrainParameters
         ({"temperature": 0.0}, "Expected temperature to be above 0. Received: 0.0"),
         ({"dropout": 1.0}, "Expected dropout to be at least 0 and below 1. Received: 1.0"),
         (
-            {"query_tower": "attention+decay", "embedding_dim": 9},
-            "Expected embedding_dim to be a multiple of 4. Received: 9",
+            {"query_tower": "attention", "embedding_dim": 9},
+            "Expected embedding_dim to be a multiple of num_heads, 2. Received: 9",
         ),
         ({"query_tower": "session_id", "loss": "sampled"}, "Expected loss to be in_batch with the session_id tower"),
     ],

@@ -1,0 +1,59 @@
+"""Running the tasks of a local run as containers of an image, as a cluster would."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from kfp import local
+
+from components.image import check_image_name
+
+
+def make_docker_runner(image: str, *, writable: Path, readable: Iterable[Path] = ()) -> local.DockerRunner:
+    """Makes the runner for `pipeline.local.run_pipeline`.
+
+    The containers run as the invoking user, so that the artifacts belong to them, on a root file system that is
+    read-only, with a /tmp of their own. KFP itself mounts only the folder of the run.
+
+    Args:
+        image: the image of the tasks; checked here because KFP would try to pull it and fail within a task.
+        writable: folder that the tasks may write to.
+        readable: files that the tasks read; the folders around them are mounted read-only.
+
+    Raises:
+        ValueError: the image's name has no tag that stays.
+        FileNotFoundError: the Docker SDK, the engine or the image is not there.
+    """
+    check_image_name(image)
+    try:
+        import docker
+    except ImportError as error:
+        raise FileNotFoundError("Expected the Docker SDK: pip install 'two-tower[docker]'. Received: none") from error
+    try:
+        client = docker.from_env()
+        try:
+            client.images.get(image)
+        finally:
+            client.close()
+    except docker.errors.ImageNotFound as error:
+        raise FileNotFoundError(
+            f"Expected an image on this machine; `make image` builds one. Received: {image}"
+        ) from error
+    except docker.errors.DockerException as error:
+        raise FileNotFoundError(f"Expected a Docker engine at DOCKER_HOST. Received: {error}") from error
+    writable = writable.resolve()
+    folders = {path.resolve().parent for path in readable}
+    return local.DockerRunner(
+        network_mode="host",
+        user=f"{os.getuid()}:{os.getgid()}",
+        read_only=True,
+        tmpfs={"/tmp": ""},  # noqa: S108 (the container's own)
+        mounts=[
+            docker.types.Mount(str(writable), str(writable), type="bind"),
+            *(
+                docker.types.Mount(str(folder), str(folder), type="bind", read_only=True)
+                for folder in sorted(folders)
+                if not folder.is_relative_to(writable)
+            ),
+        ],
+    )

@@ -1,0 +1,79 @@
+"""Schedules as a file, to be kept beside the code and applied as a whole."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.image import IMAGE
+from pipeline import presets
+from pipeline.compilation import SCHEDULED_PIPELINE
+from pipeline.cron import Cron
+from pipeline.schedule import Schedule
+from pipeline.submit import Submission
+from pipeline.tasks import Tasks
+
+# What an entry may say; `name` and `cron` it must.
+KEYS = (
+    "name",
+    "cron",
+    "time_zone",
+    "cluster_time_zone",
+    "enabled",
+    "pipeline",
+    "image",
+    "accelerator",
+    "accelerator_count",
+    "object_store_secret",
+    "preset",
+    "parameters",
+    "experiment",
+    "service_account",
+    "pipeline_root",
+)
+
+
+def read_schedules(path: Path) -> list[Schedule]:
+    """Reads a file with a list `schedules`, a mapping with KEYS each.
+
+    Raises:
+        ValueError: the file is not like that, or two entries have one name.
+    """
+    try:
+        document = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"Expected YAML in {path}. Received: {error}") from error
+    entries = document.get("schedules") if isinstance(document, dict) else None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError(f"Expected a list `schedules` of mappings in {path}. Received: {str(document)[:80]!r}")
+    schedules = [_make_schedule(entry) for entry in entries]
+    names = [schedule.name for schedule in schedules]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Expected a name of its own for each schedule in {path}. Received: {', '.join(names)}")
+    return schedules
+
+
+def _make_schedule(entry: dict[str, Any]) -> Schedule:
+    unknown = [str(key) for key in entry if key not in KEYS]
+    if unknown or not {"name", "cron"} <= set(entry):
+        raise ValueError(f"Expected name, cron and of {', '.join(KEYS[2:])} what differs. Received: {', '.join(entry)}")
+    preset = presets.get_preset(entry["preset"]) if "preset" in entry else {}
+    submission = Submission(
+        pipeline=entry.get("pipeline", SCHEDULED_PIPELINE),
+        tasks=Tasks(
+            image=entry.get("image", IMAGE),
+            platform="kfp",
+            accelerator=entry.get("accelerator", ""),
+            num_accelerators=entry.get("accelerator_count", 1),
+            object_store_secret=entry.get("object_store_secret", ""),
+        ),
+        parameters={**preset, **entry.get("parameters", {})},
+        **{key: entry[key] for key in ("experiment", "service_account", "pipeline_root") if key in entry},
+    )
+    return Schedule(
+        name=entry["name"],
+        cron=Cron(expression=entry["cron"], time_zone=entry.get("time_zone", "UTC")),
+        submission=submission,
+        enabled=entry.get("enabled", True),
+        cluster_time_zone=entry.get("cluster_time_zone", "UTC"),
+    )

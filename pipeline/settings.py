@@ -1,0 +1,71 @@
+"""Pipeline parameters as a person writes them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def parse_settings(settings: tuple[str, ...], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Turns NAME=VALUE into typed pipeline arguments.
+
+    Args:
+        settings: as given on the command line.
+        inputs: the pipeline's inputs by name, as its component spec has them.
+
+    Raises:
+        ValueError: there is no such parameter, or the value is not of its type.
+    """
+    parsers: dict[str, Callable[[str], Any]] = {
+        "String": str,
+        "Integer": int,
+        "Float": float,
+        "Boolean": _parse_bool,
+    }
+    parsed: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or name not in inputs:
+            raise ValueError(f"Expected NAME=VALUE with one of the names {', '.join(inputs)}. Received: {setting}")
+        kind = inputs[name].type
+        try:
+            parsed[name] = parsers.get(kind, _parse_list)(value)
+        except ValueError as error:
+            raise ValueError(f"Expected {name} to be of the type {kind}. Received: {value!r}") from error
+    return parsed
+
+
+def _parse_bool(text: str) -> bool:
+    try:
+        return {"true": True, "false": False}[text.lower()]
+    except KeyError as error:
+        raise ValueError(text) from error
+
+
+def _parse_list(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def check_parameters(parameters: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+    """Says what a cluster would refuse, before anything is sent.
+
+    Args:
+        parameters: values by name.
+        inputs: the pipeline's inputs by name, as its component spec has them.
+
+    Raises:
+        ValueError: there is no such parameter, one without a default is missing, or a value is of another type.
+    """
+    missing = [name for name, spec in inputs.items() if not spec.optional and name not in parameters]
+    if missing:
+        raise ValueError(f"Expected values for {', '.join(missing)}. Received: {', '.join(parameters) or 'none'}")
+    types: dict[str, tuple[type, ...]] = {
+        "String": (str,),
+        "Integer": (int,),
+        "Float": (int, float),
+        "Boolean": (bool,),
+    }
+    for name, value in parameters.items():
+        if name not in inputs:
+            raise ValueError(f"Expected a parameter, one of {', '.join(inputs)}. Received: {name!r}")
+        kind = inputs[name].type
+        if not isinstance(value, types.get(kind, (list,))) or (isinstance(value, bool) and kind != "Boolean"):
+            raise ValueError(f"Expected {name} to be of the type {kind}. Received: {value!r}")

@@ -1,0 +1,140 @@
+"""Runs on Vertex AI Pipelines. Needs the extra `vertex`."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from pipeline.client import ClusterError
+from pipeline.compilation import compile_pipeline
+from pipeline.submit import Submission, TaskState
+
+# The states in which a job ends, as KFP calls them.
+_FINAL_STATES = {
+    "PIPELINE_STATE_SUCCEEDED": "SUCCEEDED",
+    "PIPELINE_STATE_FAILED": "FAILED",
+    "PIPELINE_STATE_CANCELLED": "CANCELED",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A pipeline job.
+
+    Attributes:
+        job: google-cloud-aiplatform's PipelineJob, submitted.
+    """
+
+    job: Any
+
+    @property
+    def url(self) -> str:
+        """Its address in the console."""
+        return str(self.job._dashboard_uri())
+
+    def follow(self, report: Callable[[TaskState], None], *, timeout_seconds: float, poll_seconds: float = 15.0) -> str:
+        """Waits for the end of the run.
+
+        Args:
+            report: called whenever a task enters another state.
+            timeout_seconds: how long to wait; the run itself goes on.
+            poll_seconds: pause between two looks.
+
+        Returns:
+            SUCCEEDED, FAILED or CANCELED.
+
+        Raises:
+            TimeoutError: the run has not ended in time.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        states: dict[int, str] = {}
+        while True:
+            state = self.job.state.name  # asks the service; what follows reads the answer
+            for task in self.job.gca_resource.job_detail.task_details:
+                if states.get(task.task_id) != task.state.name:
+                    states[task.task_id] = task.state.name
+                    report(TaskState(name=task.task_name, state=task.state.name, seconds=_measure_seconds(task)))
+            if state in _FINAL_STATES:
+                return _FINAL_STATES[state]
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"Expected the run to end within {timeout_seconds:.0f} s. Received: {state}")
+            time.sleep(poll_seconds)
+
+
+def make_job(submission: Submission, *, project: str, location: str, credentials: Any = None) -> Any:
+    """Makes google-cloud-aiplatform's PipelineJob of a submission, without sending it.
+
+    Args:
+        submission: what is to run; its `pipeline_root` is a gs:// URI.
+        project: Google Cloud project.
+        location: region.
+        credentials: by default the application default credentials.
+
+    Raises:
+        ValueError: the project or the pipeline root is not given.
+        ClusterError: the extra or the credentials are not there.
+    """
+    if not project or not submission.pipeline_root.startswith("gs://"):
+        raise ValueError(
+            f"Expected --project and a --pipeline-root that begins with gs://. Received: {project!r} and "
+            f"{submission.pipeline_root!r}"
+        )
+    try:
+        from google.auth.exceptions import GoogleAuthError
+        from google.cloud import aiplatform
+    except ImportError as error:
+        raise ClusterError(
+            "Expected google-cloud-aiplatform: pip install 'two-tower[vertex]'. Received: none"
+        ) from error
+    pipeline = compile_pipeline(submission.pipeline, submission.tasks)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pipeline.yaml"
+        path.write_text(pipeline.text)
+        try:
+            return aiplatform.PipelineJob(
+                display_name=pipeline.name,
+                template_path=str(path),
+                job_id=f"{pipeline.name}-{datetime.now(tz=timezone.utc):%Y%m%d%H%M%S}",
+                pipeline_root=submission.pipeline_root,
+                parameter_values=dict(submission.parameters),
+                labels={"two-tower-version": pipeline.content_hash},
+                project=project,
+                location=location,
+                credentials=credentials,
+            )
+        except GoogleAuthError as error:
+            raise ClusterError(
+                f"Expected credentials of Google Cloud (gcloud auth application-default login). Received: {error}"
+            ) from error
+
+
+def start_run(submission: Submission, *, project: str, location: str, credentials: Any = None) -> Run:
+    """Starts a run.
+
+    Args:
+        submission: as for `make_job`.
+        project: as for `make_job`.
+        location: as for `make_job`.
+        credentials: as for `make_job`.
+
+    Raises:
+        ClusterError: Vertex refuses it.
+    """
+    job = make_job(submission, project=project, location=location, credentials=credentials)
+    from google.api_core.exceptions import GoogleAPIError
+
+    try:
+        job.submit(service_account=submission.service_account or None)
+    except GoogleAPIError as error:
+        raise ClusterError(f"Expected Vertex AI to accept this. Received: {error}") from error
+    return Run(job=job)
+
+
+def _measure_seconds(task: Any) -> float:
+    if not task.start_time:
+        return 0.0
+    end = task.end_time or datetime.now(tz=timezone.utc)
+    return float((end - task.start_time).total_seconds())

@@ -1,0 +1,79 @@
+"""The image that `make image` built: what a cluster would pull."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.image import IMAGE, SOURCE_VERSION, USER_ID
+
+pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
+
+# What differs between two runs of the same training.
+MEASURED = {"seconds", "targets_per_second", "peak_memory_bytes"}
+
+
+def docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout  # noqa: S607
+
+
+def test_runs_as_a_user_on_a_read_only_file_system() -> None:
+    code = (
+        "import os, components.core.model, components.export.step, tensorflow as tf; "
+        "print(os.getuid(), float(tf.reduce_sum(tf.ones([2, 2]))))"
+    )
+    printed = docker("run", "--rm", "--read-only", "--tmpfs=/tmp", "--network=none", IMAGE, "python", "-c", code)
+    assert printed.split() == [str(USER_ID), "4.0"]
+
+
+def test_holds_no_build_tools_and_no_project_files_beyond_the_components() -> None:
+    code = "for tool in gcc cc make git; do command -v $tool; done; ls /opt/two-tower; ls /opt/venv/bin/pip*; true"
+    assert docker("run", "--rm", "--network=none", IMAGE, "sh", "-c", code).split() == ["components"]
+
+
+def test_labels_and_history() -> None:
+    (inspected,) = json.loads(docker("image", "inspect", IMAGE))
+    labels = inspected["Config"]["Labels"]
+    assert labels["org.opencontainers.image.version"] == SOURCE_VERSION
+    assert labels["two-tower.accelerator"] == "cpu"
+    assert inspected["Config"]["User"] == f"{USER_ID}:{USER_ID}"
+    history = docker("history", "--no-trunc", "--format={{.CreatedBy}}", IMAGE)
+    assert not re.search(r"https?://|--index-url|password|token", history, flags=re.IGNORECASE)
+
+
+def leave_out_measured(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: leave_out_measured(item) for key, item in value.items() if key not in MEASURED}
+    return [leave_out_measured(item) for item in value] if isinstance(value, list) else value
+
+
+def test_containers_end_with_the_metrics_of_the_subprocess_runner(tmp_path: Path) -> None:
+    documents = {}
+    for runner in ("docker", "subprocess"):
+        output = tmp_path / runner
+        subprocess.run(
+            [sys.executable, "-m", "pipeline", "run", "--runner", runner, "--image", IMAGE, "--output", str(output)],
+            check=True,
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        )
+        documents[runner] = json.loads((output / "metrics.json").read_text())
+        assert (output / "index").is_dir()
+    assert leave_out_measured(documents["docker"]) == leave_out_measured(documents["subprocess"])
+
+
+def test_a_task_that_fails_in_its_container_fails_the_run(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipeline", "run", "--runner", "docker", "--image", IMAGE]
+    done = subprocess.run(
+        [*command, "--output", str(tmp_path), "--set", "query_tower=nothing"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "two-tower: ValueError: Expected " in done.stderr
+    assert not (tmp_path / "metrics.json").exists()

@@ -1,0 +1,30 @@
+from collections.abc import Iterator
+
+import pytest
+from kfp_server import FakeKfp, serve
+
+from pipeline.submit import Submission
+from pipeline.tasks import Tasks
+
+PATHS = {"train_path": "/data/train.tsv", "valid_path": "/data/valid.tsv", "test_path": "/data/test.tsv"}
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> FakeKfp:
+    """The state of a cluster; nothing of this machine's own settings is read."""
+    for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_UI_ENDPOINT", "KF_PIPELINES_TOKEN", "KUBECONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path_factory.mktemp("context") / "context.json"))
+    return FakeKfp()
+
+
+@pytest.fixture
+def host(cluster: FakeKfp) -> Iterator[str]:
+    with serve(cluster) as url:
+        yield url
+
+
+@pytest.fixture
+def submission() -> Submission:
+    tasks = Tasks(image="registry.example/two-tower:1", platform="kfp")
+    return Submission(pipeline="training", tasks=tasks, parameters={**PATHS, "batch_size": 64, "ks": [5, 20]})

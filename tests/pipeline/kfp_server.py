@@ -1,0 +1,292 @@
+"""A Kubeflow Pipelines API (v2beta1) in memory, over HTTP: it keeps state and refuses what the real one refuses.
+
+Written from the API's description and the client's requests. The real one does more; what is here it does as well.
+"""
+
+import email
+import email.policy
+import json
+import re
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+ACTIVE = ("PENDING", "RUNNING")
+CRON_BOUNDS = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
+JSON_TYPES = {
+    "STRING": str,
+    "NUMBER_INTEGER": (int, float),
+    "NUMBER_DOUBLE": (int, float),
+    "BOOLEAN": bool,
+    "LIST": list,
+    "STRUCT": dict,
+}
+
+
+class RefusalError(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def now() -> str:
+    return datetime.now(tz=timezone.utc).isoformat().replace("+00:00", "Z")
+
+
+class FakeKfp:
+    """The state, and the routes that change it."""
+
+    def __init__(self) -> None:
+        self.token = ""
+        self.page_size = 2  # small, so that every list has pages
+        self.pipelines: dict[str, dict[str, Any]] = {}
+        self.versions: dict[str, dict[str, Any]] = {}
+        self.specs: dict[str, dict[str, Any]] = {}  # by version; the real one sends them along with each
+        self.experiments: dict[str, dict[str, Any]] = {}
+        self.runs: dict[str, dict[str, Any]] = {}
+        self.recurring_runs: dict[str, dict[str, Any]] = {}
+        self.calls: list[str] = []
+        self.script: list[dict[str, Any]] = []  # what successive looks at a run find
+        self.max_enabled: dict[str, int] = {}  # most schedules of a name that were ever enabled at once
+        self.killed_runs: list[str] = []
+        self.drop_from: int | None = None  # from this call on the connection breaks ...
+        self.drop_once = False  # ... or at this call only ...
+        self.drop_applied = False  # ... after the call was carried out
+        self.lock = threading.Lock()
+
+    def handle(self, method: str, path: str, query: dict[str, str], body: bytes, headers: Any) -> dict[str, Any] | None:
+        """Answers a request; None means that the connection breaks."""
+        with self.lock:
+            index = len(self.calls)
+            self.calls.append(f"{method} {path}")
+            dropped = self.drop_from is not None and (
+                index == self.drop_from or (index > self.drop_from and not self.drop_once)
+            )
+            first = index == self.drop_from
+            if dropped and not (self.drop_applied and first):
+                return None
+            if self.token and headers.get("authorization") != f"Bearer {self.token}" and not path.endswith("/healthz"):
+                raise RefusalError(401, "Unauthenticated")
+            answer = self.route(method, path.removeprefix("/apis/v2beta1"), query, body, headers)
+            for name in {run["display_name"] for run in self.recurring_runs.values()}:
+                self.max_enabled[name] = max(self.max_enabled.get(name, 0), len(self.enabled(name)))
+            return None if dropped else answer
+
+    def enabled(self, name: str) -> list[dict[str, Any]]:
+        return [r for r in self.recurring_runs.values() if r["display_name"] == name and r["status"] == "ENABLED"]
+
+    def route(self, method: str, path: str, query: dict[str, str], body: bytes, headers: Any) -> dict[str, Any]:
+        if path == "/healthz":
+            return {"multi_user": False}
+        if path == "/pipelines/upload_version":
+            return self.upload_version(query, body, headers)
+        data = json.loads(body) if body else {}
+        match = re.fullmatch(r"/(\w+)(?:/([\w-]+))?(?:/(versions)(?:/([\w-]+))?)?(?::(\w+))?", path)
+        if match is None:
+            raise RefusalError(404, f"no such route: {path}")
+        kind, key, versions, version_key, action = match.groups()
+        if kind == "pipelines" and versions:
+            self.get(self.pipelines, key)
+            mine = {k: v for k, v in self.versions.items() if v["pipeline_id"] == key}
+            return self.get(mine, version_key) if version_key else self.page(mine, "pipeline_versions", query)
+        table, create = {
+            "pipelines": (self.pipelines, self.create_pipeline),
+            "experiments": (self.experiments, self.create_experiment),
+            "runs": (self.runs, self.create_run),
+            "recurringruns": (self.recurring_runs, self.create_recurring_run),
+        }.get(kind, (None, None))
+        if table is None or create is None:
+            raise RefusalError(404, f"no such route: {path}")
+        if method == "POST" and not key:
+            return create(data)
+        if method == "GET" and not key:
+            items = table
+            if query.get("experiment_id"):
+                items = {k: v for k, v in items.items() if v["experiment_id"] == query["experiment_id"]}
+            return self.page(items, "recurringRuns" if kind == "recurringruns" else kind, query)
+        item = self.get(table, key)
+        if kind == "recurringruns" and method == "POST" and action in ("enable", "disable"):
+            item["status"] = item["mode"] = {"enable": "ENABLED", "disable": "DISABLED"}[action]
+            item["mode"] = action.upper()
+            return {}
+        if kind == "recurringruns" and method == "DELETE":
+            for run in self.runs.values():
+                if run.get("recurring_run_id") == key and run["state"] in ACTIVE:
+                    run["state"] = "CANCELED"
+                    self.killed_runs.append(run["run_id"])
+            del table[key]
+            return {}
+        if kind == "runs" and method == "GET" and self.script:
+            item.update(self.script.pop(0) if len(self.script) > 1 else self.script[0])
+        if method == "GET" and not action:
+            return item
+        raise RefusalError(501, f"{method} {path}")
+
+    @staticmethod
+    def get(table: dict[str, dict[str, Any]], key: str) -> dict[str, Any]:
+        if key not in table:
+            raise RefusalError(404, f"{key} not found")
+        return table[key]
+
+    def page(self, table: dict[str, dict[str, Any]], field: str, query: dict[str, str]) -> dict[str, Any]:
+        items = list(table.values())
+        for predicate in json.loads(query["filter"])["predicates"] if query.get("filter") else []:
+            if predicate["operation"] not in (1, "EQUALS"):
+                raise RefusalError(400, f"unknown operation {predicate['operation']}")
+            items = [item for item in items if item[predicate["key"]] == predicate["stringValue"]]
+        start = int(query.get("page_token") or 0)
+        end = start + min(int(query.get("page_size") or self.page_size), self.page_size)
+        answer: dict[str, Any] = {"total_size": len(items)}
+        if items[start:end]:  # the real one leaves empty fields out
+            answer[field] = items[start:end]
+        if end < len(items):
+            answer["next_page_token"] = str(end)
+        return answer
+
+    @staticmethod
+    def require_new(table: dict[str, dict[str, Any]], name: str, **scope: str) -> None:
+        if not name:
+            raise RefusalError(400, "the name is empty")
+        for item in table.values():
+            if item["display_name"] == name and all(item[key] == value for key, value in scope.items()):
+                raise RefusalError(409, f"{name} already exists")
+
+    def create_pipeline(self, data: dict[str, Any]) -> dict[str, Any]:
+        self.require_new(self.pipelines, data.get("display_name", ""))
+        item = {**data, "pipeline_id": str(uuid.uuid4()), "created_at": now()}
+        self.pipelines[item["pipeline_id"]] = item
+        return item
+
+    def create_experiment(self, data: dict[str, Any]) -> dict[str, Any]:
+        self.require_new(self.experiments, data.get("display_name", ""))
+        item = {**data, "experiment_id": str(uuid.uuid4()), "created_at": now()}
+        self.experiments[item["experiment_id"]] = item
+        return item
+
+    def upload_version(self, query: dict[str, str], body: bytes, headers: Any) -> dict[str, Any]:
+        pipeline_id = query.get("pipelineid", "")
+        self.get(self.pipelines, pipeline_id)
+        self.require_new(self.versions, query.get("name", ""), pipeline_id=pipeline_id)
+        message = email.message_from_bytes(
+            b"Content-Type: " + headers["content-type"].encode() + b"\r\n\r\n" + body, policy=email.policy.HTTP
+        )
+        (part,) = message.iter_parts()
+        try:
+            documents = list(yaml.safe_load_all(part.get_payload(decode=True)))
+            json_format.ParseDict(documents[0], pipeline_spec_pb2.PipelineSpec())
+            for document in documents[1:]:
+                json_format.ParseDict(document, pipeline_spec_pb2.PlatformSpec())
+        except (yaml.YAMLError, json_format.ParseError, IndexError) as error:
+            raise RefusalError(400, f"no pipeline spec: {error}") from error
+        item = {
+            "pipeline_id": pipeline_id,
+            "pipeline_version_id": str(uuid.uuid4()),
+            "display_name": query["name"],
+            "created_at": now(),
+        }
+        self.versions[item["pipeline_version_id"]] = item
+        self.specs[item["pipeline_version_id"]] = documents[0]
+        return item
+
+    def check_job(self, data: dict[str, Any]) -> None:
+        if not data.get("display_name"):
+            raise RefusalError(400, "the name is empty")
+        self.get(self.experiments, data.get("experiment_id", ""))
+        reference = data.get("pipeline_version_reference") or {}
+        version = self.get(self.versions, reference.get("pipeline_version_id", ""))
+        if version["pipeline_id"] != reference.get("pipeline_id"):
+            raise RefusalError(400, "the version is another pipeline's")
+        inputs = self.specs[version["pipeline_version_id"]]["root"].get("inputDefinitions", {}).get("parameters", {})
+        parameters = (data.get("runtime_config") or {}).get("parameters") or {}
+        for name, value in parameters.items():
+            if name not in inputs:
+                raise RefusalError(400, f"parameter {name} is not in the pipeline")
+            if not isinstance(value, JSON_TYPES[inputs[name]["parameterType"]]):
+                raise RefusalError(400, f"parameter {name} has the wrong type")
+        for name, spec in inputs.items():
+            if name not in parameters and "defaultValue" not in spec and not spec.get("isOptional"):
+                raise RefusalError(400, f"parameter {name} is missing")
+
+    def create_run(self, data: dict[str, Any]) -> dict[str, Any]:
+        self.check_job(data)
+        item = {**data, "run_id": str(uuid.uuid4()), "state": "PENDING", "created_at": now()}
+        self.runs[item["run_id"]] = item
+        return item
+
+    def create_recurring_run(self, data: dict[str, Any]) -> dict[str, Any]:
+        self.check_job(data)
+        if not 1 <= int(data.get("max_concurrency") or 0) <= 10:
+            raise RefusalError(400, "max concurrency must be at least 1 and at most 10")
+        check_cron(data["trigger"]["cron_schedule"]["cron"])
+        if data.get("mode") not in ("ENABLE", "DISABLE"):
+            raise RefusalError(400, "unknown mode")
+        item = {**data, "recurring_run_id": str(uuid.uuid4()), "status": f"{data['mode']}D", "created_at": now()}
+        self.recurring_runs[item["recurring_run_id"]] = item
+        return item
+
+
+def check_cron(text: str) -> None:
+    """Refuses what the scheduler's parser refuses: seconds first, the day of the week may be left out."""
+    fields = text.split()
+    if len(fields) not in (5, 6):
+        raise RefusalError(400, f"schedule cron is not a supported format: {text}")
+    for name, (low, high) in zip(fields, CRON_BOUNDS, strict=False):
+        for part in name.split(","):
+            numbers = [int(number) for number in re.findall(r"\d+", part.partition("/")[0])]
+            if not re.fullmatch(r"(\*|\?|\d+(-\d+)?)(/\d+)?", part) or not all(low <= n <= high for n in numbers):
+                raise RefusalError(400, f"schedule cron is not a supported format: {text}")
+
+
+@contextmanager
+def serve(state: FakeKfp) -> Iterator[str]:
+    """Serves the state and gives the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1  # one packet an answer: two wait 40 ms for each other
+
+        def respond(self) -> None:
+            url = urlsplit(self.path)
+            query = {key: values[0] for key, values in parse_qs(url.query).items()}
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            status = 200
+            try:
+                answer = state.handle(self.command, url.path, query, body, self.headers)
+            except RefusalError as error:
+                status, answer = error.status, {"error": str(error), "message": str(error)}
+            if answer is None:
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            payload = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(payload)))
+            self.end_headers()
+            self.wfile.write(payload)
+
+        do_GET = do_POST = do_DELETE = respond  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,264 @@
+import copy
+import dataclasses
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from conftest import PATHS
+from kfp_server import FakeKfp
+
+from pipeline import schedule
+from pipeline.__main__ import cli
+from pipeline.client import Client, ClusterError, connect, explain_errors
+from pipeline.cron import Cron
+from pipeline.schedule import Schedule
+from pipeline.schedule_file import read_schedules
+from pipeline.submit import Submission
+
+NAME = "weekly"
+WEEKLY = Cron(expression="0 3 * * 1")
+
+
+@pytest.fixture
+def wanted(submission: Submission) -> Schedule:
+    return Schedule(name=NAME, cron=WEEKLY, submission=submission)
+
+
+@pytest.fixture
+def client(host: str) -> Client:
+    return connect(host=host)
+
+
+def change(wanted: Schedule) -> Schedule:
+    return dataclasses.replace(wanted, cron=Cron(expression="30 4 * * 2"))
+
+
+def check_right(cluster: FakeKfp, wanted: Schedule) -> None:
+    """Exactly one schedule, and it says what was asked for: read from the server, not through the code under test."""
+    (installed,) = cluster.recurring_runs.values()
+    minute, hour, *rest = wanted.cron.expression.split()
+    assert installed["trigger"]["cron_schedule"]["cron"] == " ".join(["0", minute, hour, *rest])
+    assert installed["no_catchup"] is True
+    assert int(installed["max_concurrency"]) == 1
+    assert installed["status"] == ("ENABLED" if wanted.enabled else "DISABLED")
+    assert installed["runtime_config"]["parameters"] == dict(wanted.submission.parameters)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_created_and_left_alone(cluster: FakeKfp, client: Client, wanted: Schedule, enabled: bool) -> None:
+    wanted = dataclasses.replace(wanted, enabled=enabled)
+    assert schedule.apply_schedule(client, wanted)
+    check_right(cluster, wanted)
+    (first,) = cluster.recurring_runs
+    assert schedule.apply_schedule(client, wanted) == []
+    assert list(cluster.recurring_runs) == [first]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cron": Cron(expression="30 4 * * 2")},
+        {"enabled": False},
+        {"submission": {"parameters": {**PATHS, "seed": 7}}},
+        {"submission": {"experiment": "other"}},
+        {"submission": {"service_account": "runner"}},
+        {"submission": {"pipeline_root": "s3://bucket/root"}},
+    ],
+    ids=str,
+)
+def test_every_difference_is_seen_and_mended(
+    cluster: FakeKfp, client: Client, wanted: Schedule, submission: Submission, changes: dict[str, object]
+) -> None:
+    schedule.apply_schedule(client, wanted)
+    if "submission" in changes:
+        changes = {"submission": dataclasses.replace(submission, **changes["submission"])}  # type: ignore[arg-type]
+    changed = dataclasses.replace(wanted, **changes)  # type: ignore[arg-type]
+    state = str(cluster.recurring_runs)
+    planned = schedule.plan_schedule(client, changed)
+    assert planned
+    assert str(cluster.recurring_runs) == state, "a plan changed something"
+    assert schedule.apply_schedule(client, changed) == planned
+    check_right(cluster, changed)
+    assert cluster.max_enabled[NAME] == 1
+
+
+def test_a_plan_names_what_differs(client: Client, wanted: Schedule) -> None:
+    schedule.apply_schedule(client, wanted)
+    lines = schedule.plan_schedule(client, change(wanted))
+    assert lines[0].startswith(f"+ {NAME}: 30 4 * * 2 UTC")
+    assert "~   cron: 0 0 3 * * 1 -> 0 30 4 * * 2" in lines
+    assert lines[-1].startswith(f"- {NAME}: ")
+
+
+@pytest.mark.parametrize("applied", [False, True], ids=["lost request", "lost answer"])
+@pytest.mark.parametrize(
+    ("start", "once"), [("nothing", False), ("paused", False), ("other", False), ("several", False), ("other", True)]
+)
+def test_broken_off_at_every_call_the_next_call_converges(
+    cluster: FakeKfp, client: Client, wanted: Schedule, start: str, once: bool, applied: bool
+) -> None:
+    befores = {
+        "nothing": [],
+        "paused": [dataclasses.replace(wanted, enabled=False)],
+        "other": [change(wanted)],
+        "several": [wanted, change(wanted), wanted],
+    }
+    for before in befores[start]:
+        version = schedule.prepare_version(client, before.submission)
+        made = schedule._create(client, before, version)
+    if start == "other":
+        client.enable_recurring_run(made.id)
+    recurring_runs = copy.deepcopy(cluster.recurring_runs)
+    for offset in range(60):
+        cluster.recurring_runs = copy.deepcopy(recurring_runs)
+        cluster.max_enabled.clear()
+        cluster.drop_from, cluster.drop_once, cluster.drop_applied = len(cluster.calls) + offset, once, applied
+        finished = True
+        try:
+            with explain_errors("the server"):
+                schedule.apply_schedule(client, wanted)
+        except ClusterError:
+            finished = False
+        reached = len(cluster.calls) > cluster.drop_from
+        cluster.drop_from = None
+        assert cluster.max_enabled.get(NAME, 0) <= 1
+        if finished:
+            check_right(cluster, wanted)
+        schedule.apply_schedule(client, wanted)
+        check_right(cluster, wanted)
+        assert cluster.max_enabled.get(NAME, 0) <= 1
+        if not reached:
+            break
+    assert not reached, "the calls never came to an end"
+    assert len(cluster.pipelines) == len(cluster.versions) == len(cluster.experiments) == 1
+
+
+def start_run(cluster: FakeKfp, state: str) -> str:
+    (installed,) = cluster.recurring_runs.values()
+    run = {"run_id": "run", "display_name": "run", "state": state, "experiment_id": installed["experiment_id"]}
+    cluster.runs["run"] = {**run, "recurring_run_id": installed["recurring_run_id"]}
+    return str(installed["recurring_run_id"])
+
+
+def test_a_run_in_progress_is_not_killed(cluster: FakeKfp, client: Client, wanted: Schedule) -> None:
+    schedule.apply_schedule(client, wanted)
+    old = start_run(cluster, "RUNNING")
+    with pytest.raises(ClusterError, match="run run goes on"):
+        schedule.apply_schedule(client, change(wanted), retire_seconds=0)
+    assert cluster.killed_runs == []
+    assert cluster.recurring_runs[old]["status"] == "DISABLED"
+    assert len(cluster.enabled(NAME)) == 1
+    cluster.runs["run"]["state"] = "SUCCEEDED"
+    assert schedule.apply_schedule(client, change(wanted), retire_seconds=0) == [f"- {NAME}: {old}"]
+    check_right(cluster, change(wanted))
+
+
+def test_waits_for_a_run_that_ends(
+    cluster: FakeKfp, client: Client, wanted: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule.apply_schedule(client, wanted)
+    start_run(cluster, "RUNNING")
+    monkeypatch.setattr("pipeline.schedule.time.sleep", lambda _: cluster.runs["run"].update(state="FAILED"))
+    schedule.apply_schedule(client, change(wanted))
+    check_right(cluster, change(wanted))
+    assert cluster.killed_runs == []
+
+
+def test_schedules_of_others_are_not_touched(cluster: FakeKfp, client: Client, wanted: Schedule) -> None:
+    schedule.apply_schedule(client, wanted)
+    (mine,) = cluster.recurring_runs.values()
+    cluster.recurring_runs["theirs"] = {**mine, "recurring_run_id": "theirs", "description": "by hand"}
+    schedule.apply_schedule(client, change(wanted))
+    schedule.delete_schedule(client, NAME)
+    assert list(cluster.recurring_runs) == ["theirs"]
+    assert cluster.recurring_runs["theirs"]["status"] == "ENABLED"
+
+
+def test_paused_resumed_deleted(cluster: FakeKfp, client: Client, wanted: Schedule) -> None:
+    schedule.apply_schedule(client, wanted)
+    schedule.set_enabled(client, NAME, enabled=False)
+    assert not cluster.enabled(NAME)
+    schedule.set_enabled(client, NAME, enabled=True)
+    check_right(cluster, wanted)
+    schedule.delete_schedule(client, NAME)
+    assert not cluster.recurring_runs
+    with pytest.raises(ClusterError, match=r"one of none\. Received: 'weekly'"):
+        schedule.set_enabled(client, NAME, enabled=True)
+
+
+def run_cli(host: str, *arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["schedule", *arguments, "--host", host])
+
+
+def test_commands(cluster: FakeKfp, host: str, submission: Submission, wanted: Schedule) -> None:
+    settings = [
+        f"--set={name}={value}".replace("[", "").replace("]", "") for name, value in submission.parameters.items()
+    ]
+    create = ["--name", NAME, "--cron", WEEKLY.expression, "--image", submission.tasks.image, *settings]
+    create += ["--pipeline", "training"]
+    assert run_cli(host, *create, "--dry-run").output.startswith("+ weekly: 0 3 * * 1 UTC")
+    assert not cluster.recurring_runs
+    assert run_cli(host, *create).exit_code == 0
+    check_right(cluster, wanted)
+    assert run_cli(host, *create).output == "nothing to change\n"
+    assert run_cli(host, "list").output.split()[4:11] == ["weekly", "0", "3", "*", "*", "1", "UTC"]
+    for command, state in (("pause", "DISABLED"), ("resume", "ENABLED")):
+        assert run_cli(host, command, NAME).exit_code == 0
+        assert next(iter(cluster.recurring_runs.values()))["status"] == state
+    assert run_cli(host, "delete", NAME).exit_code == 0
+    assert not cluster.recurring_runs
+    assert run_cli(host).exit_code == 2
+
+
+FILE = """
+schedules:
+- name: weekly
+  cron: 0 3 * * 1
+  pipeline: training
+  image: registry.example/two-tower:1
+  parameters: {train_path: /data/train.tsv, valid_path: /data/valid.tsv, test_path: /data/test.tsv, batch_size: 64,
+    ks: [5, 20]}
+- name: nightly
+  cron: 0 1 * * *
+  time_zone: Asia/Tokyo
+  enabled: false
+  pipeline: training
+  preset: sample
+  image: registry.example/two-tower:1
+  parameters: {train_path: /data/train.tsv, valid_path: /data/valid.tsv, test_path: /data/test.tsv}
+"""
+
+
+def test_a_file_is_applied_as_a_whole(
+    cluster: FakeKfp, host: str, client: Client, tmp_path: Path, wanted: Schedule
+) -> None:
+    path = tmp_path / "schedules.yaml"
+    path.write_text(FILE)
+    assert read_schedules(path)[0] == wanted
+    schedule.apply_schedule(client, dataclasses.replace(wanted, name="forgotten"))
+    assert run_cli(host, "apply", str(path)).exit_code == 0
+    names = {run["display_name"]: run["status"] for run in cluster.recurring_runs.values()}
+    assert names == {"forgotten": "ENABLED", "weekly": "ENABLED", "nightly": "DISABLED"}
+    assert "- forgotten" in run_cli(host, "apply", str(path), "--prune", "--dry-run").output
+    assert len(cluster.recurring_runs) == 3
+    assert run_cli(host, "apply", str(path), "--prune").exit_code == 0
+    assert len(cluster.recurring_runs) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "schedules: 3",
+        "schedules: [3]",
+        "a: [",
+        "schedules: [{name: a}]",
+        "schedules: [{name: a, cron: '* * * * *', every: 1}]",
+        FILE.replace("nightly", "weekly"),
+    ],
+)
+def test_a_wrong_file_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "schedules.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"Expected [\s\S]* Received: "):
+        read_schedules(path)

@@ -1,0 +1,159 @@
+import dataclasses
+import http.server
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner, Result
+from kfp_server import FakeKfp, now
+
+from components.image import SOURCE_VERSION
+from pipeline import submit
+from pipeline.__main__ import cli
+from pipeline.client import ClusterError, connect, explain_errors
+from pipeline.tasks import Tasks
+
+SETTINGS = [f"--set={name}_path=/data/{name}.tsv" for name in ("train", "valid", "test")]
+
+
+def run_cli(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["submit", *SETTINGS, "--image", "registry.example/two-tower:1", *arguments])
+
+
+def make_script(*states: str, final: str) -> list[dict[str, object]]:
+    tasks = [{"task_id": "1", "display_name": "ingest", "state": state, "start_time": now()} for state in states]
+    looks: list[dict[str, object]] = [{"state": "RUNNING", "run_details": {"task_details": [task]}} for task in tasks]
+    looks[-1]["state"] = final
+    return looks
+
+
+def test_a_run_with_its_version_and_parameters(cluster: FakeKfp, host: str, submission: submit.Submission) -> None:
+    run_id = submit.start_run(connect(host=host), submission)
+    run = cluster.runs[run_id]
+    version = cluster.versions[run["pipeline_version_reference"]["pipeline_version_id"]]
+    assert version["display_name"].startswith(f"{SOURCE_VERSION}-")
+    assert cluster.specs[version["pipeline_version_id"]]["pipelineInfo"]["name"] == "two-tower-training"
+    assert run["runtime_config"]["parameters"]["batch_size"] == 64
+    assert cluster.experiments[run["experiment_id"]]["display_name"] == "two-tower"
+
+
+def test_a_version_is_uploaded_once_for_the_same_settings(
+    cluster: FakeKfp, host: str, submission: submit.Submission
+) -> None:
+    client = connect(host=host)
+    for _ in range(2):
+        submit.start_run(client, submission)
+    assert len(cluster.versions) == 1
+    for number in range(2):  # together more than a page of the server
+        tasks = dataclasses.replace(submission.tasks, image=f"registry.example/two-tower:{number + 2}")
+        submit.start_run(client, dataclasses.replace(submission, tasks=tasks))
+    submit.start_run(client, submission)
+    assert len(cluster.versions) == 3
+    assert len(cluster.pipelines) == 1
+    assert len(cluster.experiments) == 1
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_broken_off_at_any_call_the_next_makes_no_second_version(
+    cluster: FakeKfp, host: str, submission: submit.Submission, applied: bool
+) -> None:
+    client = connect(host=host)
+    num_calls = len(cluster.calls)
+    for offset in range(20):
+        cluster.drop_from, cluster.drop_applied = len(cluster.calls) + offset, applied
+        try:
+            with explain_errors(host):
+                submit.start_run(client, submission)
+            break
+        except ClusterError:
+            cluster.drop_from = None
+    assert len(cluster.calls) > num_calls
+    assert len(cluster.pipelines) == len(cluster.versions) == len(cluster.experiments) == 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"train_path": "a", "valid_path": "b"}, "test_path"),
+        ({"train_path": "a", "valid_path": "b", "test_path": "c", "epochs": 3}, "'epochs'"),
+        ({"train_path": "a", "valid_path": "b", "test_path": 3}, "type String"),
+        ({"train_path": "a", "valid_path": "b", "test_path": "c", "seed": True}, "type Integer"),
+        ({"train_path": "a", "valid_path": "b", "test_path": "c", "ks": 10}, "ks to be of the type"),
+    ],
+)
+def test_parameters_are_checked_before_anything_is_sent(parameters: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        submit.Submission(pipeline="training", tasks=Tasks(image="r.io/x:1", platform="kfp"), parameters=parameters)
+
+
+@pytest.mark.parametrize(("final", "code"), [("SUCCEEDED", 0), ("FAILED", 2), ("CANCELED", 3)])
+def test_command_follows_the_tasks_to_the_end(
+    cluster: FakeKfp, host: str, monkeypatch: pytest.MonkeyPatch, final: str, code: int
+) -> None:
+    monkeypatch.setattr("pipeline.submit.time.sleep", lambda _: None)
+    cluster.script = make_script("PENDING", "RUNNING", "RUNNING", final, final=final)
+    done = run_cli("--host", host)
+    assert done.exit_code == code, done.output
+    lines = done.output.splitlines()
+    url = f"{host}/#/runs/details/{next(iter(cluster.runs))}"
+    assert lines[0] == url
+    assert [line.split()[:2] for line in lines[1:4]] == [["ingest", s] for s in ("PENDING", "RUNNING", final)]
+    assert lines[-1] == f"{final} {url}"
+
+
+def test_command_gives_up_waiting(cluster: FakeKfp, host: str) -> None:
+    cluster.script = make_script("RUNNING", final="RUNNING")
+    done = run_cli("--host", host, "--timeout-hours", "0")
+    assert done.exit_code == submit.TIMEOUT_CODE
+    assert "Received: RUNNING" in done.output
+
+
+def test_command_does_not_wait_if_told_so(cluster: FakeKfp, host: str) -> None:
+    assert run_cli("--host", host, "--no-follow").exit_code == 0
+    assert len(cluster.runs) == 1
+
+
+def test_a_wrong_token_is_named(cluster: FakeKfp, host: str, submission: submit.Submission) -> None:
+    cluster.token = "right"
+    with pytest.raises(ClusterError, match=r"Expected a token .* Received: 401"):
+        connect(host=host, token="wrong")
+    assert submit.start_run(connect(host=host, token="right"), submission) in cluster.runs
+
+
+@pytest.fixture
+def silent_host() -> Iterator[str]:
+    """Takes connections and says nothing, as a wrong port behind a firewall does."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def login_page() -> Iterator[str]:
+    """Answers everything with a page, as a proxy does that wants a login."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<html>Log in</html>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("kind", ["silent_host", "login_page", "closed"])
+@pytest.mark.usefixtures("cluster")
+def test_a_wrong_host_is_named_within_ten_seconds(kind: str, request: pytest.FixtureRequest) -> None:
+    url = "http://127.0.0.1:9" if kind == "closed" else request.getfixturevalue(kind)
+    start = time.monotonic()
+    with pytest.raises(ClusterError, match=f"Expected a Kubeflow Pipelines API at {url}"):
+        connect(host=url)
+    assert time.monotonic() - start < 10

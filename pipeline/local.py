@@ -152,8 +152,10 @@ def _run(pipeline: Any, arguments: Mapping[str, Any], root: Path, runner: Any = 
         runner = runner or local.SubprocessRunner(use_venv=False)
         local.init(runner, pipeline_root=str(root), raise_on_error=True)
         with contextlib.redirect_stdout(log), warnings.catch_warnings():
-            # The subprocess runner does not use the image: this interpreter has what it holds.
+            # The subprocess runner does not use the image, this interpreter has what it holds; and a compiled
+            # pipeline's requests for a cluster mean nothing here.
             warnings.filterwarnings("ignore", "You may be attemping to run a task", RuntimeWarning)
+            warnings.filterwarnings("ignore", "Task .* settings .* have no effect in the current local runner")
             return dict(pipeline(**arguments).outputs)
     except RuntimeError as error:
         raise RunError(log.last_error or str(error)) from error

@@ -3,6 +3,9 @@ import pyarrow as pa
 from components.core.events import SCHEMA
 from components.core.sample_log import SampleLog
 
+# Where a cluster would find the logs.
+PATHS = {"train_path": "/data/train.tsv", "valid_path": "/data/valid.tsv", "test_path": "/data/test.tsv"}
+
 SMALL_LOG = SampleLog(num_items=200, shelf_size=20, num_sessions=3_000, num_days=30, share_new=0.05)
 
 

@@ -1,12 +1,11 @@
 from collections.abc import Iterator
 
 import pytest
+from factories import PATHS
 from kfp_server import FakeKfp, serve
 
 from pipeline.submit import Submission
 from pipeline.tasks import Tasks
-
-PATHS = {"train_path": "/data/train.tsv", "valid_path": "/data/valid.tsv", "test_path": "/data/test.tsv"}
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from components.ingest.component import ingest
 from components.train.component import train
 from components.vocabulary.component import vocabulary
 from pipeline.local import OUTPUT_NAMES, RunError, run_component, run_pipeline
+from pipeline.training import make_training_pipeline
 
 SMALL = {"embedding_dim": 16, "batch_size": 256, "num_negatives": 64, "learning_rate": 0.02, "max_epochs": 2}
 GOLDEN = Path(__file__).parent / "golden" / "training.vertex.yaml"
@@ -68,7 +69,7 @@ def test_every_component_runs_alone_on_artifacts_on_disk(run, small_log, tmp_pat
 
 def test_a_failed_task_says_why_and_leaves_an_earlier_run_alone(run, small_log, tmp_path):
     (tmp_path / "metrics.json").write_text("{}")
-    pipeline = components.load_component_from_file(str(GOLDEN))
+    pipeline = make_training_pipeline()
     with pytest.raises(RunError, match=r"ValueError: Expected the columns .*'Item'"):
         run_pipeline(pipeline, {**paths_of(small_log), "item_column": "Item"}, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]

@@ -5,6 +5,7 @@ from click.testing import CliRunner
 
 from pipeline import __main__ as command_line
 from pipeline import local
+from pipeline.presets import PRESETS
 from pipeline.training import make_training_pipeline
 
 INPUTS = make_training_pipeline().component_spec.inputs
@@ -45,7 +46,7 @@ def arguments_of(monkeypatch, tmp_path):
     """The arguments that the pipeline would be run with."""
     seen = {}
 
-    def run_training(pipeline, arguments, output_dir):
+    def run_training(pipeline, arguments, output_dir, *, runner=None):
         seen.update(arguments)
         raise local.RunError("stopped by the test")
 
@@ -63,7 +64,7 @@ def test_without_files_the_sample_log_is_made(arguments_of, tmp_path):
     seen = arguments_of()
     assert (tmp_path / "sample_log" / "train.tsv").is_file()
     assert seen["train_path"] == str(tmp_path / "sample_log" / "train.tsv")
-    assert seen["embedding_dim"] == 32
+    assert seen["embedding_dim"] == PRESETS["sample"]["embedding_dim"]
 
 
 def test_a_setting_overrides_the_preset(arguments_of):

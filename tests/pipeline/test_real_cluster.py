@@ -4,7 +4,7 @@ import os
 import uuid
 
 import pytest
-from conftest import PATHS
+from factories import PATHS
 
 from components.image import IMAGE
 from pipeline import schedule

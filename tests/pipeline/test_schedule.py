@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import PATHS
+from factories import PATHS
 from kfp_server import FakeKfp
 
 from pipeline import schedule

@@ -30,7 +30,6 @@ class SplitCounter:
         self.last_time: int | None = None
         self.num_duplicates = 0
         self.num_backward_sessions = 0
-        self.num_seconds = 0
         self.sessions_of_length: npt.NDArray[np.int64] = np.zeros(1, np.int64)
         self._item_counts: list[pa.Table] = []
 
@@ -39,7 +38,6 @@ class SplitCounter:
         self.num_events += len(events.times)
         self.first_time = min(int(events.times.min()), self.first_time or int(events.times[0]))
         self.last_time = max(int(events.times.max()), self.last_time or 0)
-        self.num_seconds += int((events.times < SECONDS_BELOW).sum())
         lengths = np.bincount(np.bincount(events.sessions))
         if len(lengths) > len(self.sessions_of_length):
             self.sessions_of_length.resize(len(lengths), refcheck=False)
@@ -52,7 +50,8 @@ class SplitCounter:
         if tied.any():
             rows = np.flatnonzero(np.append(tied, False) | np.append(False, tied))
             keys = pa.table(
-                [events.sessions[rows], events.times[rows], events.items[rows]], names=["session", "time", "item"]
+                [events.sessions[rows], events.times[rows], events.items[rows]],
+                names=["session", "time", "item"],
             )
             self.num_duplicates += len(rows) - keys.group_by(keys.column_names).aggregate([]).num_rows
 
@@ -67,7 +66,11 @@ class SplitCounter:
 
     def item_counts(self) -> pa.Table:
         """Items of the split with the number of their events, `item_id` and `count`."""
-        merged = pa.concat_tables([EMPTY_COUNTS, *self._item_counts]).group_by("item_id").aggregate([("count", "sum")])
+        merged = (
+            pa.concat_tables([EMPTY_COUNTS, *self._item_counts])
+            .group_by("item_id")
+            .aggregate([("count", "sum")])
+        )
         return merged.rename_columns(EMPTY_COUNTS.column_names)
 
 
@@ -138,7 +141,11 @@ class DataReport:
 
     def metadata(self) -> dict[str, float]:
         """The flat numbers that stand on the artifact."""
-        numbers: dict[str, float] = {"num_lines": self.num_lines, "num_rejected": self.num_rejected, **self.findings}
+        numbers: dict[str, float] = {
+            "num_lines": self.num_lines,
+            "num_rejected": self.num_rejected,
+            **self.findings,
+        }
         for name, split in self.splits.items():
             numbers[f"num_{name}_events"] = split.num_events
             numbers[f"num_{name}_sessions"] = split.num_sessions
@@ -172,10 +179,21 @@ class DataReport:
             *([f"rejected: {reason}", f"{count:,}"] for reason, count in self.rejected_by_reason.items()),
             *([name.replace("_", " "), f"{count:,}"] for name, count in self.findings.items()),
         ]
-        parts = ["# Data report", _table(["", *names], rows), "## What was read", _table(["", "number"], read)]
+        parts = [
+            "# Data report",
+            _table(["", *names], rows),
+            "## What was read",
+            _table(["", "number"], read),
+        ]
         if self.drift:
-            drift = [[d["name"], f"{d['value']:.4f}", f"{d['warn']:g}", f"{d['fail']:g}", d["verdict"]] for d in self.drift]
-            parts += ["## Drift since the previous run", _table(["", "value", "warns", "fails", "verdict"], drift)]
+            drift = [
+                [d["name"], f"{d['value']:.4f}", f"{d['warn']:g}", f"{d['fail']:g}", d["verdict"]]
+                for d in self.drift
+            ]
+            parts += [
+                "## Drift since the previous run",
+                _table(["", "value", "warns", "fails", "verdict"], drift),
+            ]
         return "\n\n".join(parts) + "\n"
 
 
@@ -200,7 +218,8 @@ def report_split(counter: SplitCounter, train_items: pa.Table) -> SplitReport:
 def format_reasons(reasons: Mapping[str, int], examples: Mapping[str, str]) -> str:
     """The three commonest reasons, an example of each."""
     return "; ".join(
-        f"{count:,} x {reason}, such as {examples[reason]}" for reason, count in Counter(reasons).most_common(3)
+        f"{count:,} x {reason}, such as {examples[reason]}"
+        for reason, count in Counter(reasons).most_common(3)
     )
 
 

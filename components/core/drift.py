@@ -75,7 +75,9 @@ def compare(
     """
     for name in (REPORT_NAME, ITEM_COUNTS_NAME):
         if not (previous_dir / name).is_file():
-            raise FileNotFoundError(f"Expected the previous events artifact to hold {name}. Received: {previous_dir}")
+            raise FileNotFoundError(
+                f"Expected the previous events artifact to hold {name}. Received: {previous_dir}"
+            )
     before = DataReport.read(previous_dir / REPORT_NAME).splits["train"]
     now = report.splits["train"]
     previous_counts = pq.read_table(previous_dir / ITEM_COUNTS_NAME)
@@ -93,7 +95,13 @@ def compare(
     for name, value in values.items():
         bound: Bounds = getattr(bounds, name)
         found.append(
-            {"name": name, "value": float(value), "warn": bound.warn, "fail": bound.fail, "verdict": bound.judge(value)}
+            {
+                "name": name,
+                "value": float(value),
+                "warn": bound.warn,
+                "fail": bound.fail,
+                "verdict": bound.judge(value),
+            }
         )
     return found
 
@@ -106,7 +114,9 @@ def jensen_shannon(ours: pa.Table, theirs: pa.Table) -> float:
         theirs: likewise.
     """
     joined = ours.join(theirs, "item_id", join_type="full outer", right_suffix="_theirs")
-    counts = [pc.fill_null(joined[name], 0).to_numpy().astype(np.float64) for name in ("count", "count_theirs")]
+    counts = [
+        pc.fill_null(joined[name], 0).to_numpy().astype(np.float64) for name in ("count", "count_theirs")
+    ]
     first, second = (count / count.sum() for count in counts)
     middle = (first + second) / 2
     return float((_relative_entropy(first, middle) + _relative_entropy(second, middle)) / 2)

@@ -11,15 +11,16 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.core.data_report import DataReport, SplitCounter, format_reasons, report_split
+from components.core.data_report import SECONDS_BELOW, DataReport, SplitCounter, format_reasons, report_split
 from components.core.drift import ITEM_COUNTS_NAME, REPORT_NAME, Bounds, DriftBounds, compare
 from components.core.events import SPLITS, split_path
 from components.core.log_reader import Batch
 from components.core.ordering import SortedEvents
 
-FINDINGS = ("duplicates", "backward_sessions", "sessions_in_two_splits", "seconds", "cut_files")
+FINDINGS = ("duplicates", "backward_times", "sessions_in_two_splits", "seconds", "cut_files")
 REJECTED_NAME = "rejected.parquet"
 REJECTED_SCHEMA = pa.schema(
     [("source", pa.string()), ("line", pa.int64()), ("reason", pa.string()), ("text", pa.string())]
@@ -34,9 +35,10 @@ class Acceptance:
 
     Attributes:
         max_rejected_share: of the lines.
-        errors: the findings that are errors: duplicates (rows equal in session, item and time), backward_sessions
-            (later rows with earlier times), sessions_in_two_splits, seconds (times before 1973-03-03, which are
-            likely seconds) and cut_files (their last line has no newline, so that it may have been cut).
+        errors: the findings that are errors: duplicates (rows equal in all that is read), backward_times (in sessions
+            that are given: those in which a later row has an earlier time; in a raw log: rows before the one above
+            them), sessions_in_two_splits, seconds (times before 1973-03-03, which are likely seconds) and cut_files
+            (their last line has no newline, so that it may have been cut).
         previous_events: the events artifact of the previous run; empty for none.
         drift: bounds of the change since then.
     """
@@ -60,7 +62,9 @@ class Acceptance:
             )
         unknown = sorted(set(self.errors) - set(FINDINGS))
         if unknown:
-            raise ValueError(f"Expected errors to be among {', '.join(FINDINGS)}. Received: {', '.join(unknown)}")
+            raise ValueError(
+                f"Expected errors to be among {', '.join(FINDINGS)}. Received: {', '.join(unknown)}"
+            )
 
 
 class EventsDraft:
@@ -84,6 +88,7 @@ class EventsDraft:
         self.examples: dict[str, str] = {}
         self.findings = dict.fromkeys(FINDINGS, 0)
         self.counters: dict[str, SplitCounter] = {}
+        self.other_sessions = pa.array([], pa.string())
 
     def __enter__(self) -> "EventsDraft":
         shutil.rmtree(self.dir, ignore_errors=True)
@@ -119,6 +124,7 @@ class EventsDraft:
         self.num_lines += batch.num_lines
         self.num_accepted += batch.events.num_rows
         self.findings["cut_files"] += batch.is_cut
+        self.findings["seconds"] += int((batch.events.column(-1).to_numpy() < SECONDS_BELOW).sum())
         if batch.rejected:
             for rejected in batch.rejected:
                 self.reasons[rejected.reason] += 1
@@ -126,7 +132,9 @@ class EventsDraft:
                     rejected.reason, f"line {rejected.line} of {rejected.source}: {rejected.text[:200]!r}"
                 )
             self.rejected.write_table(
-                pa.Table.from_pylist([asdict(rejected) for rejected in batch.rejected], schema=REJECTED_SCHEMA)
+                pa.Table.from_pylist(
+                    [asdict(rejected) for rejected in batch.rejected], schema=REJECTED_SCHEMA
+                )
             )
 
     def check_lines(self) -> None:
@@ -146,15 +154,19 @@ class EventsDraft:
             raise ValueError("Expected at least one event in the log. Received: headers and no row")
 
     def write_split(self, split: str, batches: Iterable[SortedEvents]) -> None:
-        """Writes and counts a split.
+        """Writes and counts a split; train comes last, since the sessions of the others stay in memory meanwhile.
 
         Raises:
             ValueError: it has no events.
         """
         counter = self.counters[split] = SplitCounter()
+        own: list[pa.StringArray] = []
         schema = pa.schema(
             [
-                *(pa.field(name, pa.dictionary(pa.int32(), pa.string()), nullable=False) for name in ID_COLUMNS),
+                *(
+                    pa.field(name, pa.dictionary(pa.int32(), pa.string()), nullable=False)
+                    for name in ID_COLUMNS
+                ),
                 pa.field("time", pa.int64(), nullable=False),
             ]
         )
@@ -170,11 +182,15 @@ class EventsDraft:
             for events in batches:
                 writer.write_table(events.to_table().cast(schema), row_group_size=len(events.times))
                 counter.add(events)
+                shared = pc.sum(pc.is_in(events.session_ids, value_set=self.other_sessions)).as_py()
+                self.findings["sessions_in_two_splits"] += shared
+                if split != "train":
+                    own.append(events.session_ids)
         if not counter.num_events:
             raise ValueError(f"Expected at least one event in {split}. Received: none")
         self.findings["duplicates"] += counter.num_duplicates
-        self.findings["backward_sessions"] += counter.num_backward_sessions
-        self.findings["seconds"] += counter.num_seconds
+        self.findings["backward_times"] += counter.num_backward_sessions
+        self.other_sessions = pc.unique(pa.chunked_array([self.other_sessions, *own]))
 
     def publish(self) -> DataReport:
         """Reports, judges, and moves the artifact into its place.
@@ -183,7 +199,6 @@ class EventsDraft:
             FileNotFoundError: there is no previous artifact where one was given.
             ValueError: a finding that is an error, or a drift beyond its bound.
         """
-        self.findings["sessions_in_two_splits"] = _count_shared_sessions(self.dir)
         train_items = self.counters["train"].item_counts()
         report = DataReport(
             num_lines=self.num_lines,
@@ -218,23 +233,10 @@ class EventsDraft:
 
 
 def _check_drift(drift: list[dict[str, Any]]) -> None:
-    failed = [f"{found['name']} {found['value']:.3f} above {found['fail']:g}" for found in drift if found["verdict"] == "fails"]
+    failed = [
+        f"{found['name']} {found['value']:.3f} above {found['fail']:g}"
+        for found in drift
+        if found["verdict"] == "fails"
+    ]
     if failed:
         raise ValueError(f"Expected no drift above its bound. Received: {', '.join(failed)}")
-
-
-def _count_shared_sessions(events_dir: Path) -> int:
-    """Sessions that occur in more than one split; the larger split is only passed over."""
-    train, valid, test = (f"read_parquet('{_quoted(split_path(events_dir, split))}')" for split in SPLITS)
-    with duckdb.connect() as connection:
-        [(count,)] = connection.execute(
-            "SELECT count(DISTINCT session_id) FROM ("  # noqa: S608
-            f"SELECT session_id FROM {train} WHERE session_id IN (SELECT session_id FROM {valid}) "
-            f"UNION ALL SELECT session_id FROM {train} WHERE session_id IN (SELECT session_id FROM {test}) "
-            f"UNION ALL SELECT session_id FROM {valid} WHERE session_id IN (SELECT session_id FROM {test}))"
-        ).fetchall()
-    return int(count)
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

@@ -1,6 +1,6 @@
 """Events in any order -> the order of the artifact: session start, session, time; in memory or through the disk."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +105,9 @@ class EventSorter:
 
     def _spill(self) -> None:
         if self.writer is None:
-            self.writer = pq.ParquetWriter(self._staged_path, STAGED, compression="lz4", write_statistics=False)
+            self.writer = pq.ParquetWriter(
+                self._staged_path, STAGED, compression="lz4", write_statistics=False
+            )
         num_waiting = sum(len(batch) for batch in self.batches)
         row = self.num_rows - num_waiting
         for batch in self.batches:
@@ -208,7 +210,11 @@ def _cuts(sessions: Codes) -> Iterator[tuple[int, int]]:
     begin = 0
     while begin < len(sessions):
         end = begin + BATCH_ROWS
-        end = int(np.searchsorted(sessions, sessions[end], side="right")) if end < len(sessions) else len(sessions)
+        end = (
+            int(np.searchsorted(sessions, sessions[end], side="right"))
+            if end < len(sessions)
+            else len(sessions)
+        )
         yield begin, end
         begin = end
 
@@ -218,49 +224,60 @@ def _sort_on_disk(staged_path: Path, num_rows: int, sample: Sample | None) -> It
         connection.execute(f"SET memory_limit = '{SORT_MEMORY}'")
         connection.execute("SET preserve_insertion_order = false")
         connection.from_parquet(str(staged_path)).create_view("staged")
-        connection.execute(
-            "CREATE TABLE sessions AS SELECT session_id, min(time) AS start, min(row) AS first_row, "
-            "count(*) AS num_events FROM staged GROUP BY session_id"
-        )
-        kept = "staged JOIN sessions USING (session_id)"
+        kept = "staged"
         if sample is not None and sample.unit == "events":
             connection.register("drawn", pa.table({"row": sample.draw(num_rows)}))
-            connection.execute(
-                "CREATE OR REPLACE TABLE sessions AS SELECT session_id, min(time) AS start "
-                "FROM staged SEMI JOIN drawn USING (row) GROUP BY session_id"
+            kept = "(SELECT * FROM staged WHERE row IN (SELECT row FROM drawn))"
+        connection.execute(
+            "CREATE TABLE starts AS SELECT session_id, min(time) AS start, min(row) AS first_row "  # noqa: S608
+            f"FROM {kept} GROUP BY session_id"
+        )
+        drawn = "starts"
+        if sample is not None and sample.unit == "sessions":
+            [(num_sessions,)] = connection.execute("SELECT count(*) FROM starts").fetchall()
+            connection.register("drawn", pa.table({"position": sample.draw(num_sessions)}))
+            drawn = (
+                "(SELECT * FROM (SELECT *, row_number() OVER (ORDER BY first_row) - 1 AS position FROM starts) "
+                "WHERE position IN (SELECT position FROM drawn))"
             )
-            kept += " SEMI JOIN drawn USING (row)"
-        elif sample is not None:
-            [(num_sessions,)] = connection.execute("SELECT count(*) FROM sessions").fetchall()
-            connection.register("drawn", pa.table({"number": sample.draw(num_sessions)}))
-            connection.execute(
-                "CREATE OR REPLACE TABLE sessions AS SELECT * FROM (SELECT *, "
-                "row_number() OVER (ORDER BY first_row) - 1 AS number FROM sessions) SEMI JOIN drawn USING (number)"
-            )
-        reader = connection.execute(
-            f"SELECT session_id, item_id, time, row FROM {kept} ORDER BY start, session_id, time, row"  # noqa: S608
+        connection.execute(
+            "CREATE TABLE sessions AS SELECT session_id, "  # noqa: S608
+            f"row_number() OVER (ORDER BY start, session_id) AS number FROM {drawn}"
+        )
+        reader = connection.sql(
+            "SELECT session_id, item_id, time, row "  # noqa: S608
+            f"FROM {kept} JOIN sessions USING (session_id) ORDER BY number, time, row"
         ).to_arrow_reader(BATCH_ROWS)
-        yield from _whole_sessions(reader)
+        yield from group_sessions(_encode_ids(pa.Table.from_batches([batch])) for batch in reader)
 
 
-def _whole_sessions(reader: pa.RecordBatchReader) -> Iterator[SortedEvents]:
-    rest = STAGED.empty_table()
-    for batch in reader:
-        waiting = pa.concat_tables([rest, pa.Table.from_batches([batch]).cast(STAGED)])
-        last = waiting["session_id"][-1]
-        num_open = pc.sum(pc.equal(waiting["session_id"], last)).as_py()
-        rest = waiting.slice(waiting.num_rows - num_open)
-        if num_open < waiting.num_rows:
-            yield _encode(waiting.slice(0, waiting.num_rows - num_open))
-    if rest.num_rows:
-        yield _encode(rest)
+def group_sessions(tables: Iterable[pa.Table]) -> Iterator[SortedEvents]:
+    """Turns sorted tables of `STAGED`, ids dictionary-encoded in their order, into batches of whole sessions."""
+    rest: list[pa.Table] = []
+    for table in tables:
+        waiting = pa.concat_tables([*rest, table]).unify_dictionaries().combine_chunks()
+        sessions = waiting["session_id"].chunk(0).indices.to_numpy()
+        begin = int(np.searchsorted(sessions, sessions[-1]))
+        if begin:
+            yield _encode(waiting.slice(0, begin))
+        rest = [_encode_ids(waiting.slice(begin).cast(STAGED))]
+    for table in rest:
+        yield _encode(table.combine_chunks())
+
+
+def _encode_ids(events: pa.Table) -> pa.Table:
+    for position in range(2):
+        name = SCHEMA.names[position]
+        events = events.set_column(position, name, events[name].dictionary_encode())
+    return events
 
 
 def _encode(events: pa.Table) -> SortedEvents:
-    session, item = (events[name].combine_chunks().dictionary_encode() for name in SCHEMA.names[:2])
+    session, item = (events[name].chunk(0) for name in SCHEMA.names[:2])
+    sessions = session.indices.to_numpy()
     return SortedEvents(
-        sessions=session.indices.to_numpy(),
-        session_ids=session.dictionary,
+        sessions=sessions - sessions[0],
+        session_ids=session.dictionary.slice(sessions[0], sessions[-1] + 1 - sessions[0]),
         items=item.indices.to_numpy(),
         item_ids=item.dictionary,
         times=events["time"].to_numpy(),

@@ -87,7 +87,7 @@ def ingest(sources: Mapping[str, str | Path], events_dir: Path, parameters: Inge
     """
     files = {split: find_files(str(sources[split])) for split in SPLITS}
     with EventsDraft(events_dir, parameters.acceptance) as draft:
-        for split in SPLITS:
+        for split in reversed(SPLITS):
             sorter = EventSorter(draft.spill_dir(split), parameters.sample)
             for batch in read_log(files[split], parameters.columns):
                 draft.count(batch)

@@ -66,11 +66,7 @@ class SplitCounter:
 
     def item_counts(self) -> pa.Table:
         """Items of the split with the number of their events, `item_id` and `count`."""
-        merged = (
-            pa.concat_tables([EMPTY_COUNTS, *self._item_counts])
-            .group_by("item_id")
-            .aggregate([("count", "sum")])
-        )
+        merged = pa.concat_tables([EMPTY_COUNTS, *self._item_counts]).group_by("item_id").aggregate([("count", "sum")])
         return merged.rename_columns(EMPTY_COUNTS.column_names)
 
 
@@ -187,8 +183,7 @@ class DataReport:
         ]
         if self.drift:
             drift = [
-                [d["name"], f"{d['value']:.4f}", f"{d['warn']:g}", f"{d['fail']:g}", d["verdict"]]
-                for d in self.drift
+                [d["name"], f"{d['value']:.4f}", f"{d['warn']:g}", f"{d['fail']:g}", d["verdict"]] for d in self.drift
             ]
             parts += [
                 "## Drift since the previous run",
@@ -218,8 +213,7 @@ def report_split(counter: SplitCounter, train_items: pa.Table) -> SplitReport:
 def format_reasons(reasons: Mapping[str, int], examples: Mapping[str, str]) -> str:
     """The three commonest reasons, an example of each."""
     return "; ".join(
-        f"{count:,} x {reason}, such as {examples[reason]}"
-        for reason, count in Counter(reasons).most_common(3)
+        f"{count:,} x {reason}, such as {examples[reason]}" for reason, count in Counter(reasons).most_common(3)
     )
 
 

@@ -55,9 +55,7 @@ class DriftBounds:
     popularity: Bounds
 
 
-def compare(
-    report: DataReport, item_counts: pa.Table, previous_dir: Path, bounds: DriftBounds
-) -> list[dict[str, Any]]:
+def compare(report: DataReport, item_counts: pa.Table, previous_dir: Path, bounds: DriftBounds) -> list[dict[str, Any]]:
     """Measures the train split against a previous events artifact's.
 
     Args:
@@ -75,9 +73,7 @@ def compare(
     """
     for name in (REPORT_NAME, ITEM_COUNTS_NAME):
         if not (previous_dir / name).is_file():
-            raise FileNotFoundError(
-                f"Expected the previous events artifact to hold {name}. Received: {previous_dir}"
-            )
+            raise FileNotFoundError(f"Expected the previous events artifact to hold {name}. Received: {previous_dir}")
     before = DataReport.read(previous_dir / REPORT_NAME).splits["train"]
     now = report.splits["train"]
     previous_counts = pq.read_table(previous_dir / ITEM_COUNTS_NAME)
@@ -114,9 +110,7 @@ def jensen_shannon(ours: pa.Table, theirs: pa.Table) -> float:
         theirs: likewise.
     """
     joined = ours.join(theirs, "item_id", join_type="full outer", right_suffix="_theirs")
-    counts = [
-        pc.fill_null(joined[name], 0).to_numpy().astype(np.float64) for name in ("count", "count_theirs")
-    ]
+    counts = [pc.fill_null(joined[name], 0).to_numpy().astype(np.float64) for name in ("count", "count_theirs")]
     first, second = (count / count.sum() for count in counts)
     middle = (first + second) / 2
     return float((_relative_entropy(first, middle) + _relative_entropy(second, middle)) / 2)

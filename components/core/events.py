@@ -50,7 +50,5 @@ def sort_events(events: pa.Table) -> pa.Table:
     keyed = events.append_column("session_start", starts["time_min"].take(position)).append_column(
         "row", pa.array(range(events.num_rows), pa.int64())
     )
-    order = pc.sort_indices(
-        keyed, [(name, "ascending") for name in ("session_start", "session_id", "time", "row")]
-    )
+    order = pc.sort_indices(keyed, [(name, "ascending") for name in ("session_start", "session_id", "time", "row")])
     return events.take(order)

@@ -57,14 +57,10 @@ class Acceptance:
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_rejected_share <= 1:
-            raise ValueError(
-                f"Expected max_rejected_share to be between 0 and 1. Received: {self.max_rejected_share}"
-            )
+            raise ValueError(f"Expected max_rejected_share to be between 0 and 1. Received: {self.max_rejected_share}")
         unknown = sorted(set(self.errors) - set(FINDINGS))
         if unknown:
-            raise ValueError(
-                f"Expected errors to be among {', '.join(FINDINGS)}. Received: {', '.join(unknown)}"
-            )
+            raise ValueError(f"Expected errors to be among {', '.join(FINDINGS)}. Received: {', '.join(unknown)}")
 
 
 class EventsDraft:
@@ -132,9 +128,7 @@ class EventsDraft:
                     rejected.reason, f"line {rejected.line} of {rejected.source}: {rejected.text[:200]!r}"
                 )
             self.rejected.write_table(
-                pa.Table.from_pylist(
-                    [asdict(rejected) for rejected in batch.rejected], schema=REJECTED_SCHEMA
-                )
+                pa.Table.from_pylist([asdict(rejected) for rejected in batch.rejected], schema=REJECTED_SCHEMA)
             )
 
     def check_lines(self) -> None:
@@ -163,10 +157,7 @@ class EventsDraft:
         own: list[pa.StringArray] = []
         schema = pa.schema(
             [
-                *(
-                    pa.field(name, pa.dictionary(pa.int32(), pa.string()), nullable=False)
-                    for name in ID_COLUMNS
-                ),
+                *(pa.field(name, pa.dictionary(pa.int32(), pa.string()), nullable=False) for name in ID_COLUMNS),
                 pa.field("time", pa.int64(), nullable=False),
             ]
         )

@@ -117,9 +117,7 @@ def find_files(source: str) -> list[LogFile]:
         and not any(part[0] in "._" for part in each.path[len(folder) :].split("/") if part)
     ]
     if not files:
-        raise FileNotFoundError(
-            f"Expected a file, a folder with files or a matching glob. Received: {source}"
-        )
+        raise FileNotFoundError(f"Expected a file, a folder with files or a matching glob. Received: {source}")
     return files
 
 

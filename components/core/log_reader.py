@@ -142,9 +142,7 @@ def _whole_lines(stream: pa.NativeFile, file: LogFile) -> Iterator[bytes]:
 
 def _layout(header: bytes, file: LogFile, columns: LogColumns) -> Layout:
     if not header:
-        raise ValueError(
-            f"Expected a header with {list(columns.names)} in {file.name}. Received: an empty file"
-        )
+        raise ValueError(f"Expected a header with {list(columns.names)} in {file.name}. Received: an empty file")
     delimiter = columns.delimiter or ("," if file.suffix == ".csv" else "\t")
     fields = show(header.removeprefix(BYTE_ORDER_MARK).removesuffix(b"\r")).split(delimiter)
     if any(fields.count(name) != 1 for name in columns.names):
@@ -162,9 +160,7 @@ def _layout(header: bytes, file: LogFile, columns: LogColumns) -> Layout:
     )
 
 
-def _to_batch(
-    scanned: tuple[bool, Future[Block]], file: LogFile, columns: LogColumns, first_line: int
-) -> Batch:
+def _to_batch(scanned: tuple[bool, Future[Block]], file: LogFile, columns: LogColumns, first_line: int) -> Batch:
     is_cut, future = scanned
     block = future.result()
     return Batch(

@@ -31,6 +31,19 @@ def sample_items(cumulative: tf.Tensor, num_samples: int, seed: tf.Tensor) -> tf
     return tf.minimum(drawn, tf.shape(cumulative)[0] - 1) + 1
 
 
+def log_inclusion_probability(probability: tf.Tensor, num_samples: int) -> tf.Tensor:
+    """Log of 1 - (1 - q) ** n, the probability that n draws with replacement hit an item at least once.
+
+    Args:
+        probability: [...] q, float64.
+        num_samples: n.
+
+    Returns:
+        [...] float32.
+    """
+    return tf.cast(tf.math.log(-tf.math.expm1(num_samples * tf.math.log1p(-probability))), tf.float32)
+
+
 def sampled_softmax(
     queries: tf.Tensor,
     positives: tf.Tensor,
@@ -40,21 +53,25 @@ def sampled_softmax(
     negative_ids: tf.Tensor,
     negative_log_q: tf.Tensor,
     temperature: float,
+    certain_logits: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Softmax over a target and shared samples, each sample weighted to stand for the items it was drawn from.
+    """Softmax over a target, shared samples and, if given, items that are always among the negatives.
 
-    The partition function over the catalogue is estimated by exp(s+) + sum_j exp(s_j) / (n q_j): importance
-    sampling with the target itself counted exactly (Bengio & Senecal 2008, "Adaptive Importance Sampling to
-    Accelerate Training of a Neural Probabilistic Language Model"). A sample that is the target is masked.
+    The partition function over the catalogue is estimated by exp(s+) + sum_j exp(s_j) / q_j over the distinct
+    samples, q_j the probability of being sampled (Horvitz & Thompson 1952; as an estimate of the softmax's
+    gradient, Bengio & Senecal 2008, "Adaptive Importance Sampling to Accelerate Training of a Neural Probabilistic
+    Language Model"). The target itself is certain, so it is not corrected, and masked among the samples.
 
     Args:
         queries: [num_targets, embedding_dim].
         positives: [num_targets, embedding_dim], the targets' embeddings.
         negatives: [num_samples, embedding_dim], shared by all targets.
         positive_ids: [num_targets] int32.
-        negative_ids: [num_samples] int32.
-        negative_log_q: [num_samples] log of the expected number of times the sample is drawn, n q_j.
+        negative_ids: [num_samples] int32, distinct.
+        negative_log_q: [num_samples] log q.
         temperature: divides the scores.
+        certain_logits: [num_targets, num_certain] logits of items with q = 1; MASKED where there is none, and
+            where the item is the target.
 
     Returns:
         [] sum over the targets.
@@ -62,7 +79,10 @@ def sampled_softmax(
     positive_logits = tf.reduce_sum(queries * positives, axis=1, keepdims=True) / temperature
     logits = tf.matmul(queries / temperature, negatives, transpose_b=True) - negative_log_q
     logits = tf.where(positive_ids[:, tf.newaxis] == negative_ids, MASKED, logits)
-    partition = tf.reduce_logsumexp(tf.concat([positive_logits, logits], axis=1), axis=1)
+    certain = [positive_logits] if certain_logits is None else [positive_logits, certain_logits]
+    sampled_part = tf.reduce_logsumexp(logits, axis=1)
+    certain_part = tf.reduce_logsumexp(tf.concat(certain, axis=1), axis=1)
+    partition = certain_part + tf.math.softplus(sampled_part - certain_part)
     return tf.reduce_sum(partition - positive_logits[:, 0])
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,15 @@ import tensorflow_recommenders as tfrs
 from components.core import loss as losses
 from components.core.parameters import TrainParameters
 from components.core.sequences import PADDING
-from components.core.towers import CandidateTower, make_query_tower
-from components.core.vocabulary import UNKNOWN
+from components.core.towers import CandidateTower, derive_seed, make_query_tower
+from components.core.vocabulary import UNKNOWN, Vocabulary
 
-SEEDS_PER_STEP = 16  # how many draws of one step may differ in their seed
+# TensorFlow keeps assets.extra for the files of others: parameters and history of the training.
+TRAINING_FILE = Path("assets.extra", "training.json")
+
+# How many draws of one tower, and of one step, may differ in their seeds.
+SEEDS_PER_TOWER = 8
+SEEDS_PER_STEP = 64
 
 
 class TwoTower(tfrs.Model):
@@ -27,16 +33,26 @@ class TwoTower(tfrs.Model):
         num_sessions: how many training sessions the `session_id` tower looks up.
     """
 
-    def __init__(
-        self, parameters: TrainParameters, *, counts: npt.NDArray[np.int64], num_sessions: int
-    ) -> None:
+    def __init__(self, parameters: TrainParameters, *, counts: npt.NDArray[np.int64], num_sessions: int) -> None:
         super().__init__()
         self.parameters = parameters
         self.num_items = len(counts)
         self.candidate_tower = CandidateTower(
-            self.num_items, parameters.embedding_dim, normalize=parameters.normalize
+            self.num_items,
+            parameters.embedding_dim,
+            normalize=parameters.normalize,
+            num_parts=len(parameters.query_towers),
         )
-        self.query_tower = make_query_tower(parameters, self.candidate_tower, num_sessions=num_sessions)
+        self.query_towers = [
+            make_query_tower(
+                name,
+                parameters,
+                embedding_dim=parameters.embedding_dim // len(parameters.query_towers),
+                num_items=self.num_items,
+                num_sessions=num_sessions,
+            )
+            for name in parameters.query_towers
+        ]
         self.task = tfrs.tasks.Retrieval(
             temperature=parameters.temperature,
             num_hard_negatives=parameters.num_hard_negatives or None,
@@ -50,9 +66,15 @@ class TwoTower(tfrs.Model):
 
     def embed_queries(self, session: tf.Tensor, items: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """[batch_size, length, embedding_dim]; position i is the query after the items up to i."""
-        queries = self.query_tower(session, items, seed)
-        return tf.math.l2_normalize(queries, axis=-1) if self.parameters.normalize else queries
+        parts = [
+            tower(session, items, embeddings, derive_seed(seed, SEEDS_PER_TOWER * number))
+            for number, (tower, embeddings) in enumerate(
+                zip(self.query_towers, self.candidate_tower.parts(items), strict=True)
+            )
+        ]
+        return self.candidate_tower.join(parts)
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
     def embed_last(self, session: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         """[batch_size, embedding_dim], the query after all items of each row."""
         last = tf.maximum(tf.reduce_sum(tf.cast(items != PADDING, tf.int32), axis=1) - 1, 0)
@@ -67,18 +89,26 @@ class TwoTower(tfrs.Model):
         seed = tf.stack([self.parameters.seed, SEEDS_PER_STEP * tf.cast(self.optimizer.iterations, tf.int32)])
         items, targets = inputs["items"], inputs["targets"]
         if training and self.parameters.mask_rate:
-            masked = tf.random.stateless_uniform(tf.shape(items), seed + [0, 8]) < self.parameters.mask_rate
+            masked = (
+                tf.random.stateless_uniform(tf.shape(items), derive_seed(seed, SEEDS_PER_STEP - 1))
+                < self.parameters.mask_rate
+            )
             items = tf.where(masked & (items != PADDING), UNKNOWN, items)
         queries = self.embed_queries(inputs["session"], items, seed if training else None)
         scored = targets > UNKNOWN
-        queries, targets = tf.boolean_mask(queries, scored), tf.boolean_mask(targets, scored)
-        loss = self._loss(queries, targets, seed + [0, 9])
-        num_targets = tf.cast(tf.size(targets), tf.float32)
+        loss = self._loss(queries, inputs["items"], targets, scored, derive_seed(seed, SEEDS_PER_STEP - 2))
+        num_targets = tf.reduce_sum(tf.cast(scored, tf.float32))
         self.mean_loss.update_state(loss / tf.maximum(num_targets, 1.0), sample_weight=num_targets)
         return loss
 
-    def _loss(self, queries: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def _loss(
+        self, queries: tf.Tensor, items: tf.Tensor, targets: tf.Tensor, scored: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
         parameters = self.parameters
+        certain_logits = None
+        if parameters.loss == "sampled" and parameters.session_negatives:
+            certain_logits = tf.boolean_mask(self._session_logits(queries, items, targets), scored)
+        queries, targets = tf.boolean_mask(queries, scored), tf.boolean_mask(targets, scored)
         positives = self.candidate_tower(targets)
         if parameters.loss == "in_batch":
             probability = tf.cast(tf.gather(self.popularity, targets - 1), tf.float32)
@@ -93,7 +123,8 @@ class TwoTower(tfrs.Model):
             return losses.full_softmax(
                 queries, self.embed_candidates(), positive_ids=targets, temperature=parameters.temperature
             )
-        negative_ids = losses.sample_items(self.cumulative, parameters.num_negatives, seed)
+        drawn = losses.sample_items(self.cumulative, parameters.num_negatives, seed)
+        negative_ids, _ = tf.unique(drawn)
         negatives = self.candidate_tower(negative_ids)
         if parameters.loss == "bpr_max":
             return losses.bpr_max(
@@ -104,18 +135,36 @@ class TwoTower(tfrs.Model):
                 negative_ids=negative_ids,
                 regularization=parameters.score_regularization,
             )
-        expected = parameters.num_negatives * tf.gather(self.sampling_probability, negative_ids - 1)
+        log_q = losses.log_inclusion_probability(
+            tf.gather(self.sampling_probability, negative_ids - 1), parameters.num_negatives
+        )
         return losses.sampled_softmax(
             queries,
             positives,
             negatives,
             positive_ids=targets,
             negative_ids=negative_ids,
-            negative_log_q=tf.cast(tf.math.log(expected), tf.float32)
-            if parameters.correct_sampling
-            else tf.zeros([parameters.num_negatives]),
+            negative_log_q=log_q if parameters.correct_sampling else tf.zeros_like(log_q),
             temperature=parameters.temperature,
+            certain_logits=certain_logits,
         )
+
+    def _session_logits(self, queries: tf.Tensor, items: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """Logits of each session's own items, each item counted once.
+
+        A session's items are what its targets are easily taken for. Among the in-batch negatives they would be
+        weighted as if they were drawn by popularity, though in their own batch they always are.
+
+        Returns:
+            [batch_size, length, length + 1]; MASKED for padding and for the position's own target.
+        """
+        last = tf.reduce_max(tf.where(items != PADDING, tf.range(tf.shape(items)[1]), 0), axis=1)
+        own = tf.concat([items, tf.gather(targets, last, batch_dims=1)[:, tf.newaxis]], axis=1)
+        same = own[:, :, tf.newaxis] == own[:, tf.newaxis, :]
+        count = tf.reduce_sum(tf.cast(same, tf.float32), axis=2)
+        logits = tf.matmul(queries, self.candidate_tower(own), transpose_b=True) / self.parameters.temperature
+        is_negative = (own > UNKNOWN)[:, tf.newaxis, :] & (own[:, tf.newaxis, :] != targets[:, :, tf.newaxis])
+        return tf.where(is_negative, logits - tf.math.log(count)[:, tf.newaxis, :], losses.MASKED)
 
 
 class StringModel(tf.Module):
@@ -127,7 +176,9 @@ class StringModel(tf.Module):
         candidate: item_ids [batch_size] -> embedding [batch_size, embedding_dim].
     """
 
-    def __init__(self, model: TwoTower, *, item_ids: pa.StringArray, session_ids: pa.StringArray, files_dir: Path) -> None:
+    def __init__(
+        self, model: TwoTower, *, item_ids: pa.StringArray, session_ids: pa.StringArray, files_dir: Path
+    ) -> None:
         super().__init__()
         self.model = model
         self.max_length = model.parameters.max_session_length
@@ -135,7 +186,10 @@ class StringModel(tf.Module):
         self.sessions = _index_table(session_ids, files_dir / "session_ids.txt")
 
     @tf.function(
-        input_signature=[tf.TensorSpec([None], tf.string, "session_id"), tf.TensorSpec([None, None], tf.string, "item_ids")]
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "session_id"),
+            tf.TensorSpec([None, None], tf.string, "item_ids"),
+        ]
     )
     def query(self, session_id: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """Embeds sessions; one without items reads as a single unknown item."""
@@ -153,9 +207,7 @@ class StringModel(tf.Module):
 
     def save(self, model_dir: Path) -> None:
         """Writes the SavedModel."""
-        tf.saved_model.save(
-            self, str(model_dir), signatures={"query": self.query, "candidate": self.candidate}
-        )
+        tf.saved_model.save(self, str(model_dir), signatures={"query": self.query, "candidate": self.candidate})
 
 
 def _index_table(ids: pa.StringArray, path: Path) -> tf.lookup.StaticHashTable:
@@ -169,3 +221,15 @@ def _index_table(ids: pa.StringArray, path: Path) -> tf.lookup.StaticHashTable:
         tf.lookup.TextFileIndex.LINE_NUMBER,
     )
     return tf.lookup.StaticHashTable(initializer, default_value=-1)
+
+
+def embed_catalogue(saved_model: Any, vocabulary: Vocabulary) -> npt.NDArray[np.float32]:
+    """Embeds every item with the candidate tower of a loaded SavedModel.
+
+    Returns:
+        [num_items, embedding_dim], row i for index i + 1.
+    """
+    ids = vocabulary.item_ids.to_pylist()
+    size = 65_536
+    parts = [ids[begin : begin + size] for begin in range(0, len(ids), size)]
+    return np.concatenate([saved_model.candidate(tf.constant(part))["embedding"].numpy() for part in parts])

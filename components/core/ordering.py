@@ -17,6 +17,8 @@ MAX_ROWS_IN_MEMORY = 16_000_000  # about 1 GiB at its peak
 BATCH_ROWS = 1 << 20
 SORT_MEMORY = "1200MB"  # of DuckDB, which spills what is above it
 STAGED = pa.schema([*SCHEMA, pa.field("row", pa.int64(), nullable=False)])
+ENCODED_ID = pa.dictionary(pa.int32(), pa.string())
+ENCODED = pa.schema([("session_id", ENCODED_ID), ("item_id", ENCODED_ID), ("time", pa.int64()), ("row", pa.int64())])
 
 Codes = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
@@ -105,9 +107,7 @@ class EventSorter:
 
     def _spill(self) -> None:
         if self.writer is None:
-            self.writer = pq.ParquetWriter(
-                self._staged_path, STAGED, compression="lz4", write_statistics=False
-            )
+            self.writer = pq.ParquetWriter(self._staged_path, STAGED, compression="lz4", write_statistics=False)
         num_waiting = sum(len(batch) for batch in self.batches)
         row = self.num_rows - num_waiting
         for batch in self.batches:
@@ -210,11 +210,7 @@ def _cuts(sessions: Codes) -> Iterator[tuple[int, int]]:
     begin = 0
     while begin < len(sessions):
         end = begin + BATCH_ROWS
-        end = (
-            int(np.searchsorted(sessions, sessions[end], side="right"))
-            if end < len(sessions)
-            else len(sessions)
-        )
+        end = int(np.searchsorted(sessions, sessions[end], side="right")) if end < len(sessions) else len(sessions)
         yield begin, end
         begin = end
 
@@ -255,12 +251,12 @@ def group_sessions(tables: Iterable[pa.Table]) -> Iterator[SortedEvents]:
     """Turns sorted tables of `STAGED`, ids dictionary-encoded in their order, into batches of whole sessions."""
     rest: list[pa.Table] = []
     for table in tables:
-        waiting = pa.concat_tables([*rest, table]).unify_dictionaries().combine_chunks()
+        waiting = pa.concat_tables([*rest, table.cast(ENCODED)]).unify_dictionaries().combine_chunks()
         sessions = waiting["session_id"].chunk(0).indices.to_numpy()
         begin = int(np.searchsorted(sessions, sessions[-1]))
         if begin:
             yield _encode(waiting.slice(0, begin))
-        rest = [_encode_ids(waiting.slice(begin).cast(STAGED))]
+        rest = [_encode_ids(waiting.slice(begin).cast(STAGED)).cast(ENCODED)]
     for table in rest:
         yield _encode(table.combine_chunks())
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-QUERY_TOWERS = ("session_id", "last_item", "mean", "gru", "attention")
+QUERY_TOWERS = ("session_id", "last_item", "mean", "gru", "attention", "decay")
 LOSSES = ("in_batch", "sampled", "full", "bpr_max")
 OPTIMIZERS = ("adam", "adagrad")
 SCHEDULES = ("constant", "cosine")
@@ -14,7 +14,7 @@ class TrainParameters:
     """Parameters of the `train` step; the names are those of the pipeline.
 
     Attributes:
-        query_tower: one of QUERY_TOWERS.
+        query_tower: one of QUERY_TOWERS, or several joined with `+`, each with its share of the embedding.
         embedding_dim: length of query and candidate embeddings.
         num_heads: attention heads of the `attention` tower.
         normalize: cosine similarity instead of the plain dot product.
@@ -23,6 +23,7 @@ class TrainParameters:
         num_negatives: items drawn a batch, shared by its targets (`sampled`, `bpr_max`).
         sampling_exponent: they are drawn in proportion to count ** sampling_exponent.
         correct_sampling: subtract log q from the logits, q the probability of being a negative.
+        session_negatives: the other items of a session are negatives of each of its targets (`sampled`).
         remove_accidental_hits: a negative that is the target does not count as one.
         num_hard_negatives: of the in-batch negatives only the hardest so many count; 0 for all.
         temperature: divides the scores before the softmax.
@@ -31,6 +32,7 @@ class TrainParameters:
         mask_rate: share of a session's items that training replaces by the unknown item, which learns by it.
         optimizer: one of OPTIMIZERS.
         learning_rate: its highest value.
+        table_learning_rate: its highest value for the item embeddings; 0 for the same.
         learning_rate_schedule: `constant`, or `cosine` with a linear warm-up.
         warmup_epochs: length of the warm-up.
         batch_size: targets a batch.
@@ -40,34 +42,35 @@ class TrainParameters:
         seed: of everything random.
     """
 
-    query_tower: str = "attention"
-    embedding_dim: int = 128
+    query_tower: str = "attention+decay"
+    embedding_dim: int = 256
     num_heads: int = 2
     normalize: bool = True
     max_session_length: int = 256
     loss: str = "sampled"
-    num_negatives: int = 4096
+    num_negatives: int = 1024
     sampling_exponent: float = 0.75
     correct_sampling: bool = True
+    session_negatives: bool = True
     remove_accidental_hits: bool = True
     num_hard_negatives: int = 0
-    temperature: float = 0.07
+    temperature: float = 0.08
     score_regularization: float = 1.0
     dropout: float = 0.1
     mask_rate: float = 0.01
     optimizer: str = "adam"
     learning_rate: float = 0.002
+    table_learning_rate: float = 0.01
     learning_rate_schedule: str = "cosine"
     warmup_epochs: float = 0.5
-    batch_size: int = 2048
-    max_epochs: int = 6
+    batch_size: int = 1024
+    max_epochs: int = 4
     patience: int = 2
     refit: bool = False
     seed: int = 42
 
     def __post_init__(self) -> None:
         for name, choices in (
-            ("query_tower", QUERY_TOWERS),
             ("loss", LOSSES),
             ("optimizer", OPTIMIZERS),
             ("learning_rate_schedule", SCHEDULES),
@@ -79,20 +82,25 @@ class TrainParameters:
             _expect(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("temperature", "learning_rate"):
             _expect(getattr(self, name) > 0, name, "above 0", getattr(self, name))
-        for name in ("num_hard_negatives", "seed", "warmup_epochs", "score_regularization"):
+        for name in ("num_hard_negatives", "seed", "warmup_epochs", "score_regularization", "table_learning_rate"):
             _expect(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         for name in ("dropout", "mask_rate"):
             _expect(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", getattr(self, name))
         _expect(0 <= self.sampling_exponent <= 1, "sampling_exponent", "from 0 to 1", self.sampling_exponent)
         _expect(self.max_session_length >= 2, "max_session_length", "at least 2", self.max_session_length)
-        _expect(
-            self.embedding_dim % self.num_heads == 0,
-            "embedding_dim",
-            f"a multiple of num_heads, {self.num_heads}",
-            self.embedding_dim,
-        )
-        if self.query_tower == "session_id":
+        towers = self.query_towers
+        expected = f"made of {', '.join(QUERY_TOWERS)}, joined with +"
+        _expect(set(towers) <= set(QUERY_TOWERS), "query_tower", expected, self.query_tower)
+        share = len(towers) * (self.num_heads if "attention" in towers else 1)
+        _expect(self.embedding_dim % share == 0, "embedding_dim", f"a multiple of {share}", self.embedding_dim)
+        if "session_id" in towers:
+            _expect(len(towers) == 1, "query_tower", "session_id alone", self.query_tower)
             _expect(self.loss == "in_batch", "loss", "in_batch with the session_id tower", self.loss)
+
+    @property
+    def query_towers(self) -> list[str]:
+        """The towers that `query_tower` joins."""
+        return self.query_tower.split("+")
 
     def to_dict(self) -> dict[str, Any]:
         """All parameters by name."""

@@ -114,9 +114,7 @@ def _decodes(value: bytes) -> bool:
     return True
 
 
-def _rejected_rows(
-    checks: Checks, texts: list[pa.BinaryArray], time: pa.Array
-) -> Iterator[tuple[int, str, str]]:
+def _rejected_rows(checks: Checks, texts: list[pa.BinaryArray], time: pa.Array) -> Iterator[tuple[int, str, str]]:
     for row in sorted(checks.reasons):
         values = [text[row].as_py() or b"" for text in texts]
         time_text = "" if not time[row].is_valid else str(time[row].as_py())

@@ -215,5 +215,3 @@ def prefix_batches(
         position = np.where(within, (targets[rows] - length[rows])[:, None] + column, 0)
         items = np.where(within, sessions.items[position], PADDING).astype(np.int32)
         yield PrefixBatch(target=targets[rows], session=session[rows], items=items)
-
-

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from components.core.metrics import summarize
 from components.core.model import TwoTower
+from components.core.optimizers import LazyAdam
 from components.core.parameters import TrainParameters
 from components.core.ranking import dot_product, rank_targets
 from components.core.sequences import (
@@ -129,7 +130,8 @@ def make_optimizer(parameters: TrainParameters, num_steps: int) -> tf.keras.opti
         )
     if parameters.optimizer == "adagrad":
         return tf.keras.optimizers.Adagrad(rate)
-    return tf.keras.optimizers.Adam(rate)
+    scale = (parameters.table_learning_rate or parameters.learning_rate) / parameters.learning_rate
+    return LazyAdam(rate, table_scale=scale)
 
 
 def make_dataset(
@@ -158,14 +160,13 @@ def validate(model: TwoTower, valid: Sessions, ks: tuple[int, ...]) -> dict[str,
     queries = np.empty((len(targets), model.parameters.embedding_dim), np.float32)
     row_of = np.empty(len(valid.items), np.int64)
     row_of[targets] = np.arange(len(targets))
-    embed = tf.function(model.embed_last, reduce_retracing=True)
-    for batch in prefix_batches(
-        valid, targets, max_length=model.parameters.max_session_length, batch_size=65_536
-    ):
+    for batch in prefix_batches(valid, targets, max_length=model.parameters.max_session_length, batch_size=65_536):
         unknown_session = tf.zeros(len(batch.session), tf.int32)
-        queries[row_of[batch.target]] = embed(unknown_session, tf.constant(batch.items))
+        queries[row_of[batch.target]] = model.embed_last(unknown_session, tf.constant(batch.items))
     ranks = rank_targets(
-        dot_product(queries, model.embed_candidates().numpy()), valid.items[targets], num_items=model.num_items
+        dot_product(queries, model.embed_candidates().numpy()),
+        valid.items[targets],
+        num_items=model.num_items,
     )
     return summarize(ranks, ks)
 

@@ -80,4 +80,5 @@ class Vocabulary:
             encoded = encoded.dictionary_encode()
         of_distinct = pc.index_in(encoded.dictionary.cast(pa.string()), value_set=self.item_ids)
         index = pc.fill_null(of_distinct, -1).to_numpy(zero_copy_only=False).astype(np.int32) + 1
-        return index[encoded.indices.to_numpy(zero_copy_only=False)]
+        codes: npt.NDArray[np.int32] = encoded.indices.to_numpy(zero_copy_only=False)
+        return np.asarray(index[codes], np.int32)

@@ -15,7 +15,7 @@ def ingest(
     sample_fraction: float = 1.0,
     sample_unit: str = "sessions",
     seed: int = 42,
-):  # noqa: ANN201, D417, RUF100
+) -> None:
     """Reads three tab-separated session logs into one events artifact.
 
     Args:

@@ -42,9 +42,7 @@ class IngestParameters:
 
     def __post_init__(self) -> None:
         if not 0 < self.sample_fraction <= 1:
-            raise ValueError(
-                f"Expected sample_fraction to be above 0 and at most 1. Received: {self.sample_fraction}"
-            )
+            raise ValueError(f"Expected sample_fraction to be above 0 and at most 1. Received: {self.sample_fraction}")
         if self.sample_unit not in SAMPLE_UNITS:
             raise ValueError(
                 f"Expected sample_unit to be one of {', '.join(SAMPLE_UNITS)}. Received: {self.sample_unit!r}"

@@ -117,14 +117,10 @@ def order_events(views: ir.Table, keep: Keep) -> ir.Table:
     order = [first.first_time, first.visitor.cast("string"), first.session_start.cast("string")]
     numbers = keep(first.select(*SESSION, number=ibis.row_number().over(ibis.window(order_by=order))))
     numbered = views.join(numbers, SESSION)
-    return numbered.order_by("number", "time", *_item_order(numbered)).select(
-        *SESSION, "item", "time", "number"
-    )
+    return numbered.order_by("number", "time", *_item_order(numbered)).select(*SESSION, "item", "time", "number")
 
 
-def _hold_out(
-    views: ir.Table, keep: Keep, start_ms: int, min_session_length: int
-) -> tuple[ir.Table, ir.Table]:
+def _hold_out(views: ir.Table, keep: Keep, start_ms: int, min_session_length: int) -> tuple[ir.Table, ir.Table]:
     """What lies before a time, sessions cut there, and the sessions that begin after it."""
     before, after = views.filter(views.time < start_ms), views.filter(views.time >= start_ms)
     straddling = keep(before.semi_join(after, SESSION))

@@ -105,9 +105,7 @@ class SessionizeParameters:
         try:
             end = datetime.fromisoformat(self.as_of.replace("Z", "+00:00"))
         except ValueError as error:
-            raise ValueError(
-                f"Expected as_of to be an ISO 8601 date or time. Received: {self.as_of!r}"
-            ) from error
+            raise ValueError(f"Expected as_of to be an ISO 8601 date or time. Received: {self.as_of!r}") from error
         end = end if end.tzinfo else end.replace(tzinfo=timezone.utc)
         return (end - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(milliseconds=1)
 
@@ -167,9 +165,7 @@ class StagedLog:
             tables[is_whole] = engine.read(self._path(is_whole))
         if len(tables) > 1:
             whole, other = tables[True], tables[False]
-            events = whole.mutate(visitor=whole.visitor.cast("string"), item=whole.item.cast("string")).union(
-                other
-            )
+            events = whole.mutate(visitor=whole.visitor.cast("string"), item=whole.item.cast("string")).union(other)
         else:
             [events] = tables.values()
         events = events.filter(events.time <= end_ms)
@@ -227,12 +223,8 @@ def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) 
                 min_session_length=parameters.min_session_length,
             )
             for split in reversed(SPLITS):
-                draft.write_split(
-                    split,
-                    group_sessions(
-                        _name_sessions(engine.batches(order_events(getattr(splits, split), engine.keep)))
-                    ),
-                )
+                ordered = order_events(getattr(splits, split), engine.keep)
+                draft.write_split(split, group_sessions(_name_sessions(engine.batches(ordered))))
         finally:
             engine.close()
         return draft.publish()

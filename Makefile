@@ -1,0 +1,46 @@
+# The commands of this project; CI runs the same ones.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: install run test lint format lock clean
+
+# Everything the project needs, into .venv, at the versions and hashes of the lock.
+install: $(VENV)/.installed
+
+$(VENV)/.installed: requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+# The main job on generated data: logs in, a trained, evaluated and exported retrieval model out.
+run: install
+	$(BIN)/two-tower run --output output
+	@echo
+	@echo "Ask the index for items after a session:"
+	$(BIN)/two-tower recommend --index output/index --session i7,i9,i12 -k 5 --exclude-seen
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Locks the dependencies anew, for every supported Python, without the address of an index.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
+lock:
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(LOCK) --extra components -o requirements.txt
+	$(LOCK) --extra components --extra dev -c requirements.txt -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) output build *.egg-info

@@ -1,0 +1,34 @@
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def export(
+    events: dsl.Input[dsl.Dataset],
+    vocabulary: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    index: dsl.Output[dsl.Model],
+    embeddings: dsl.Output[dsl.Dataset],
+) -> None:
+    """Builds the top-k index that serves the model, and checks it in a fresh process.
+
+    Args:
+        events: The events artifact; sessions of its test split are what the check asks the index for.
+        vocabulary: The vocabulary artifact.
+        model: SavedModel of both towers.
+        index: SavedModel from padded session item ids, k and ids to exclude to item ids and scores.
+        embeddings: Parquet with item_id and embedding of every candidate.
+    """
+    from pathlib import Path
+
+    from components.export import step
+
+    num_items = step.export(
+        Path(events.path),
+        Path(vocabulary.path),
+        Path(model.path),
+        Path(index.path),
+        Path(embeddings.path),
+    )
+    index.metadata.update({"framework": "tensorflow", "num_items": num_items})

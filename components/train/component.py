@@ -1,0 +1,118 @@
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def train(
+    events: dsl.Input[dsl.Dataset],
+    vocabulary: dsl.Input[dsl.Dataset],
+    model: dsl.Output[dsl.Model],
+    tensorboard: dsl.Output[dsl.Artifact],
+    query_tower: str = "attention+decay",
+    embedding_dim: int = 256,
+    num_heads: int = 2,
+    normalize: bool = True,
+    max_session_length: int = 256,
+    loss: str = "sampled",
+    num_negatives: int = 1024,
+    sampling_exponent: float = 0.75,
+    correct_sampling: bool = True,
+    session_negatives: bool = True,
+    remove_accidental_hits: bool = True,
+    num_hard_negatives: int = 0,
+    temperature: float = 0.08,
+    score_regularization: float = 1.0,
+    dropout: float = 0.1,
+    mask_rate: float = 0.01,
+    optimizer: str = "adam",
+    learning_rate: float = 0.002,
+    table_learning_rate: float = 0.01,
+    learning_rate_schedule: str = "cosine",
+    warmup_epochs: float = 0.5,
+    batch_size: int = 1024,
+    max_epochs: int = 4,
+    patience: int = 2,
+    refit: bool = False,
+    seed: int = 42,
+    checkpoint_root: str = "",
+) -> None:
+    """Trains a query tower and a candidate tower and saves both.
+
+    Args:
+        events: The events artifact; its test split is not read.
+        vocabulary: The vocabulary artifact.
+        query_tower: session_id, last_item, mean, gru, attention or decay; several joined with +.
+        embedding_dim: Length of query and candidate embeddings.
+        num_heads: Attention heads of the attention tower.
+        normalize: Cosine similarity instead of the plain dot product.
+        max_session_length: Newest events of a session that the query tower reads.
+        loss: in_batch, sampled, full or bpr_max.
+        num_negatives: Items drawn a batch and shared by its targets (losses sampled and bpr_max).
+        sampling_exponent: They are drawn in proportion to count ** sampling_exponent.
+        correct_sampling: Subtract log q from the logits, q the probability of being a negative.
+        session_negatives: A session's other items are negatives of each of its targets (loss sampled).
+        remove_accidental_hits: A negative that is the target does not count as one.
+        num_hard_negatives: Of the in-batch negatives only so many, the hardest, count; 0 for all.
+        temperature: Divides the scores before the softmax.
+        score_regularization: Weight of the score regularisation of bpr_max.
+        dropout: Share of units that are dropped.
+        mask_rate: Share of a session's items that training replaces by the unknown item.
+        optimizer: adam or adagrad.
+        learning_rate: Its highest value.
+        table_learning_rate: Its highest value for the item embeddings under Adam; 0 for the same.
+        learning_rate_schedule: constant, or cosine with a linear warm-up.
+        warmup_epochs: Length of the warm-up.
+        batch_size: Targets a batch.
+        max_epochs: Upper bound of passes over the training sessions.
+        patience: Epochs without a better validation recall before training stops.
+        refit: Train again on train and valid for the number of epochs that was best.
+        seed: Seed of everything random.
+        checkpoint_root: Folder that outlives a killed step, to resume from; empty for no resuming.
+        model: SavedModel of both towers that takes raw string ids.
+        tensorboard: TensorBoard logs.
+    """
+    from pathlib import Path
+
+    from components.core.parameters import TrainParameters
+    from components.train import step
+
+    training = step.train_model(
+        Path(events.path),
+        Path(vocabulary.path),
+        Path(model.path),
+        Path(tensorboard.path),
+        TrainParameters(
+            query_tower=query_tower,
+            embedding_dim=embedding_dim,
+            num_heads=num_heads,
+            normalize=normalize,
+            max_session_length=max_session_length,
+            loss=loss,
+            num_negatives=num_negatives,
+            sampling_exponent=sampling_exponent,
+            correct_sampling=correct_sampling,
+            session_negatives=session_negatives,
+            remove_accidental_hits=remove_accidental_hits,
+            num_hard_negatives=num_hard_negatives,
+            temperature=temperature,
+            score_regularization=score_regularization,
+            dropout=dropout,
+            mask_rate=mask_rate,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            table_learning_rate=table_learning_rate,
+            learning_rate_schedule=learning_rate_schedule,
+            warmup_epochs=warmup_epochs,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            patience=patience,
+            refit=refit,
+            seed=seed,
+        ),
+        checkpoint_root=Path(checkpoint_root) if checkpoint_root else None,
+    )
+    model.metadata.update(
+        {"framework": "tensorflow", "query_tower": query_tower, "embedding_dim": embedding_dim, "loss": loss}
+    )
+    model.metadata.update(training.figures)

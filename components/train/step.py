@@ -1,0 +1,125 @@
+"""Events and vocabulary -> SavedModel of both towers."""
+
+import hashlib
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.core.events import SPLITS, read_split, split_path
+from components.core.model import TRAINING_FILE, StringModel
+from components.core.parameters import TrainParameters
+from components.core.sequences import Sessions
+from components.core.trainer import History, peak_memory_bytes, train
+from components.core.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What the training did.
+
+    Attributes:
+        selection: the history over train, selected on valid.
+        refit: the history over train and valid, if there was one.
+        peak_memory_bytes: largest resident set of the process.
+    """
+
+    selection: History
+    refit: History | None
+    peak_memory_bytes: int
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Seconds (validation excluded), epochs, scored targets a second, peak memory."""
+        histories = [self.selection, *([self.refit] if self.refit else [])]
+        num_targets = sum(history.num_targets * len(history.epochs) for history in histories)
+        seconds = sum(history.seconds for history in histories)
+        return {
+            "seconds": seconds,
+            "epochs": sum(len(history.epochs) for history in histories),
+            "best_epoch": self.selection.best_epoch,
+            "targets_per_second": num_targets / seconds,
+            "peak_memory_bytes": self.peak_memory_bytes,
+        }
+
+
+def train_model(
+    events_dir: Path,
+    vocabulary_path: Path,
+    model_dir: Path,
+    tensorboard_dir: Path,
+    parameters: TrainParameters,
+    *,
+    checkpoint_root: Path | None = None,
+) -> Training:
+    """Selects the number of epochs on the validation sessions, refits if asked for, and saves both towers.
+
+    Args:
+        events_dir: the events artifact; its test split is not read.
+        vocabulary_path: the vocabulary artifact.
+        model_dir: where to write the SavedModel.
+        tensorboard_dir: where to write TensorBoard logs.
+        parameters: what to train.
+        checkpoint_root: a folder that outlives a killed step; a second start with the same parameters and the
+            same artifacts goes on from the last epoch's checkpoint in it. None: no resuming.
+
+    Returns:
+        The histories and the peak memory.
+    """
+    vocabulary = Vocabulary.read(vocabulary_path)
+    sessions = Sessions.encode(read_split(events_dir, "train"), vocabulary)
+    valid = Sessions.encode(read_split(events_dir, "valid"), vocabulary)
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        if checkpoint_root is not None:
+            root = checkpoint_root / _fingerprint(events_dir, vocabulary_path, parameters)
+        model, selection = train(
+            parameters,
+            sessions=sessions,
+            valid=valid,
+            num_items=vocabulary.num_items,
+            num_epochs=parameters.max_epochs,
+            checkpoint_dir=root / "selection",
+            tensorboard_dir=tensorboard_dir / "selection",
+        )
+        refit = None
+        if parameters.refit:
+            sessions = Sessions.concatenate(sessions, valid)
+            model, refit = train(
+                parameters,
+                sessions=sessions,
+                valid=None,
+                num_items=vocabulary.num_items,
+                num_epochs=selection.best_epoch,
+                checkpoint_dir=root / "refit",
+                tensorboard_dir=tensorboard_dir / "refit",
+            )
+        StringModel(
+            model, item_ids=vocabulary.item_ids, session_ids=sessions.session_ids, files_dir=Path(scratch)
+        ).save(model_dir)
+    training = Training(selection=selection, refit=refit, peak_memory_bytes=peak_memory_bytes())
+    _write_training(model_dir, parameters, training)
+    return training
+
+
+def _write_training(model_dir: Path, parameters: TrainParameters, training: Training) -> None:
+    document: dict[str, Any] = {
+        "parameters": parameters.to_dict(),
+        "training": training.figures,
+        "selection": training.selection.epochs,
+        "refit": training.refit.epochs if training.refit else [],
+    }
+    path = model_dir / TRAINING_FILE
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(document, indent=2))
+
+
+def _fingerprint(events_dir: Path, vocabulary_path: Path, parameters: TrainParameters) -> str:
+    """Names a training by all that determines it, so that it never resumes another one's checkpoints."""
+    digest = hashlib.sha256(json.dumps(parameters.to_dict(), sort_keys=True).encode())
+    for path in [*(split_path(events_dir, split) for split in SPLITS[:2]), vocabulary_path]:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,30 @@
+"""Events -> vocabulary, from the splits that the model is trained on."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from components.core.events import read_split
+from components.core.vocabulary import Vocabulary
+
+
+def make_vocabulary(events_dir: Path, vocabulary_path: Path, *, min_item_count: int, include_valid: bool) -> Vocabulary:
+    """Counts the items of train, and of valid if the model is refitted on it; never those of test.
+
+    Args:
+        events_dir: the events artifact.
+        vocabulary_path: Parquet file to write.
+        min_item_count: rarer items are unknown.
+        include_valid: whether the final model is trained on the validation sessions too.
+
+    Returns:
+        What was written.
+    """
+    splits = ("train", "valid") if include_valid else ("train",)
+    item_ids = pa.chunked_array(
+        [chunk for split in splits for chunk in read_split(events_dir, split)["item_id"].cast(pa.string()).chunks],
+        pa.string(),
+    )
+    vocabulary = Vocabulary.count(item_ids, min_count=min_item_count)
+    vocabulary.write(vocabulary_path)
+    return vocabulary

@@ -1,0 +1,47 @@
+"""Named sets of parameters. None of them looks at the log that it is used on."""
+
+from typing import Any
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The generated log: small, so a small model and more epochs.
+    "sample": {
+        "embedding_dim": 64,
+        "num_negatives": 512,
+        "max_epochs": 6,
+    },
+    # The settings of the notebook that this project starts from.
+    "seed": {
+        "sample_fraction": 0.3,
+        "sample_unit": "events",
+        "seed": 42,
+        "query_tower": "session_id",
+        "embedding_dim": 32,
+        "normalize": False,
+        "loss": "in_batch",
+        "correct_sampling": False,
+        "remove_accidental_hits": False,
+        "temperature": 1.0,
+        "dropout": 0.0,
+        "mask_rate": 0.0,
+        "optimizer": "adagrad",
+        "learning_rate": 0.1,
+        "learning_rate_schedule": "constant",
+        "batch_size": 8192,
+        "max_epochs": 3,
+        "patience": 3,
+        "ks": [1, 5, 10, 50, 100],
+    },
+    # Shops of the size of RetailRocket: a few hundred thousand events, tens of thousands of items.
+    "retailrocket": {"refit": True},
+}
+
+
+def get_preset(name: str) -> dict[str, Any]:
+    """The parameters of a preset.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"Expected a preset, one of {', '.join(PRESETS)}. Received: {name!r}")
+    return dict(PRESETS[name])

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from components.core import ranking
+from components.core.ranking import NEVER, dot_product, rank_targets
+
+RNG = np.random.default_rng(0)
+
+
+def brute_force(scores, targets):
+    """Rank by sorting, the target behind everything that it ties with."""
+    return np.array([(row >= row[target - 1]).sum() for row, target in zip(scores, targets, strict=True)])
+
+
+@pytest.mark.parametrize("tile_bytes", [1, 4_000, 1 << 25])
+def test_equals_brute_force_whatever_the_tile(monkeypatch, tile_bytes):
+    monkeypatch.setattr(ranking, "TILE_BYTES", tile_bytes)
+    # Whole numbers: exact in float32 in any order of summation, and full of ties.
+    queries = RNG.integers(-3, 4, (57, 8)).astype(np.float32)
+    candidates = RNG.integers(-3, 4, (101, 8)).astype(np.float32)
+    targets = RNG.integers(1, 102, 57).astype(np.int32)
+    ranks = rank_targets(dot_product(queries, candidates), targets, num_items=101)
+    assert np.array_equal(ranks, brute_force(queries @ candidates.T, targets))
+
+
+def test_a_constant_model_ranks_every_target_last():
+    ranks = rank_targets(
+        dot_product(np.ones((3, 2), np.float32), np.ones((9, 2), np.float32)), np.array([1, 5, 9]), num_items=9
+    )
+    assert ranks.tolist() == [9, 9, 9]
+
+
+def test_an_unknown_target_is_never_found():
+    ranks = rank_targets(
+        dot_product(np.ones((2, 2), np.float32), np.eye(2, dtype=np.float32)), np.array([0, 1]), num_items=2
+    )
+    assert ranks[0] == NEVER
+
+
+def test_does_not_depend_on_the_order_of_the_catalogue():
+    queries, candidates = RNG.normal(size=(40, 16)).astype(np.float32), RNG.normal(size=(64, 16)).astype(np.float32)
+    targets = RNG.integers(0, 64, 40)
+    order = RNG.permutation(64)
+    place = np.argsort(order)
+    straight = rank_targets(dot_product(queries, candidates), targets + 1, num_items=64)
+    permuted = rank_targets(dot_product(queries, candidates[order]), place[targets] + 1, num_items=64)
+    assert np.array_equal(straight, permuted)
+
+
+def test_a_model_that_diverged_is_an_error():
+    queries = np.array([[np.nan, 1.0]], np.float32)
+    with pytest.raises(ValueError, match="Expected finite query embeddings"):
+        dot_product(queries, np.ones((2, 2), np.float32))
+
+
+def test_equals_tfrs_on_untied_scores():
+    queries, candidates = RNG.normal(size=(200, 8)).astype(np.float32), RNG.normal(size=(300, 8)).astype(np.float32)
+    targets = RNG.integers(1, 301, 200)
+    metric = tfrs.metrics.FactorizedTopK(tf.data.Dataset.from_tensor_slices(candidates).batch(50), ks=(5, 20))
+    metric.update_state(queries, tf.gather(candidates, targets - 1))
+    ranks = rank_targets(dot_product(queries, candidates), targets, num_items=300)
+    expected = [float(value) for value in metric.result()]
+    assert [(ranks <= k).mean() for k in (5, 20)] == pytest.approx(expected, abs=1e-6)

@@ -1,0 +1,43 @@
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+from factories import SMALL_LOG, make_events
+
+from components.core.events import write_split
+from components.ingest.step import IngestParameters, ingest
+from components.vocabulary.step import make_vocabulary
+
+
+@pytest.fixture
+def make_artifacts(tmp_path: Path):
+    """Writes an events artifact and its vocabulary from sessions by split, and gives their paths."""
+
+    def make(*, refit: bool = False, min_item_count: int = 1, **splits: dict[str, list[str]]) -> tuple[Path, Path]:
+        events_dir, vocabulary_path = tmp_path / "events", tmp_path / "vocabulary.parquet"
+        for split, sessions in splits.items():
+            write_split(make_events(sessions), events_dir, split)
+        make_vocabulary(events_dir, vocabulary_path, min_item_count=min_item_count, include_valid=refit)
+        return events_dir, vocabulary_path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_log(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The three TSVs of a small generated log."""
+    return SMALL_LOG.write(tmp_path_factory.mktemp("log"))
+
+
+@pytest.fixture(scope="session")
+def small_artifacts(small_log: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Events and vocabulary of the small log."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    ingest(small_log, folder / "events", IngestParameters())
+    make_vocabulary(folder / "events", folder / "vocabulary.parquet", min_item_count=1, include_valid=False)
+    return folder / "events", folder / "vocabulary.parquet"

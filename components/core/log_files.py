@@ -97,8 +97,8 @@ def find_files(source: str) -> list[LogFile]:
         FileNotFoundError: there is no such file, or nothing matches.
         ValueError: the address names an unknown scheme.
     """
-    filesystem, path, prefix = _locate(source)
     try:
+        filesystem, path, prefix = _locate(source)
         info = filesystem.get_file_info(path)
     except OSError as error:
         raise ValueError(f"Expected to reach {source}. Received: {error}") from error
@@ -136,7 +136,12 @@ def _locate(source: str) -> tuple[fs.FileSystem, str, str]:
 
 
 def _s3(bucket: str) -> fs.FileSystem:
-    if any(name in os.environ for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")):
+    """Reads the endpoint from the environment, as the tools of the service do; keys are pyarrow's own business."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        scheme, _, host = endpoint.partition("://")
+        return fs.S3FileSystem(scheme=scheme, endpoint_override=host.rstrip("/"))
+    if "AWS_REGION" in os.environ or "AWS_DEFAULT_REGION" in os.environ:
         return fs.S3FileSystem()
     return fs.S3FileSystem(region=fs.resolve_s3_region(bucket))
 

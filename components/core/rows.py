@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.core.lines import TIME_LIMIT, Block, Checks, show
+from components.core.lines import TIME_LIMIT, Block, Checks, Mask, show
 
 
 def check_types(schema: pa.Schema, names: tuple[str, ...], source: str) -> None:
@@ -94,11 +94,12 @@ def _to_binary(column: pa.Array) -> pa.BinaryArray:
     return column.cast(pa.binary())
 
 
-def _mask(values: pa.BooleanArray) -> np.ndarray:
-    return pc.fill_null(values, False).to_numpy(zero_copy_only=False)
+def _mask(values: pa.BooleanArray) -> Mask:
+    mask: Mask = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
+    return mask
 
 
-def _is_utf8(text: pa.BinaryArray) -> np.ndarray:
+def _is_utf8(text: pa.BinaryArray) -> Mask:
     try:
         text.cast(pa.string())
     except pa.ArrowInvalid:

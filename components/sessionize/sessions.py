@@ -20,45 +20,31 @@ class Splits:
 
 
 def cut_sessions(events: ir.Table, *, max_gap_ms: int) -> ir.Table:
-    """Gives each event its session, and marks what is of no interest in it.
+    """Gives each event that counts its session, and marks those that repeat the one before.
 
-    A session of a visitor ends where more than `max_gap_ms` pass before the next event of whatever type. It is named
-    by the time of its first event. Events at the same time are taken in the order of their items: whole numbers by
-    size, other texts by length and then by their bytes, which is the same for numbers in their shortest form.
+    A session of a visitor ends where more than `max_gap_ms` pass before the next event, whether it counts or not. It is
+    named by the time of its first event. Events at the same time are taken in the order of their items: whole numbers
+    by size, other texts by length and then by their bytes, which for numbers in their shortest form is the same.
 
     Args:
-        events: visitor, item, event (a number for its type), is_viewed, time in milliseconds.
+        events: visitor, item, counts (whether the event is of a type that does), time in milliseconds.
         max_gap_ms: of a session, in milliseconds.
 
     Returns:
-        visitor, session_start, item, time and two flags: `is_kept`, for viewed events whose item is not that of the
-        viewed one before in the session, and `is_duplicate`, for rows that are equal to the one before.
+        visitor, session_start, item, time of the events that count, and two flags: `is_repeat`, where the item is that
+        of the one before in the session, and `is_duplicate`, where its time is too.
     """
-    by_time = ibis.window(group_by="visitor", order_by="time")
-    gap = events.time - events.time.lag().over(by_time)
-    events = events.mutate(
-        started=(gap.isnull() | (gap > max_gap_ms)).ifelse(events.time, ibis.null("int64")),
-    )
-    order = ["time", *_item_order(events), "event"]
-    ordered = ibis.window(group_by="visitor", order_by=order)
-    so_far = ibis.window(group_by="visitor", order_by=order, rows=(None, 0))
-    before = ibis.window(group_by="visitor", order_by=order, rows=(None, -1))
-    viewed_item = events.is_viewed.ifelse(events.item, ibis.null(events.item.type()))
-    viewed_time = events.is_viewed.ifelse(events.time, ibis.null("int64"))
-    events = events.mutate(
-        session_start=events.started.max().over(so_far),
-        last_item=viewed_item.last().over(before),
-        last_time=viewed_time.max().over(before),
-        is_duplicate=(
-            (events.time == events.time.lag().over(ordered))
-            & (events.item == events.item.lag().over(ordered))
-            & (events.event == events.event.lag().over(ordered))
-        ).fill_null(False),
-    )
-    is_repeat = (events.item == events.last_item) & (events.last_time >= events.session_start)
-    return events.select(
-        *SESSION, "item", "time", "is_duplicate", is_kept=events.is_viewed & ~is_repeat.fill_null(False)
-    )
+    gap = events.time - events.time.lag().over(ibis.window(group_by="visitor", order_by="time"))
+    is_first = gap.isnull() | (gap > max_gap_ms)
+    events = events.mutate(started=is_first.ifelse(events.time, ibis.null("int64")))
+    # A range takes in all events at the same time, the one that starts the session among them.
+    so_far = ibis.window(group_by="visitor", order_by="time", range=(None, 0))
+    events = events.mutate(session_start=events.started.max().over(so_far))
+    views = events.filter(events.counts)
+    in_session = ibis.window(group_by=SESSION, order_by=["time", *_item_order(views)])
+    is_repeat = (views.item == views.item.lag().over(in_session)).fill_null(False)
+    is_same_time = (views.time == views.time.lag().over(in_session)).fill_null(False)
+    return views.select(*SESSION, "item", "time", is_repeat=is_repeat, is_duplicate=is_repeat & is_same_time)
 
 
 def filter_support(views: ir.Table, keep: Keep, *, min_session_length: int, min_item_count: int) -> ir.Table:
@@ -79,7 +65,7 @@ def filter_support(views: ir.Table, keep: Keep, *, min_session_length: int, min_
     dropped_items, dropped_sessions = None, None
     while True:
         rare = keep(_too_few(left, ["item"], min_item_count))
-        if rare.count().execute() == 0:
+        if rare.count().to_pyarrow().as_py() == 0:
             return left
         touched = keep(left.semi_join(rare, "item").select(*SESSION).distinct())
         dropped_items = rare if dropped_items is None else keep(dropped_items.union(rare))

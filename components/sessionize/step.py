@@ -21,7 +21,7 @@ from components.sessionize.engines import ENGINES, Engine, start
 from components.sessionize.sessions import cut_sessions, filter_support, order_events, split_sessions
 
 DAY_MS = 24 * 60 * 60 * 1000
-EVENT_FIELDS = [("event", pa.int32()), ("is_viewed", pa.bool_()), ("time", pa.int64())]
+EVENT_FIELDS = [("counts", pa.bool_()), ("time", pa.int64())]
 WHOLE_NUMBER = "^(0|[1-9][0-9]{0,17})$"  # text that a number gives back unchanged
 
 
@@ -123,7 +123,6 @@ class StagedLog:
 
     def __init__(self, work_dir: Path, event_types: tuple[str, ...]) -> None:
         self.work_dir = work_dir
-        self.types: dict[str, int] = {}
         self.event_types = event_types
         self.newest = 0
         self.num_backward = 0
@@ -135,9 +134,7 @@ class StagedLog:
         times = time.to_numpy()
         self.newest = max(self.newest, int(times.max(initial=0)))
         self.num_backward += int((times[1:] < times[:-1]).sum())
-        types = event.dictionary.to_pylist()
-        numbers = np.array([self.types.setdefault(name, len(self.types)) for name in types], np.int32)
-        viewed = np.array([name in self.event_types for name in types], np.bool_)
+        counts = pc.is_in(event.dictionary, value_set=pa.array(self.event_types)).take(event.indices)
         is_whole = all(
             pc.all(pc.match_substring_regex(ids.dictionary, WHOLE_NUMBER)).as_py() for ids in (visitor, item)
         )
@@ -152,10 +149,7 @@ class StagedLog:
                 write_statistics=False,
             )
         columns = [ids.dictionary.cast(kind).take(ids.indices) for ids in (visitor, item)]
-        codes = event.indices.to_numpy()
-        self.writers[is_whole].write_table(
-            pa.table([*columns, numbers[codes], viewed[codes], time], schema=self.writers[is_whole].schema)
-        )
+        self.writers[is_whole].write_table(pa.table([*columns, counts, time], schema=self.writers[is_whole].schema))
 
     def read(self, engine: Engine, *, end_ms: int, window_days: int) -> ir.Table:
         """The events up to `end_ms` and after the begin of the window, if it has one."""
@@ -206,10 +200,10 @@ def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) 
         try:
             events = staged.read(engine, end_ms=end_ms, window_days=parameters.window_days)
             cut = cut_sessions(events, max_gap_ms=round(parameters.max_gap_minutes * 60_000))
-            cut = engine.keep(cut.filter(cut.is_kept | cut.is_duplicate))
-            draft.findings["duplicates"] += int(cut.is_duplicate.sum().execute() or 0)
+            cut = engine.keep(cut.filter(~cut.is_repeat | cut.is_duplicate))
+            draft.findings["duplicates"] += cut.is_duplicate.sum().to_pyarrow().as_py() or 0
             views = filter_support(
-                cut.filter(cut.is_kept).drop("is_kept", "is_duplicate"),
+                cut.filter(~cut.is_repeat).drop("is_repeat", "is_duplicate"),
                 engine.keep,
                 min_session_length=parameters.min_session_length,
                 min_item_count=parameters.min_item_count,

@@ -27,6 +27,19 @@ def ndcg(ranks: Ranks, k: int) -> Gains:
 METRICS: dict[str, Callable[[Ranks, int], Gains]] = {"recall": recall, "mrr": mrr, "ndcg": ndcg}
 
 
+def all_gains(ranks: Ranks, ks: Sequence[int]) -> dict[str, Gains]:
+    """[num_targets] gains of every metric and cut-off, named like `recall@20`.
+
+    Raises:
+        ValueError: there is no target, or a cut-off below 1.
+    """
+    if len(ranks) == 0:
+        raise ValueError("Expected at least one target to average over. Received: none")
+    if not ks or min(ks) < 1:
+        raise ValueError(f"Expected cut-offs ks of at least 1. Received: {list(ks)}")
+    return {f"{name}@{k}": metric(ranks, k) for name, metric in METRICS.items() for k in ks}
+
+
 def summarize(ranks: Ranks, ks: Sequence[int]) -> dict[str, float]:
     """Means over all targets, misses included, named like `recall@20`.
 
@@ -37,8 +50,49 @@ def summarize(ranks: Ranks, ks: Sequence[int]) -> dict[str, float]:
     Raises:
         ValueError: there is no target, or a cut-off below 1.
     """
-    if len(ranks) == 0:
-        raise ValueError("Expected at least one target to average over. Received: none")
-    if not ks or min(ks) < 1:
-        raise ValueError(f"Expected cut-offs ks of at least 1. Received: {list(ks)}")
-    return {f"{name}@{k}": float(metric(ranks, k).mean()) for name, metric in METRICS.items() for k in ks}
+    return {name: float(gains.mean()) for name, gains in all_gains(ranks, ks).items()}
+
+
+class Bootstrap:
+    """Confidence intervals of means over targets, resampling sessions (Efron & Tibshirani 1993, chapter 13).
+
+    Targets of one session are alike, so whole sessions are drawn. Every interval is taken over the same draws,
+    which makes the interval of a difference a paired one.
+
+    Args:
+        session: [num_targets] which session each target is of.
+        num_samples: how many times all sessions are drawn.
+        seed: of the draws.
+    """
+
+    def __init__(self, session: npt.NDArray[np.int64], *, num_samples: int = 1_000, seed: int = 42) -> None:
+        _, self.session = np.unique(session, return_inverse=True)
+        num_sessions = int(self.session.max()) + 1
+        rng = np.random.default_rng(seed)
+        draws = rng.multinomial(num_sessions, np.full(num_sessions, 1.0 / num_sessions), size=num_samples)
+        self.draws = draws.astype(np.float32)
+        self.num_targets = self.draws @ np.bincount(self.session).astype(np.float32)
+
+    def interval(self, gains: Gains, *, confidence: float = 0.95) -> list[float]:
+        """Both ends of the percentile interval of the mean of [num_targets] gains, or of their differences."""
+        means = self.draws @ np.bincount(self.session, gains).astype(np.float32) / self.num_targets
+        tail = (1.0 - confidence) / 2.0
+        return [float(bound) for bound in np.quantile(means, [tail, 1.0 - tail])]
+
+
+def coverage(top: npt.NDArray[np.int32], *, num_items: int) -> float:
+    """Share of the catalogue that is among the best items [num_queries, k] of at least one query."""
+    return len(np.unique(top)) / num_items
+
+
+def mean_popularity_percentile(top: npt.NDArray[np.int32], counts: npt.NDArray[np.int64]) -> float:
+    """Mean popularity percentile of the recommended items: 0.5 for items at random, near 1 for best-sellers only.
+
+    Args:
+        top: [num_queries, k] item indices from 1.
+        counts: [num_items] events of each item.
+    """
+    ordered = np.sort(counts)
+    below, up_to = (np.searchsorted(ordered, counts, side=side) for side in ("left", "right"))
+    percentile = (below + up_to) / 2.0 / len(counts)
+    return float(percentile[top - 1].mean())

@@ -75,6 +75,11 @@ class TwoTower(tfrs.Model):
         return self.candidate_tower.join(parts)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
+    def embed_positions(self, session: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """`embed_queries` at inference, as one graph for batches of any shape."""
+        return self.embed_queries(session, items)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
     def embed_last(self, session: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         """[batch_size, embedding_dim], the query after all items of each row."""
         last = tf.maximum(tf.reduce_sum(tf.cast(items != PADDING, tf.int32), axis=1) - 1, 0)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +40,20 @@ def dot_product(queries: Floats, candidates: Floats) -> ScoreTile:
     return score
 
 
-def rank_targets(score: ScoreTile, targets: npt.NDArray[np.int32], *, num_items: int) -> npt.NDArray[np.int64]:
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """Where the targets stand, and what stands in front.
+
+    Attributes:
+        ranks: [num_queries] int64 ranks from 1; NEVER for UNKNOWN.
+        top: [num_queries, top_k] int32 item indices from 1, in no order.
+    """
+
+    ranks: npt.NDArray[np.int64]
+    top: npt.NDArray[np.int32]
+
+
+def rank_targets(score: ScoreTile, targets: npt.NDArray[np.int32], *, num_items: int, top_k: int = 0) -> Ranking:
     """Ranks each target among all items; ties count against the model.
 
     The rank is the number of items that score at least as high as the target, the target included, so a model
@@ -50,11 +64,13 @@ def rank_targets(score: ScoreTile, targets: npt.NDArray[np.int32], *, num_items:
         score: gives the scores [num_rows, num_items] of a slice of the queries.
         targets: [num_queries] int32 item indices from 1; UNKNOWN is not in the catalogue.
         num_items: the catalogue's size.
+        top_k: how many of the best items to return, at most `num_items`.
 
     Returns:
-        [num_queries] int64 ranks from 1; NEVER for UNKNOWN.
+        Ranks and best items.
     """
     ranks = np.full(len(targets), NEVER)
+    top = np.empty((len(targets), min(top_k, num_items)), np.int32)
     num_rows = max(1, TILE_BYTES // (4 * num_items))
 
     def rank_tile(begin: int) -> None:
@@ -64,8 +80,28 @@ def rank_targets(score: ScoreTile, targets: npt.NDArray[np.int32], *, num_items:
         at_least = tile >= tile[np.arange(len(tile)), column][:, None]
         counts = np.fromiter(map(np.count_nonzero, at_least), np.int64, len(tile))
         ranks[rows] = np.where(targets[rows] == UNKNOWN, NEVER, counts)
+        if top_k:
+            top[rows] = _top_columns(tile, top.shape[1]) + 1
 
     with threadpool_limits(limits=1), ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(rank_tile, range(0, len(targets), num_rows)):
             pass
-    return ranks
+    return Ranking(ranks=ranks, top=top)
+
+
+def _top_columns(tile: Floats, k: int) -> npt.NDArray[np.int64]:
+    """[num_rows, k] columns of the k largest scores of each row, in no order.
+
+    The k-th largest of the maxima of many blocks is a bound that at least k scores reach and few others do.
+    """
+    num_columns = tile.shape[1]
+    width = num_columns // (4 * k)
+    if width < 2:
+        return np.argpartition(-tile, k - 1, axis=1)[:, :k]
+    maxima = tile[:, : 4 * k * width].reshape(len(tile), 4 * k, width).max(axis=2)
+    bounds = np.partition(maxima, 3 * k, axis=1)[:, 3 * k]
+    columns = np.empty((len(tile), k), np.int64)
+    for row, bound in enumerate(bounds):
+        candidates = np.flatnonzero(tile[row] >= bound)
+        columns[row] = candidates[np.argpartition(-tile[row, candidates], k - 1)[:k]]
+    return columns

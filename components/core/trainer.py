@@ -18,18 +18,11 @@ from components.core.model import TwoTower
 from components.core.optimizers import LazyAdam
 from components.core.parameters import TrainParameters
 from components.core.ranking import dot_product, rank_targets
-from components.core.sequences import (
-    Sessions,
-    Windows,
-    make_batch,
-    make_pairs,
-    plan_batches,
-    prefix_batches,
-    target_events,
-)
+from components.core.sequences import PADDING, Sessions, Windows, make_batch, make_pairs, plan_batches
 
 SELECTION_METRIC = "recall@20"
 VALIDATION_KS = (1, 10, 20)
+VALIDATION_BATCH_SIZE = 32_768  # positions
 
 
 @dataclass
@@ -155,20 +148,20 @@ def make_dataset(
 
 
 def validate(model: TwoTower, valid: Sessions, ks: tuple[int, ...]) -> dict[str, float]:
-    """Metrics over all targets of the sessions, ranked exactly among all items."""
-    targets = target_events(valid, min_prefix=1)
-    queries = np.empty((len(targets), model.parameters.embedding_dim), np.float32)
-    row_of = np.empty(len(valid.items), np.int64)
-    row_of[targets] = np.arange(len(targets))
-    for batch in prefix_batches(valid, targets, max_length=model.parameters.max_session_length, batch_size=65_536):
-        unknown_session = tf.zeros(len(batch.session), tf.int32)
-        queries[row_of[batch.target]] = model.embed_last(unknown_session, tf.constant(batch.items))
-    ranks = rank_targets(
-        dot_product(queries, model.embed_candidates().numpy()),
-        valid.items[targets],
-        num_items=model.num_items,
-    )
-    return summarize(ranks, ks)
+    """Metrics over all targets of the sessions, ranked exactly among all items.
+
+    Every position of a window is a query, so a session is read once and not once a target.
+    """
+    windows = Windows.cut(valid, max_length=model.parameters.max_session_length)
+    queries, targets = [], []
+    for rows in plan_batches(windows.length, batch_size=VALIDATION_BATCH_SIZE):
+        batch = make_batch(valid, windows, rows)
+        unknown_session = tf.zeros(len(rows), tf.int32)
+        embeddings = model.embed_positions(unknown_session, tf.constant(batch.items)).numpy()
+        queries.append(embeddings[batch.targets != PADDING])
+        targets.append(batch.targets[batch.targets != PADDING])
+    score = dot_product(np.concatenate(queries), model.embed_candidates().numpy())
+    return summarize(rank_targets(score, np.concatenate(targets), num_items=model.num_items).ranks, ks)
 
 
 class Checkpoints:

@@ -1,5 +1,6 @@
 """SavedModel and test sessions -> metrics, beside the baselines'."""
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,15 +13,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from components.core import baselines
+from components.core.baselines import Prefixes, make_baselines
 from components.core.events import read_split
-from components.core.metrics import summarize
+from components.core.metrics import (
+    Bootstrap,
+    Ranks,
+    all_gains,
+    coverage,
+    mean_popularity_percentile,
+    summarize,
+)
 from components.core.model import TRAINING_FILE, embed_catalogue
 from components.core.ranking import NEVER, Floats, ScoreTile, dot_product, rank_targets
 from components.core.sequences import Sessions, prefix_batches, target_events
 from components.core.vocabulary import Vocabulary
 
 BATCH_SIZE = 65_536  # positions
+DETAIL_K = 20  # cut-off of breakdowns, coverage and popularity bias
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,34 +84,94 @@ def evaluate(
             f"Expected test sessions with at least {parameters.min_prefix + 1} events. "
             f"Received: {sessions.num_sessions} sessions, the longest with {sessions.lengths.max()}"
         )
-    targets = sessions.items[events]
+    training = json.loads((model_dir / TRAINING_FILE).read_text())
+    trained_on = _training_sessions(events_dir, vocabulary, include_valid=training["parameters"]["refit"])
     scorers = {
-        "model": model_scores(model_dir, vocabulary, sessions, events),
-        "popularity": baselines.popularity(vocabulary, len(targets)),
+        "model": lambda: model_scores(model_dir, vocabulary, sessions, events),
+        **make_baselines(trained_on, Prefixes.before(sessions, events), num_items=vocabulary.num_items),
     }
-    ranks = {name: rank_targets(score, targets, num_items=vocabulary.num_items) for name, score in scorers.items()}
+    rankings = {
+        name: rank_targets(fit(), sessions.items[events], num_items=vocabulary.num_items, top_k=DETAIL_K)
+        for name, fit in scorers.items()
+    }
+    ranks = {name: ranking.ranks for name, ranking in rankings.items()}
     is_known = ranks["model"] != NEVER
+    position = events - sessions.offsets[np.searchsorted(sessions.offsets, events, side="right") - 1]
     document = {
-        "num_targets": len(targets),
+        "num_targets": len(events),
         "num_unknown_targets": int((~is_known).sum()),
         "num_sessions": sessions.num_sessions,
         "num_unknown_sessions": count_unknown_sessions(events_dir, sessions),
         "num_items": vocabulary.num_items,
         "min_prefix": parameters.min_prefix,
-        **_summaries(ranks, parameters.ks),
-        "known_targets": _summaries({name: each[is_known] for name, each in ranks.items()}, parameters.ks)
-        if is_known.any()
-        else {},
-        **json.loads((model_dir / TRAINING_FILE).read_text()),
+        **_split_off_model({name: summarize(each, parameters.ks) for name, each in ranks.items()}),
+        "known_targets": _split_off_model(
+            {name: summarize(each[is_known], parameters.ks) for name, each in ranks.items()} if is_known.any() else {}
+        ),
+        "intervals": _intervals(ranks, events - position, parameters.ks),
+        "by_prefix_length": _breakdown(ranks["model"], group_by_prefix(position)),
+        "by_target_popularity": _breakdown(ranks["model"], group_by_popularity(sessions.items[events], vocabulary)),
+        f"coverage@{DETAIL_K}": {
+            name: coverage(ranking.top, num_items=vocabulary.num_items) for name, ranking in rankings.items()
+        },
+        f"popularity_percentile@{DETAIL_K}": {
+            name: mean_popularity_percentile(ranking.top, vocabulary.counts) for name, ranking in rankings.items()
+        },
+        **training,
     }
     metrics_path.parent.mkdir(parents=True, exist_ok=True)
     metrics_path.write_text(json.dumps(document, indent=2))
     return document
 
 
-def _summaries(ranks: dict[str, npt.NDArray[np.int64]], ks: Sequence[int]) -> dict[str, Any]:
-    summaries = {name: summarize(each, ks) for name, each in ranks.items()}
-    return {"model": summaries.pop("model"), "baselines": summaries}
+def _training_sessions(events_dir: Path, vocabulary: Vocabulary, *, include_valid: bool) -> Sessions:
+    sessions = Sessions.encode(read_split(events_dir, "train"), vocabulary)
+    if not include_valid:
+        return sessions
+    return Sessions.concatenate(sessions, Sessions.encode(read_split(events_dir, "valid"), vocabulary))
+
+
+def _split_off_model(summaries: dict[str, dict[str, float]]) -> dict[str, Any]:
+    return {"model": summaries.pop("model", {}), "baselines": summaries}
+
+
+def _intervals(ranks: dict[str, Ranks], session: npt.NDArray[np.int64], ks: Sequence[int]) -> dict[str, Any]:
+    """95% intervals of the model's metrics, and of what it is ahead of each baseline on the same targets."""
+    bootstrap = Bootstrap(session)
+    gains = {name: all_gains(each, ks) for name, each in ranks.items()}
+    model = gains.pop("model")
+    return {
+        "model": {name: bootstrap.interval(each) for name, each in model.items()},
+        "ahead_of": {
+            baseline: {name: bootstrap.interval(each - others[name]) for name, each in model.items()}
+            for baseline, others in gains.items()
+        },
+    }
+
+
+def _breakdown(ranks: Ranks, groups: dict[str, npt.NDArray[np.bool_]]) -> dict[str, Any]:
+    return {
+        name: {"num_targets": int(group.sum()), **summarize(ranks[group], [DETAIL_K])}
+        for name, group in groups.items()
+        if group.any()
+    }
+
+
+def group_by_prefix(length: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.bool_]]:
+    """Groups targets by how many events come before them."""
+    bounds = (1, 2, 3, 5, 10, 20)
+    groups = {}
+    for low, high in itertools.zip_longest(bounds, bounds[1:]):
+        name = f"{low}+" if high is None else f"{low}" if high == low + 1 else f"{low}-{high - 1}"
+        groups[name] = (length >= low) & (length < (high or np.inf))
+    return groups
+
+
+def group_by_popularity(targets: npt.NDArray[np.int32], vocabulary: Vocabulary) -> dict[str, npt.NDArray[np.bool_]]:
+    """Groups known targets: head, torso and tail are the items with the first, second and last third of all events."""
+    share_before = (np.cumsum(vocabulary.counts) - vocabulary.counts) / vocabulary.counts.sum()
+    third = np.append(-1, np.minimum(3 * share_before, 2).astype(np.int64))[targets]
+    return {name: third == number for number, name in enumerate(("head", "torso", "tail"))}
 
 
 def count_unknown_sessions(events_dir: Path, sessions: Sessions) -> int:

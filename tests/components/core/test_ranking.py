@@ -21,21 +21,21 @@ def test_equals_brute_force_whatever_the_tile(monkeypatch, tile_bytes):
     queries = RNG.integers(-3, 4, (57, 8)).astype(np.float32)
     candidates = RNG.integers(-3, 4, (101, 8)).astype(np.float32)
     targets = RNG.integers(1, 102, 57).astype(np.int32)
-    ranks = rank_targets(dot_product(queries, candidates), targets, num_items=101)
+    ranks = rank_targets(dot_product(queries, candidates), targets, num_items=101).ranks
     assert np.array_equal(ranks, brute_force(queries @ candidates.T, targets))
 
 
 def test_a_constant_model_ranks_every_target_last():
     ranks = rank_targets(
         dot_product(np.ones((3, 2), np.float32), np.ones((9, 2), np.float32)), np.array([1, 5, 9]), num_items=9
-    )
+    ).ranks
     assert ranks.tolist() == [9, 9, 9]
 
 
 def test_an_unknown_target_is_never_found():
     ranks = rank_targets(
         dot_product(np.ones((2, 2), np.float32), np.eye(2, dtype=np.float32)), np.array([0, 1]), num_items=2
-    )
+    ).ranks
     assert ranks[0] == NEVER
 
 
@@ -44,8 +44,8 @@ def test_does_not_depend_on_the_order_of_the_catalogue():
     targets = RNG.integers(0, 64, 40)
     order = RNG.permutation(64)
     place = np.argsort(order)
-    straight = rank_targets(dot_product(queries, candidates), targets + 1, num_items=64)
-    permuted = rank_targets(dot_product(queries, candidates[order]), place[targets] + 1, num_items=64)
+    straight = rank_targets(dot_product(queries, candidates), targets + 1, num_items=64).ranks
+    permuted = rank_targets(dot_product(queries, candidates[order]), place[targets] + 1, num_items=64).ranks
     assert np.array_equal(straight, permuted)
 
 
@@ -60,6 +60,14 @@ def test_equals_tfrs_on_untied_scores():
     targets = RNG.integers(1, 301, 200)
     metric = tfrs.metrics.FactorizedTopK(tf.data.Dataset.from_tensor_slices(candidates).batch(50), ks=(5, 20))
     metric.update_state(queries, tf.gather(candidates, targets - 1))
-    ranks = rank_targets(dot_product(queries, candidates), targets, num_items=300)
+    ranks = rank_targets(dot_product(queries, candidates), targets, num_items=300).ranks
     expected = [float(value) for value in metric.result()]
     assert [(ranks <= k).mean() for k in (5, 20)] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("num_items", "k"), [(5, 5), (30, 4), (1_000, 7)])
+def test_top_items_are_the_best(num_items, k):
+    scores = RNG.permuted(np.tile(np.arange(num_items, dtype=np.float32), (13, 1)), axis=1)
+    ranking = rank_targets(lambda rows: scores[rows], np.ones(13, np.int32), num_items=num_items, top_k=k)
+    best = np.argsort(-scores, axis=1)[:, :k] + 1
+    assert np.array_equal(np.sort(ranking.top), np.sort(best))

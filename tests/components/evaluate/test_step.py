@@ -36,7 +36,7 @@ def document(make_artifacts, tmp_path):
         model_dir = tmp_path / "model"
         tf.saved_model.save(LastItem(["a", "b", "c", "d"]), str(model_dir))
         (model_dir / TRAINING_FILE).parent.mkdir()
-        (model_dir / TRAINING_FILE).write_text(json.dumps({"training": {"epochs": 1}}))
+        (model_dir / TRAINING_FILE).write_text(json.dumps({"parameters": {"refit": False}}))
         path = tmp_path / "metrics.json"
         made = evaluate(*artifacts, model_dir, path, EvaluateParameters(ks=(1, 2, 4), **parameters))
         assert json.loads(path.read_text()) == made
@@ -55,6 +55,13 @@ def test_by_hand(document):
     # Popularity ranks a 1, b 2, and c and d, which tie, 4.
     assert made["baselines"]["popularity"]["recall@1"] == pytest.approx(1 / 3)
     assert made["baselines"]["popularity"]["mrr@4"] == pytest.approx((1 + 1 / 2 + 1 / 4) / 3)
+    assert {"session_popularity", "markov", "sequential_rules", "item_knn", "v_sknn"} < set(made["baselines"])
+    assert made["by_prefix_length"]["1"]["num_targets"] == 2
+    assert made["by_prefix_length"]["2"]["recall@20"] == 1.0
+    # a has 3 of 7 events, b 2, c and d 1: a begins in the first third, b in the second, c and d in the last.
+    assert {name: group["num_targets"] for name, group in made["by_target_popularity"].items()} == {
+        "head": 1, "torso": 1, "tail": 1,
+    }  # fmt: skip
 
 
 def test_an_unknown_target_is_a_miss_and_left_out_beside(document):
@@ -85,4 +92,4 @@ def test_parameters_are_checked(setting):
 def test_metrics_are_numbers_even_without_known_targets(document):
     made = document({"t": ["a", "new"]})
     assert np.isfinite(list(made["model"].values())).all()
-    assert made["known_targets"] == {}
+    assert made["known_targets"] == {"model": {}, "baselines": {}}

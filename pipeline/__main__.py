@@ -11,6 +11,7 @@ from rich.console import Console
 
 from pipeline import local, presets
 from pipeline.report import print_metrics
+from pipeline.retraining import make_retraining_pipeline
 from pipeline.training import make_training_pipeline
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -27,6 +28,10 @@ def cli() -> None:
 @click.option("--train", "train_path", type=EXISTING_FILE, help="TSV of the training sessions.")
 @click.option("--valid", "valid_path", type=EXISTING_FILE, help="TSV of the validation sessions.")
 @click.option("--test", "test_path", type=EXISTING_FILE, help="TSV of the test sessions.")
+@click.option("--events", "log_path", help="Raw event log instead: a file, folder or glob, local, s3:// or gs://.")
+@click.option(
+    "--as-of", default="", metavar="DATE", help="End of the window of --events; the newest event if not given."
+)
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Sets a pipeline parameter.")
 @click.option(
     "--output",
@@ -41,18 +46,27 @@ def run(
     train_path: Path | None,
     valid_path: Path | None,
     test_path: Path | None,
+    log_path: str | None,
+    as_of: str,
     settings: tuple[str, ...],
     output_dir: Path,
 ) -> None:
-    """Runs the training pipeline on this machine; without files, on a generated log."""
+    """Runs a pipeline on this machine: on a raw log, on three split ones, or without any on a generated one."""
     paths = {"train": train_path, "valid": valid_path, "test": test_path}
     missing = [f"--{split}" for split, path in paths.items() if path is None]
+    if log_path and len(missing) < 3:
+        raise click.UsageError("Expected --events or --train, --valid and --test. Received: both")
+    if as_of and not log_path:
+        raise click.UsageError("Expected --as-of together with --events. Received: --as-of alone")
     if 0 < len(missing) < 3:
         raise click.UsageError(f"Expected --train, --valid and --test together. Missing: {', '.join(missing)}")
-    arguments = presets.get_preset(preset or ("sample" if missing else "retailrocket"))
-    pipeline = make_training_pipeline()
+    arguments = presets.get_preset(preset or ("sample" if missing and not log_path else "retailrocket"))
+    pipeline = make_retraining_pipeline() if log_path else make_training_pipeline()
     arguments.update(parse_settings(settings, pipeline.component_spec.inputs))
-    if missing:
+    if log_path:
+        location = log_path if "://" in log_path else str(Path(log_path).resolve())
+        arguments.update({"log_path": location, "as_of": as_of})
+    elif missing:
         from components.core.sample_log import SampleLog
 
         paths = dict(SampleLog().write(output_dir / "sample_log"))
@@ -85,7 +99,7 @@ def parse_settings(settings: tuple[str, ...], inputs: Mapping[str, Any]) -> dict
             raise ValueError(f"Expected NAME=VALUE with one of the names {', '.join(inputs)}. Received: {setting}")
         kind = inputs[name].type
         try:
-            parsed[name] = parsers.get(kind, _parse_list)(value)
+            parsed[name] = parsers[kind](value) if kind in parsers else _parse_list(value, inputs[name].default)
         except ValueError as error:
             raise ValueError(f"Expected {name} to be of the type {kind}. Received: {value!r}") from error
     return parsed
@@ -98,8 +112,10 @@ def _parse_bool(text: str) -> bool:
         raise ValueError(text) from error
 
 
-def _parse_list(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+def _parse_list(text: str, default: list[Any]) -> list[Any]:
+    """Parts of the type that the default's have; text where it has none."""
+    kind = type(default[0]) if default else str
+    return [kind(part) for part in text.split(",")]
 
 
 @cli.command()

@@ -19,7 +19,7 @@ def sessionize(
     event_types: List[str] = ["view"],  # noqa: B006
     max_gap_minutes: float = 60.0,
     min_session_length: int = 2,
-    min_item_count: int = 5,
+    min_item_support: int = 5,
     as_of: str = "",
     window_days: int = 0,
     test_days: int = 7,
@@ -51,7 +51,7 @@ def sessionize(
         event_types: Types of event that count; the others only keep a session going.
         max_gap_minutes: A session ends where more time passes before the visitor's next event.
         min_session_length: Sessions with fewer events are dropped, again and again.
-        min_item_count: Items with fewer events are dropped, again and again.
+        min_item_support: Items with fewer events are dropped, again and again.
         as_of: End of the window, an ISO 8601 date (its first moment) or time; empty for the newest event.
         window_days: Length of the window in days; 0 for the whole log.
         test_days: Sessions that start in these last days are the test split.
@@ -91,7 +91,7 @@ def sessionize(
             event_types=tuple(event_types),
             max_gap_minutes=max_gap_minutes,
             min_session_length=min_session_length,
-            min_item_count=min_item_count,
+            min_item_support=min_item_support,
             as_of=as_of,
             window_days=window_days,
             test_days=test_days,

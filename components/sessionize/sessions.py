@@ -47,7 +47,7 @@ def cut_sessions(events: ir.Table, *, max_gap_ms: int) -> ir.Table:
     return views.select(*SESSION, "item", "time", is_repeat=is_repeat, is_duplicate=is_repeat & is_same_time)
 
 
-def filter_support(views: ir.Table, keep: Keep, *, min_session_length: int, min_item_count: int) -> ir.Table:
+def filter_support(views: ir.Table, keep: Keep, *, min_session_length: int, min_item_support: int) -> ir.Table:
     """Drops short sessions and rare items until neither is left.
 
     What is left at the end does not depend on the order of the drops, so after the first pass only what a drop has
@@ -57,14 +57,14 @@ def filter_support(views: ir.Table, keep: Keep, *, min_session_length: int, min_
         views: visitor, session_start, item, time.
         keep: computes a table once for all its uses.
         min_session_length: sessions with fewer events are dropped.
-        min_item_count: items with fewer events are dropped.
+        min_item_support: items with fewer events are dropped.
     """
     short = _too_few(views, SESSION, min_session_length)
     views = keep(views.anti_join(short, SESSION))
     left = views
     dropped_items, dropped_sessions = None, None
     while True:
-        rare = keep(_too_few(left, ["item"], min_item_count))
+        rare = keep(_too_few(left, ["item"], min_item_support))
         if rare.count().to_pyarrow().as_py() == 0:
             return left
         touched = keep(left.semi_join(rare, "item").select(*SESSION).distinct())

@@ -39,7 +39,7 @@ class SessionizeParameters:
         event_types: the types of event that count.
         max_gap_minutes: a session ends where more time passes before the visitor's next event.
         min_session_length: sessions with fewer events are dropped.
-        min_item_count: items with fewer events are dropped.
+        min_item_support: items with fewer events are dropped.
         as_of: end of the window, an ISO 8601 date (its first moment) or time, UTC if it names no offset; empty for
             the newest event.
         window_days: length of the window; 0 for all that is there.
@@ -59,7 +59,7 @@ class SessionizeParameters:
     event_types: tuple[str, ...] = ("view",)
     max_gap_minutes: float = 60.0
     min_session_length: int = 2
-    min_item_count: int = 5
+    min_item_support: int = 5
     as_of: str = ""
     window_days: int = 0
     test_days: int = 7
@@ -72,7 +72,7 @@ class SessionizeParameters:
         lowest = {
             "max_gap_minutes": 0,
             "min_session_length": 1,
-            "min_item_count": 1,
+            "min_item_support": 1,
             "window_days": 0,
             "test_days": 1,
             "valid_days": 1,
@@ -206,7 +206,7 @@ def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) 
                 cut.filter(~cut.is_repeat).drop("is_repeat", "is_duplicate"),
                 engine.keep,
                 min_session_length=parameters.min_session_length,
-                min_item_count=parameters.min_item_count,
+                min_item_support=parameters.min_item_support,
             )
             splits = split_sessions(
                 engine.keep(views),

@@ -64,7 +64,7 @@ def test_equals_the_reference(tmp_path, seed, prefix):
 
 SETTINGS = [
     ({"max_gap_minutes": 10.0}, {"gap_ms": 600_000}),
-    ({"min_session_length": 3, "min_item_count": 40}, {"min_session_length": 3, "min_item_count": 40}),
+    ({"min_session_length": 3, "min_item_support": 40}, {"min_session_length": 3, "min_item_count": 40}),
     ({"event_types": ("view", "addtocart")}, {"event_types": ("view", "addtocart")}),
     ({"as_of": "2015-09-10"}, {"end": 1_441_843_200_000}),
     ({"as_of": "2015-09-10T02:00:00.001+02:00", "window_days": 22}, {"end": 1_441_843_200_001, "window_days": 22}),
@@ -105,7 +105,7 @@ def test_a_visitor_by_hand(tmp_path):
     path = tmp_path / "log.tsv"
     lines = ["visitorid\ttimestamp\tevent\titemid", *("\t".join(map(str, row)) for row in rows)]
     path.write_text("\n".join(lines) + "\n")
-    parameters = SessionizeParameters(as_of="2015-09-18T03:00Z", min_item_count=1)
+    parameters = SessionizeParameters(as_of="2015-09-18T03:00Z", min_item_support=1)
     sessionize(str(path), tmp_path / "events", parameters)
     sessions = {split: Counter(read_split(tmp_path / "events", split)["session_id"].to_pylist()) for split in SPLITS}
     assert sessions == {
@@ -136,7 +136,7 @@ def test_ids_of_both_kinds_stay_apart(tmp_path):
     lines = [f"{END - 60_000 + row},{row % 2},{text}" for row, text in enumerate(odd)]
     header = "timestamp,transactionid,event,visitorid,itemid"
     (tmp_path / "2.csv").write_text("\n".join([header, *lines]) + "\n")
-    sessionize(str(tmp_path / "*.csv"), tmp_path / "events", SessionizeParameters(min_item_count=1))
+    sessionize(str(tmp_path / "*.csv"), tmp_path / "events", SessionizeParameters(min_item_support=1))
     test = read_split(tmp_path / "events", "test").to_pylist()
     start = f"007-{END - 60_000}"
     assert [row["item_id"] for row in test if row["session_id"] == start] == ["1e5", "9007199254740993"]
@@ -169,7 +169,7 @@ def test_a_window_without_events_says_so(tmp_path):
 @pytest.mark.parametrize(
     "wrong",
     [{"as_of": "tomorrow"}, {"engine": "pandas"}, {"event_types": ()}, {"test_days": 0}, {"max_gap_minutes": -1.0},
-     {"window_days": -1}, {"min_item_count": 0}, {"memory_gib": float("nan")}],
+     {"window_days": -1}, {"min_item_support": 0}, {"memory_gib": float("nan")}],
 )  # fmt: skip
 def test_parameters_are_checked(wrong):
     with pytest.raises(ValueError, match=f"Expected .*{next(iter(wrong))}"):

@@ -74,13 +74,14 @@ class Spark:
         from pyspark.sql import SparkSession
 
         builder: Any = SparkSession.builder
-        session = (
+        self.is_own = SparkSession.getActiveSession() is None
+        self.session = (
             builder.config("spark.local.dir", str(work_dir))
             .config("spark.sql.warehouse.dir", str(work_dir / "warehouse"))
             .config("spark.ui.enabled", "false")
             .getOrCreate()
         )
-        self.connection = ibis.pyspark.connect(session)
+        self.connection = ibis.pyspark.connect(self.session)
         self.kept: list[Any] = []
 
     def read(self, path: Path) -> ir.Table:
@@ -100,6 +101,8 @@ class Spark:
         """Lets go of all tables."""
         for table in self.kept:
             table.release()
+        if self.is_own:
+            self.session.stop()
 
 
 def start(name: str, work_dir: Path, *, memory_gib: float) -> Engine:

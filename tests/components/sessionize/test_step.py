@@ -81,9 +81,20 @@ def test_every_number_is_a_parameter(tmp_path, settings, of_reference):
         assert events_of(tmp_path / "events", split) == expected_of(expected[split])
 
 
+@pytest.fixture(scope="module")
+def spark():
+    """A local session with few partitions, since the log is small."""
+    from pyspark.sql import SparkSession
+
+    session = SparkSession.builder.config("spark.sql.shuffle.partitions", "2").config("spark.ui.enabled", "false")
+    yield session.getOrCreate()
+    SparkSession.getActiveSession().stop()
+
+
 @pytest.mark.spark
+@pytest.mark.filterwarnings("ignore")  # pyspark 4.0 was written for pandas 2
 @pytest.mark.parametrize("prefix", ["", "id "])
-def test_spark_makes_equal_sessions(tmp_path, prefix):
+def test_spark_makes_equal_sessions(tmp_path, spark, prefix):
     path = write_log(tmp_path / "log.csv", prefix=prefix)
     for engine in ("duckdb", "spark"):
         sessionize(str(path), tmp_path / engine, SessionizeParameters(engine=engine))

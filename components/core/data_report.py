@@ -36,8 +36,9 @@ class SplitCounter:
     def add(self, events: SortedEvents) -> None:
         """Counts a batch."""
         self.num_events += len(events.times)
-        self.first_time = min(int(events.times.min()), self.first_time or int(events.times[0]))
-        self.last_time = max(int(events.times.max()), self.last_time or 0)
+        begin, end = int(events.times.min()), int(events.times.max())
+        self.first_time = begin if self.first_time is None else min(begin, self.first_time)
+        self.last_time = end if self.last_time is None else max(end, self.last_time)
         lengths = np.bincount(np.bincount(events.sessions))
         if len(lengths) > len(self.sessions_of_length):
             self.sessions_of_length.resize(len(lengths), refcheck=False)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
-from broken_lines import HEADER, mutate, read, read_by_hand
+from broken_lines import HEADER, mutate, read, read_by_hand  # noqa: E402
 
 
 def outcome(path: Path, data: bytes, *, is_cut: bool) -> str:

@@ -199,12 +199,11 @@ class SessionNeighbours:
         similarity = np.add.reduceat(weight[order], starts)
         steps = np.minimum.reduceat(back[origin][order], starts)
         pair_query, pair_session = keys[starts, 0], keys[starts, 1]
-        # The newest sessions first, then of those the most similar.
-        for value, limit in ((pair_session, self.num_recent), (similarity, self.num_neighbours)):
-            kept = _largest(pair_query, value, limit)
-            pair_query, pair_session, similarity, steps = (
-                each[kept] for each in (pair_query, pair_session, similarity, steps)
-            )
+        recent = _largest(pair_query, pair_session, self.num_recent)
+        nearest = recent[_largest(pair_query[recent], similarity[recent], self.num_neighbours)]
+        pair_query, pair_session, similarity, steps = (
+            each[nearest] for each in (pair_query, pair_session, similarity, steps)
+        )
         vote = (similarity * np.maximum(1.0 - 0.1 * steps, 0.0)).astype(np.float32)
         return sparse.csr_array((vote, (pair_query, pair_session)), shape=(num_rows, len(self.membership.indptr) - 1))
 

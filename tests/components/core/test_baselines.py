@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from components.core.baselines import Prefixes, cosine_similarity, followers, make_baselines
+from components.core.baselines import Prefixes, SessionNeighbours, cosine_similarity, followers, make_baselines
 from components.core.sequences import Sessions, target_events
 
 A, B, C, D = 1, 2, 3, 4
@@ -71,6 +71,17 @@ def test_v_sknn_by_hand():
 def test_v_sknn_counts_a_repeated_item_once_where_it_is_newest():
     # The query b, a, b: b weighs 1, a 2/3. Session 1 and 2 hold both.
     assert scores("v_sknn", [B, A, B])[:3] == pytest.approx([2 * 5 / 3, 2 * 5 / 3, 5 / 3], abs=1e-3)
+
+
+def test_v_sknn_asks_the_newest_and_of_those_the_most_similar():
+    sessions = make([A, C], [A, B, D], [A, B], [B, C])
+    test = make([A, B, A])
+    prefixes = Prefixes.before(test, np.array([2]))
+    # Sessions 2 to 4 are the newest three with a or b; 2 and 3 hold both.
+    neighbours = SessionNeighbours(sessions, 4, num_recent=3, num_neighbours=2)
+    row = neighbours.scorer(prefixes, np.zeros(4, np.float32))(slice(0, 1))[0]
+    # b weighs 1, a 1/2, and b is the newest item: both neighbours vote 1.5.
+    assert row.tolist() == [3.0, 3.0, 0.0, 1.5]
 
 
 @pytest.mark.parametrize(

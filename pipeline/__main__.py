@@ -13,6 +13,7 @@ from pipeline.client import ClusterError
 from pipeline.cluster_commands import schedule_command, submit_command
 from pipeline.containers import make_docker_runner
 from pipeline.report import print_metrics
+from pipeline.retraining import make_retraining_pipeline
 from pipeline.settings import parse_settings
 from pipeline.tasks import Tasks
 from pipeline.training import make_training_pipeline
@@ -31,6 +32,10 @@ def cli() -> None:
 @click.option("--train", "train_path", type=EXISTING_FILE, help="TSV of the training sessions.")
 @click.option("--valid", "valid_path", type=EXISTING_FILE, help="TSV of the validation sessions.")
 @click.option("--test", "test_path", type=EXISTING_FILE, help="TSV of the test sessions.")
+@click.option("--events", "log_path", help="Raw event log instead: a file, folder or glob, local, s3:// or gs://.")
+@click.option(
+    "--as-of", default="", metavar="DATE", help="End of the window of --events; the newest event if not given."
+)
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Sets a pipeline parameter.")
 @click.option(
     "--output",
@@ -47,20 +52,30 @@ def run(
     train_path: Path | None,
     valid_path: Path | None,
     test_path: Path | None,
+    log_path: str | None,
+    as_of: str,
     settings: tuple[str, ...],
     output_dir: Path,
     runner: str,
     image: str,
 ) -> None:
-    """Runs the training pipeline on this machine; without files, on a generated log."""
+    """Runs a pipeline on this machine: on a raw log, on three split ones, or without any on a generated one."""
     paths = {"train": train_path, "valid": valid_path, "test": test_path}
     missing = [f"--{split}" for split, path in paths.items() if path is None]
+    if log_path and len(missing) < 3:
+        raise click.UsageError("Expected --events or --train, --valid and --test. Received: both")
+    if as_of and not log_path:
+        raise click.UsageError("Expected --as-of together with --events. Received: --as-of alone")
     if 0 < len(missing) < 3:
         raise click.UsageError(f"Expected --train, --valid and --test together. Missing: {', '.join(missing)}")
-    arguments = presets.get_preset(preset or ("sample" if missing else "retailrocket"))
-    pipeline = make_training_pipeline(Tasks(image=image))
+    arguments = presets.get_preset(preset or ("sample" if missing and not log_path else "retailrocket"))
+    tasks = Tasks(image=image)
+    pipeline = make_retraining_pipeline(tasks) if log_path else make_training_pipeline(tasks)
     arguments.update(parse_settings(settings, pipeline.component_spec.inputs))
-    if missing:
+    if log_path:
+        location = log_path if "://" in log_path else str(Path(log_path).resolve())
+        arguments.update({"log_path": location, "as_of": as_of})
+    elif missing:
         from components.core.sample_log import SampleLog
 
         paths = dict(SampleLog().write(output_dir / "sample_log"))

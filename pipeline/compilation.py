@@ -11,12 +11,14 @@ from typing import Any
 from kfp import compiler
 
 from components.image import check_image_name
+from pipeline.retraining import make_retraining_pipeline
 from pipeline.tasks import Tasks
 from pipeline.training import make_training_pipeline
 
 # The pipelines there are: a factory each, which takes the same Tasks.
 PIPELINES: dict[str, Callable[[Tasks], Any]] = {
     "training": make_training_pipeline,
+    "retraining": make_retraining_pipeline,
 }
 # What a schedule runs if nothing else is said.
 SCHEDULED_PIPELINE = list(PIPELINES)[-1]

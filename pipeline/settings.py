@@ -27,7 +27,7 @@ def parse_settings(settings: tuple[str, ...], inputs: Mapping[str, Any]) -> dict
             raise ValueError(f"Expected NAME=VALUE with one of the names {', '.join(inputs)}. Received: {setting}")
         kind = inputs[name].type
         try:
-            parsed[name] = parsers.get(kind, _parse_list)(value)
+            parsed[name] = parsers[kind](value) if kind in parsers else _parse_list(value, inputs[name].default)
         except ValueError as error:
             raise ValueError(f"Expected {name} to be of the type {kind}. Received: {value!r}") from error
     return parsed
@@ -40,8 +40,10 @@ def _parse_bool(text: str) -> bool:
         raise ValueError(text) from error
 
 
-def _parse_list(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+def _parse_list(text: str, default: list[Any]) -> list[Any]:
+    """Parts of the type that the default's have; text where it has none."""
+    kind = type(default[0]) if default else str
+    return [kind(part) for part in text.split(",")]
 
 
 def check_parameters(parameters: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from components.evaluate.component import evaluate
 from components.export.component import export
 from components.image import IMAGE, USER_ID
 from components.ingest.component import ingest
+from components.sessionize.component import sessionize
 from components.train.component import train
 from components.vocabulary.component import vocabulary
 
@@ -159,6 +160,10 @@ class Tasks:
     def ingest(self, **arguments: Any) -> dsl.PipelineTask:
         """Reads the outside world, which may change behind an unchanged path: never cached."""
         return self._make(ingest, arguments, caching=False)
+
+    def sessionize(self, **arguments: Any) -> dsl.PipelineTask:
+        """Reads the outside world like `ingest`: never cached."""
+        return self._make(sessionize, arguments, caching=False)
 
     def vocabulary(self, **arguments: Any) -> dsl.PipelineTask:
         """Counts items."""

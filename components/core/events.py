@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 SPLITS = ("train", "valid", "test")
@@ -41,14 +40,3 @@ def write_split(events: pa.Table, events_dir: Path, split: str) -> None:
     """Writes one split of `SCHEMA`, in the order it is given."""
     events_dir.mkdir(parents=True, exist_ok=True)
     pq.write_table(events.cast(SCHEMA), split_path(events_dir, split), compression="zstd")
-
-
-def sort_events(events: pa.Table) -> pa.Table:
-    """Orders events by the start of their session, then session, then time; equal keys keep their order."""
-    starts = events.group_by("session_id", use_threads=False).aggregate([("time", "min")])
-    position = pc.index_in(events["session_id"], value_set=starts["session_id"].combine_chunks())
-    keyed = events.append_column("session_start", starts["time_min"].take(position)).append_column(
-        "row", pa.array(range(events.num_rows), pa.int64())
-    )
-    order = pc.sort_indices(keyed, [(name, "ascending") for name in ("session_start", "session_id", "time", "row")])
-    return events.take(order)

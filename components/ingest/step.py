@@ -1,14 +1,15 @@
-"""Three TSVs of sessions -> the events artifact."""
+"""Three session logs -> the events artifact."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-
-from components.core.events import SCHEMA, SPLITS, sort_events, write_split
+from components.core.data_report import DataReport
+from components.core.events import SPLITS
+from components.core.events_draft import Acceptance, EventsDraft
+from components.core.log_files import find_files
+from components.core.log_reader import LogColumns, read_log
+from components.core.ordering import EventSorter, Sample
 
 SAMPLE_UNITS = ("sessions", "events")
 
@@ -21,17 +22,23 @@ class IngestParameters:
         session_column: header of the session id.
         item_column: header of the item id.
         time_column: header of the time, in milliseconds since 1970.
+        delimiter: of the fields; empty means a comma for `.csv` and a tab for every other suffix.
+        max_id_bytes: lines with longer ids are rejected.
         sample_fraction: share that is kept of each split.
         sample_unit: `sessions` keeps or drops whole sessions, `events` single rows.
         seed: of the sampling.
+        acceptance: what may be wrong with the logs.
     """
 
     session_column: str = "SessionId"
     item_column: str = "ItemId"
     time_column: str = "Time"
+    delimiter: str = ""
+    max_id_bytes: int = 256
     sample_fraction: float = 1.0
     sample_unit: str = "sessions"
     seed: int = 42
+    acceptance: Acceptance = field(default_factory=Acceptance)
 
     def __post_init__(self) -> None:
         if not 0 < self.sample_fraction <= 1:
@@ -40,74 +47,49 @@ class IngestParameters:
             raise ValueError(
                 f"Expected sample_unit to be one of {', '.join(SAMPLE_UNITS)}. Received: {self.sample_unit!r}"
             )
+        _ = self.columns  # which checks them
 
     @property
-    def columns(self) -> list[str]:
-        """The three headers in the order of the events schema."""
-        return [self.session_column, self.item_column, self.time_column]
+    def columns(self) -> LogColumns:
+        """The three columns in the order of the events schema."""
+        return LogColumns(
+            text=(self.session_column, self.item_column),
+            time=self.time_column,
+            delimiter=self.delimiter,
+            max_id_bytes=self.max_id_bytes,
+        )
+
+    @property
+    def sample(self) -> Sample | None:
+        """The share to keep, None for all."""
+        if self.sample_fraction == 1.0:
+            return None
+        return Sample(fraction=self.sample_fraction, unit=self.sample_unit, seed=self.seed)
 
 
-def ingest(sources: dict[str, Path], events_dir: Path, parameters: IngestParameters) -> dict[str, int]:
-    """Reads the TSV of each split, samples, orders and writes it.
+def ingest(sources: Mapping[str, str | Path], events_dir: Path, parameters: IngestParameters) -> DataReport:
+    """Reads the log of each split, checks every line, samples, orders and writes.
 
     Args:
-        sources: the file of each of SPLITS, plain or `.gz`.
-        events_dir: where to write the artifact.
-        parameters: column names and sampling.
+        sources: the log of each of SPLITS: a file, glob or folder, here or in a bucket.
+        events_dir: where the artifact is to lie; what lies there is replaced when the new one is whole.
+        parameters: column names, sampling, and what may be wrong.
 
     Returns:
-        Events written of each split.
+        What the artifact holds.
 
     Raises:
         FileNotFoundError: a source is not there.
-        ValueError: a source is empty, lacks a column, or a row cannot be read.
+        OSError: the disk is full.
+        ValueError: a source is empty, lacks a column, ends before it should, or has too much wrong with it.
     """
-    num_events = {}
-    for split in SPLITS:
-        events = sample(read_tsv(sources[split], parameters), parameters)
-        write_split(sort_events(events), events_dir, split)
-        num_events[split] = events.num_rows
-    return num_events
-
-
-def read_tsv(path: Path, parameters: IngestParameters) -> pa.Table:
-    """Reads three columns, ids as the text that stands there."""
-    if not path.is_file():
-        raise FileNotFoundError(f"Expected a tab-separated file. Received a path where there is none: {path}")
-    types = dict(zip(parameters.columns, SCHEMA.types, strict=True))
-    try:
-        events = pa.csv.read_csv(
-            path,
-            parse_options=pa.csv.ParseOptions(delimiter="\t", quote_char=False),
-            convert_options=pa.csv.ConvertOptions(
-                column_types=types, include_columns=parameters.columns, strings_can_be_null=False
-            ),
-        )
-    except KeyError as error:
-        header = _header(path)
-        raise ValueError(f"Expected the columns {parameters.columns} in {path}. Received: {header}") from error
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"Expected {path} to hold rows of {parameters.columns}. Received: {error}") from error
-    if events.num_rows == 0:
-        raise ValueError(f"Expected at least one event in {path}. Received: a header and no row")
-    return events.rename_columns(SCHEMA.names)
-
-
-def _header(path: Path) -> list[str]:
-    with pa.input_stream(path) as stream:
-        head: str = stream.read(1 << 16).decode(errors="replace")
-    return head.partition("\n")[0].rstrip("\r").split("\t")
-
-
-def sample(events: pa.Table, parameters: IngestParameters) -> pa.Table:
-    """Keeps `sample_fraction` of the sessions or of the rows, in the order they have."""
-    if parameters.sample_fraction == 1.0:
-        return events
-    rng = np.random.default_rng(parameters.seed)
-    if parameters.sample_unit == "events":
-        rows = rng.choice(events.num_rows, round(parameters.sample_fraction * events.num_rows), replace=False)
-        return events.take(pa.array(np.sort(rows)))
-    sessions = pc.unique(events["session_id"])
-    num_kept = max(1, round(parameters.sample_fraction * len(sessions)))
-    kept = sessions.take(pa.array(rng.choice(len(sessions), num_kept, replace=False)))
-    return events.filter(pc.is_in(events["session_id"], value_set=kept))
+    files = {split: find_files(str(sources[split])) for split in SPLITS}
+    with EventsDraft(events_dir, parameters.acceptance) as draft:
+        for split in reversed(SPLITS):
+            sorter = EventSorter(draft.spill_dir(split), parameters.sample)
+            for batch in read_log(files[split], parameters.columns):
+                draft.count(batch)
+                sorter.add(batch.events)
+            draft.check_lines()
+            draft.write_split(split, sorter.sorted_batches())
+        return draft.publish()

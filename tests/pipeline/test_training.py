@@ -28,10 +28,12 @@ def defaults(component) -> dict:
 def test_a_default_has_one_value_wherever_it_stands():
     pipeline = defaults(make_training_pipeline())
     for component in (ingest, train, evaluate):
-        for name, default in defaults(component).items():
-            assert pipeline[name] == default, name
+        for name in pipeline.keys() & defaults(component).keys():
+            assert pipeline[name] == defaults(component)[name], name
     for dataclass, component in ((TrainParameters, train), (IngestParameters, ingest)):
         for field in fields(dataclass):
+            if field.name == "acceptance":  # which the steps that read logs share, see test_retraining.py
+                continue
             assert defaults(component)[field.name] == field.default, field.name
 
 

@@ -1,7 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from components.core.events import SCHEMA, read_split, sort_events, write_split
+from components.core.events import SCHEMA, read_split, write_split
 
 
 def table(rows: list[tuple[str, str, int]]) -> pa.Table:
@@ -10,19 +10,6 @@ def table(rows: list[tuple[str, str, int]]) -> pa.Table:
 
 def rows_of(events: pa.Table) -> list[tuple[str, str, int]]:
     return list(zip(*(events[name].to_pylist() for name in SCHEMA.names), strict=True))
-
-
-def test_order_is_session_start_then_session_then_time():
-    shuffled = [("b", "x", 9), ("late", "x", 50), ("a", "y", 7), ("b", "z", 5), ("a", "w", 5), ("late", "y", 2)]
-    # "late" starts first, at 2; a and b both start at 5.
-    assert rows_of(sort_events(table(shuffled))) == [
-        ("late", "y", 2), ("late", "x", 50), ("a", "w", 5), ("a", "y", 7), ("b", "z", 5), ("b", "x", 9),
-    ]  # fmt: skip
-
-
-def test_events_of_the_same_time_keep_their_order():
-    rows = [("a", item, 5) for item in "zyxabc"]
-    assert rows_of(sort_events(table(rows))) == rows
 
 
 def test_split_survives_the_disk(tmp_path):

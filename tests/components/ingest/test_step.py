@@ -1,8 +1,14 @@
 import gzip
+import subprocess
+import sys
 
+import pyarrow.parquet as pq
 import pytest
 
+from components.core.data_report import DataReport
+from components.core.drift import Bounds, DriftBounds
 from components.core.events import SPLITS, read_split
+from components.core.events_draft import Acceptance
 from components.ingest.step import IngestParameters, ingest
 
 HEADER = "SessionId\tItemId\tTime\n"
@@ -80,3 +86,151 @@ def test_sampling_depends_on_the_seed_alone(tmp_path):
 def test_parameters_are_checked(setting):
     with pytest.raises(ValueError, match=f"Expected {next(iter(setting))}"):
         IngestParameters(**setting)
+
+
+def log_of(*lines):
+    return HEADER + "".join(f"{line}\n" for line in lines)
+
+
+def lenient(**settings):
+    return IngestParameters(acceptance=Acceptance(max_rejected_share=1.0, **settings))
+
+
+def test_accepted_and_rejected_lines_are_all_lines(tmp_path):
+    sources = write(tmp_path, log_of("a\tx\t1", "a\tx", "", "a\t\t2", "a\ty\tsoon", "b\tz\t3"))
+    report = ingest(sources, tmp_path / "events", lenient())
+    assert (report.num_lines, report.num_accepted, report.num_rejected) == (18, 6, 12)
+    rejected = pq.read_table(tmp_path / "events" / "rejected.parquet").to_pylist()
+    assert [(row["line"], row["reason"], row["text"]) for row in rejected[:4]] == [
+        (3, "wrong number of fields, not 3", "a\tx"),
+        (4, "blank line", ""),
+        (5, "empty ItemId", "a\t\t2"),
+        (6, "Time is not an integer", "a\ty\tsoon"),
+    ]
+    assert {row["source"] for row in rejected} == {str(sources["train"])}
+
+
+def test_too_many_rejected_lines_end_the_step_with_the_commonest_reasons(tmp_path):
+    lines = ["a\tx\t1"] * 90 + ["a\tx"] * 4 + ["a\tx\t-1"] * 3 + [""] * 2 + ["a\tx\t1.5"]
+    with pytest.raises(ValueError, match=r"Expected at most 1\.00% .* Received: 10 of 100\. 4 x wrong") as error:
+        ingest(write(tmp_path, log_of(*lines)), tmp_path / "events", IngestParameters())
+    assert "3 x Time is negative, such as line 96 of" in str(error.value)
+    assert "2 x blank line" in str(error.value)
+    assert "not an integer" not in str(error.value)
+    assert not (tmp_path / "events").exists()
+
+
+def findings(folder, **texts):
+    sources = {
+        split: write(folder, texts.get(split, log_of(f"{split}\tx\t9")), f"{split}.tsv")[split] for split in SPLITS
+    }
+    return ingest(sources, folder / "events", IngestParameters()).findings, sources
+
+
+NOW = 1441412644102
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "texts"),
+    [
+        ("duplicates", 2, {"train": log_of("a\tx\t1", "a\ty\t1", "a\tx\t1", "a\tx\t1", "b\tx\t1")}),
+        ("backward_times", 1, {"train": log_of("a\tx\t1", "b\tx\t9", "a\ty\t5", "b\tx\t2", "b\tx\t10")}),
+        ("sessions_in_two_splits", 2, {"train": log_of("a\tx\t1", "valid\tx\t2", "test\ty\t3")}),
+        ("seconds", 3, {"train": log_of(f"a\tx\t{NOW}", f"a\ty\t{NOW // 1000}")}),
+        ("cut_files", 1, {"train": HEADER + "a\tx\t1"}),
+    ],
+)
+def test_findings_are_counted_and_errors_on_demand(tmp_path, name, count, texts):
+    found, sources = findings(tmp_path, **texts)
+    assert found[name] == count
+    with pytest.raises(ValueError, match=rf"Expected none of the findings that are errors\. Received: {count} {name}"):
+        ingest(sources, tmp_path / "other", IngestParameters(acceptance=Acceptance(errors=(name,))))
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_failed_run_leaves_the_artifact_of_the_one_before(tmp_path):
+    ingest(write(tmp_path, log_of("a\tx\t1")), tmp_path / "events", IngestParameters())
+    with pytest.raises(ValueError, match="rejected"):
+        ingest(write(tmp_path, log_of("a\tx\t-1")), tmp_path / "events", IngestParameters())
+    assert rows(tmp_path / "events") == [("a", "x", 1)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events", "log.tsv"]
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from components.ingest.step import IngestParameters, ingest
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+ingest(dict.fromkeys(("train", "valid", "test"), sys.argv[1]), Path(sys.argv[2]), IngestParameters())
+"""
+
+
+def test_a_full_disk_says_so_and_leaves_nothing(tmp_path):
+    lines = [f"s{number}\ti{number * 7919}\t{number * number}" for number in range(20_000)]
+    log = write(tmp_path, log_of(*lines))["train"]
+    ran = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(log), str(tmp_path / "events")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "OSError: [Errno 27] Expected room for the events" in ran.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.tsv"]
+
+
+def test_the_report_counts_what_is_there(tmp_path):
+    sources = {
+        "train": write(tmp_path, log_of("a\tx\t1", "a\ty\t2", "b\tx\t5"), "1.tsv")["train"],
+        "valid": write(tmp_path, log_of("c\tx\t6", "c\tz\t7"), "2.tsv")["valid"],
+        "test": write(tmp_path, log_of("d\ty\t8"), "3.tsv")["test"],
+    }
+    report = ingest(sources, tmp_path / "events", IngestParameters())
+    assert DataReport.read(tmp_path / "events" / "report.json") == report
+    train, valid = report.splits["train"], report.splits["valid"]
+    assert (train.num_events, train.num_sessions, train.num_items) == (3, 2, 2)
+    assert (train.first_time, train.last_time) == (1, 5)
+    assert train.session_length == [1, 1, 1, 2, 2, 2, 2]
+    assert train.item_popularity == [1, 1, 1, 2, 2, 2, 2]
+    assert valid.unknown_item_share == 0.5
+    assert "| events | 3 | 2 | 1 |" in (tmp_path / "events" / "report.md").read_text()
+
+
+def drift(folder, lines, previous, **bounds):
+    sources = {**write(folder, log_of("h\tx\t1"), "h.tsv"), "train": write(folder, log_of(*lines), "t.tsv")["train"]}
+    wide = {name: Bounds(warn=9, fail=9) for name in ("volume", "session_length", "lost_items", "popularity")}
+    acceptance = Acceptance(previous_events=previous, drift=DriftBounds(**{**wide, **bounds}))
+    return ingest(sources, folder / "events", IngestParameters(acceptance=acceptance)).drift
+
+
+def test_drift_since_the_previous_run(tmp_path):
+    for name in ("before", "now"):
+        (tmp_path / name).mkdir()
+    before = ["a\tx\t1", "a\ty\t2", "b\tx\t3", "b\ty\t4"]
+    assert drift(tmp_path / "before", before, "") == []
+    previous = str(tmp_path / "before" / "events")
+    assert {each["value"] for each in drift(tmp_path / "now", before, previous)} == {0.0}
+    # Twice the events, all of one session, y gone, and half of the events of an item that is new.
+    now = ["a\tx\t1"] * 4 + ["a\tz\t2"] * 4
+    found = {each["name"]: each["value"] for each in drift(tmp_path / "now", now, previous)}
+    assert found == {"volume": 1.0, "session_length": 2.0, "lost_items": 0.5, "popularity": 0.5}
+    found = drift(tmp_path / "now", now, previous, volume=Bounds(warn=0.5, fail=2.0))
+    assert found[0]["verdict"] == "warns"
+    with pytest.raises(ValueError, match=r"Expected no drift above its bound\. Received: popularity 0\.500 above 0\.3"):
+        drift(tmp_path / "now", now, previous, popularity=Bounds(warn=0.1, fail=0.3))
+
+
+def test_a_previous_artifact_that_is_none_says_so(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"Expected the previous events artifact to hold report\.json"):
+        drift(tmp_path, ["a\tx\t1"], str(tmp_path))
+
+
+@pytest.mark.parametrize("setting", [{"max_rejected_share": 1.1}, {"errors": ("typos",)}])
+def test_acceptance_is_checked(setting):
+    with pytest.raises(ValueError, match=f"Expected {next(iter(setting))}"):
+        Acceptance(**setting)
+
+
+def test_bounds_are_checked():
+    with pytest.raises(ValueError, match="Expected a drift's bounds"):
+        Bounds(warn=2, fail=1)

@@ -1,0 +1,242 @@
+"""What an events artifact holds, as numbers for machines and as Markdown for people."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.core.ordering import SortedEvents
+
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
+SECONDS_BELOW = 100_000_000_000  # 1973-03-03 in milliseconds, the year 5138 in seconds
+MERGE_AFTER = 16
+EMPTY_COUNTS = pa.table({"item_id": pa.array([], pa.string()), "count": pa.array([], pa.int64())})
+
+
+class SplitCounter:
+    """Counts one split while it is written, a batch of whole sessions at a time."""
+
+    def __init__(self) -> None:
+        self.num_events = 0
+        self.first_time: int | None = None
+        self.last_time: int | None = None
+        self.num_duplicates = 0
+        self.num_backward_sessions = 0
+        self.sessions_of_length: npt.NDArray[np.int64] = np.zeros(1, np.int64)
+        self._item_counts: list[pa.Table] = []
+
+    def add(self, events: SortedEvents) -> None:
+        """Counts a batch."""
+        self.num_events += len(events.times)
+        begin, end = int(events.times.min()), int(events.times.max())
+        self.first_time = begin if self.first_time is None else min(begin, self.first_time)
+        self.last_time = end if self.last_time is None else max(end, self.last_time)
+        lengths = np.bincount(np.bincount(events.sessions))
+        if len(lengths) > len(self.sessions_of_length):
+            self.sessions_of_length.resize(len(lengths), refcheck=False)
+        self.sessions_of_length[: len(lengths)] += lengths
+        self._count_items(events)
+        same = events.sessions[1:] == events.sessions[:-1]
+        backward = same & (events.rows[1:] < events.rows[:-1])
+        self.num_backward_sessions += len(np.unique(events.sessions[1:][backward]))
+        tied = same & (events.times[1:] == events.times[:-1])
+        if tied.any():
+            rows = np.flatnonzero(np.append(tied, False) | np.append(False, tied))
+            keys = pa.table(
+                [events.sessions[rows], events.times[rows], events.items[rows]],
+                names=["session", "time", "item"],
+            )
+            self.num_duplicates += len(rows) - keys.group_by(keys.column_names).aggregate([]).num_rows
+
+    def _count_items(self, events: SortedEvents) -> None:
+        counts = np.bincount(events.items, minlength=len(events.item_ids))
+        kept = np.flatnonzero(counts)
+        self._item_counts.append(
+            pa.table([events.item_ids.take(pa.array(kept)), counts[kept]], names=EMPTY_COUNTS.column_names)
+        )
+        if len(self._item_counts) > MERGE_AFTER:
+            self._item_counts = [self.item_counts()]
+
+    def item_counts(self) -> pa.Table:
+        """Items of the split with the number of their events, `item_id` and `count`."""
+        merged = pa.concat_tables([EMPTY_COUNTS, *self._item_counts]).group_by("item_id").aggregate([("count", "sum")])
+        return merged.rename_columns(EMPTY_COUNTS.column_names)
+
+
+@dataclass(kw_only=True)
+class SplitReport:
+    """One split in numbers.
+
+    Attributes:
+        num_events: rows.
+        num_sessions: distinct sessions.
+        num_items: distinct items.
+        first_time: of the oldest event, milliseconds since 1970; None without events.
+        last_time: of the newest event.
+        session_length: events a session, at QUANTILES.
+        item_popularity: events an item, at QUANTILES.
+        unknown_item_share: share of the events whose item has no event in train.
+    """
+
+    num_events: int
+    num_sessions: int
+    num_items: int
+    first_time: int | None
+    last_time: int | None
+    session_length: list[int]
+    item_popularity: list[int]
+    unknown_item_share: float
+
+
+@dataclass(kw_only=True)
+class DataReport:
+    """An events artifact in numbers.
+
+    Attributes:
+        num_lines: lines or rows that were read, headers apart.
+        num_accepted: of these, the ones that could be read.
+        num_rejected: the others.
+        rejected_by_reason: their number by reason.
+        splits: each split's report.
+        findings: number of duplicates, backward_sessions, sessions_in_two_splits, seconds and cut_files.
+        drift: what `drift.compare` found against the previous run; empty without one.
+    """
+
+    num_lines: int
+    num_accepted: int
+    num_rejected: int
+    rejected_by_reason: dict[str, int]
+    splits: dict[str, SplitReport]
+    findings: dict[str, int]
+    drift: list[dict[str, Any]] = field(default_factory=list)
+
+    def write(self, path: Path) -> None:
+        """Writes JSON."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "DataReport":
+        """Reads what `write` wrote.
+
+        Raises:
+            ValueError: the file holds something else.
+        """
+        try:
+            values = json.loads(path.read_text())
+            splits = {name: SplitReport(**split) for name, split in values.pop("splits").items()}
+            return cls(splits=splits, **values)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"Expected the data report of a run in {path}. Received: {error}") from error
+
+    def metadata(self) -> dict[str, float]:
+        """The flat numbers that stand on the artifact."""
+        numbers: dict[str, float] = {
+            "num_lines": self.num_lines,
+            "num_rejected": self.num_rejected,
+            **self.findings,
+        }
+        for name, split in self.splits.items():
+            numbers[f"num_{name}_events"] = split.num_events
+            numbers[f"num_{name}_sessions"] = split.num_sessions
+            numbers[f"num_{name}_items"] = split.num_items
+            if name != "train":
+                numbers[f"{name}_unknown_item_share"] = split.unknown_item_share
+        return numbers
+
+    def to_markdown(self) -> str:
+        """Tables for the page of a run."""
+        names = list(self.splits)
+        splits = list(self.splits.values())
+        rows = [
+            ["events", *(f"{split.num_events:,}" for split in splits)],
+            ["sessions", *(f"{split.num_sessions:,}" for split in splits)],
+            ["items", *(f"{split.num_items:,}" for split in splits)],
+            ["first event", *(_show_time(split.first_time) for split in splits)],
+            ["last event", *(_show_time(split.last_time) for split in splits)],
+            ["events of items unknown to train", *(f"{split.unknown_item_share:.2%}" for split in splits)],
+        ]
+        for title, values in (
+            ("events a session", [split.session_length for split in splits]),
+            ("events an item", [split.item_popularity for split in splits]),
+        ):
+            for position, quantile in enumerate(QUANTILES):
+                numbers = (f"{value[position]:,}" if value else "" for value in values)
+                rows.append([f"{title}, {_quantile_name(quantile)}", *numbers])
+        read = [
+            ["lines read", f"{self.num_lines:,}"],
+            ["accepted", f"{self.num_accepted:,}"],
+            *([f"rejected: {reason}", f"{count:,}"] for reason, count in self.rejected_by_reason.items()),
+            *([name.replace("_", " "), f"{count:,}"] for name, count in self.findings.items()),
+        ]
+        parts = [
+            "# Data report",
+            _table(["", *names], rows),
+            "## What was read",
+            _table(["", "number"], read),
+        ]
+        if self.drift:
+            drift = [
+                [d["name"], f"{d['value']:.4f}", f"{d['warn']:g}", f"{d['fail']:g}", d["verdict"]] for d in self.drift
+            ]
+            parts += [
+                "## Drift since the previous run",
+                _table(["", "value", "warns", "fails", "verdict"], drift),
+            ]
+        return "\n\n".join(parts) + "\n"
+
+
+def report_split(counter: SplitCounter, train_items: pa.Table) -> SplitReport:
+    """Sums up a split; `train_items` are the item counts of train."""
+    counts = counter.item_counts()
+    unknown = counts.filter(pc.invert(pc.is_in(counts["item_id"], value_set=train_items["item_id"])))
+    items_of_count = np.unique(counts["count"].to_numpy(), return_counts=True)
+    lengths = np.flatnonzero(counter.sessions_of_length[1:]) + 1
+    return SplitReport(
+        num_events=counter.num_events,
+        num_sessions=int(counter.sessions_of_length[1:].sum()),
+        num_items=counts.num_rows,
+        first_time=counter.first_time,
+        last_time=counter.last_time,
+        session_length=_quantiles(lengths, counter.sessions_of_length[lengths]),
+        item_popularity=_quantiles(*items_of_count),
+        unknown_item_share=(pc.sum(unknown["count"]).as_py() or 0) / max(1, counter.num_events),
+    )
+
+
+def format_reasons(reasons: Mapping[str, int], examples: Mapping[str, str]) -> str:
+    """The three commonest reasons, an example of each."""
+    return "; ".join(
+        f"{count:,} x {reason}, such as {examples[reason]}" for reason, count in Counter(reasons).most_common(3)
+    )
+
+
+def _quantiles(values: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> list[int]:
+    """The smallest value that at least the given share does not exceed, for each of QUANTILES."""
+    if not len(values):
+        return []
+    total = np.cumsum(counts)
+    ranks = np.maximum(np.ceil(np.array(QUANTILES) * total[-1]), 1)
+    return [int(value) for value in values[np.searchsorted(total, ranks)]]
+
+
+def _quantile_name(quantile: float) -> str:
+    return {0.0: "least", 0.5: "median", 1.0: "most"}.get(quantile, f"{quantile:.0%} have at most")
+
+
+def _show_time(milliseconds: int | None) -> str:
+    if milliseconds is None:
+        return ""
+    return f"{datetime.fromtimestamp(milliseconds / 1000, timezone.utc):%Y-%m-%d %H:%M:%S}"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -1,0 +1,121 @@
+"""How far the data of this run lies from that of the previous one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from components.core.data_report import DataReport
+
+REPORT_NAME = "report.json"
+ITEM_COUNTS_NAME = "item_counts.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """A value above `warn` is reported, one above `fail` ends the step.
+
+    Attributes:
+        warn: not above `fail`.
+        fail: infinite for never.
+    """
+
+    warn: float
+    fail: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warn <= self.fail:
+            raise ValueError(
+                f"Expected a drift's bounds to be 0 <= warn <= fail. Received: warn={self.warn}, fail={self.fail}"
+            )
+
+    def judge(self, value: float) -> str:
+        """`ok`, `warns` or `fails`."""
+        return "fails" if value > self.fail else "warns" if value > self.warn else "ok"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftBounds:
+    """Bounds of each measure of the train split.
+
+    Attributes:
+        volume: |log2| of the ratio of the numbers of events; 1 is twice or half as many.
+        session_length: |log2| of the ratio of the mean events a session.
+        lost_items: share of the previous run's items that are gone.
+        popularity: Jensen-Shannon divergence of the items' shares of events, in bits; 0 is equal, 1 disjoint.
+    """
+
+    volume: Bounds
+    session_length: Bounds
+    lost_items: Bounds
+    popularity: Bounds
+
+
+def compare(report: DataReport, item_counts: pa.Table, previous_dir: Path, bounds: DriftBounds) -> list[dict[str, Any]]:
+    """Measures the train split against a previous events artifact's.
+
+    Args:
+        report: of this run.
+        item_counts: `item_id` and `count` of this run's train split.
+        previous_dir: the previous artifact, with its report and item counts.
+        bounds: what to make of the values.
+
+    Returns:
+        A dictionary with name, value, warn, fail and verdict for each field of DriftBounds.
+
+    Raises:
+        FileNotFoundError: there is no previous artifact, or it lacks a file.
+        ValueError: one of its files is none of ours.
+    """
+    for name in (REPORT_NAME, ITEM_COUNTS_NAME):
+        if not (previous_dir / name).is_file():
+            raise FileNotFoundError(f"Expected the previous events artifact to hold {name}. Received: {previous_dir}")
+    before = DataReport.read(previous_dir / REPORT_NAME).splits["train"]
+    now = report.splits["train"]
+    previous_counts = pq.read_table(previous_dir / ITEM_COUNTS_NAME)
+    is_gone = pc.invert(pc.is_in(previous_counts["item_id"], value_set=item_counts["item_id"]))
+    num_gone = pc.sum(is_gone).as_py() or 0
+    values = {
+        "volume": abs(np.log2(now.num_events / before.num_events)),
+        "session_length": abs(
+            np.log2(now.num_events / now.num_sessions) - np.log2(before.num_events / before.num_sessions)
+        ),
+        "lost_items": num_gone / previous_counts.num_rows,
+        "popularity": jensen_shannon(item_counts, previous_counts),
+    }
+    found = []
+    for name, value in values.items():
+        bound: Bounds = getattr(bounds, name)
+        found.append(
+            {
+                "name": name,
+                "value": float(value),
+                "warn": bound.warn,
+                "fail": bound.fail,
+                "verdict": bound.judge(value),
+            }
+        )
+    return found
+
+
+def jensen_shannon(ours: pa.Table, theirs: pa.Table) -> float:
+    """Jensen-Shannon divergence in bits between two distributions given as counts (Lin 1991, equation 3.2).
+
+    Args:
+        ours: `item_id` and `count`.
+        theirs: likewise.
+    """
+    joined = ours.join(theirs, "item_id", join_type="full outer", right_suffix="_theirs")
+    counts = [pc.fill_null(joined[name], 0).to_numpy().astype(np.float64) for name in ("count", "count_theirs")]
+    first, second = (count / count.sum() for count in counts)
+    middle = (first + second) / 2
+    return float((_relative_entropy(first, middle) + _relative_entropy(second, middle)) / 2)
+
+
+def _relative_entropy(share: np.ndarray, of: np.ndarray) -> float:
+    held = share > 0
+    return float((share[held] * np.log2(share[held] / of[held])).sum())

@@ -1,0 +1,233 @@
+"""Writing the events artifact: beside its place, with everything counted, and moved there when all of it is well."""
+
+import errno
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from components.core.data_report import SECONDS_BELOW, DataReport, SplitCounter, format_reasons, report_split
+from components.core.drift import ITEM_COUNTS_NAME, REPORT_NAME, Bounds, DriftBounds, compare
+from components.core.events import SPLITS, split_path
+from components.core.log_reader import Batch
+from components.core.ordering import SortedEvents
+
+FINDINGS = ("duplicates", "backward_times", "sessions_in_two_splits", "seconds", "cut_files")
+REJECTED_NAME = "rejected.parquet"
+REJECTED_SCHEMA = pa.schema(
+    [("source", pa.string()), ("line", pa.int64()), ("reason", pa.string()), ("text", pa.string())]
+)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+ID_COLUMNS = ["session_id", "item_id"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acceptance:
+    """What a log may be like before the step refuses it.
+
+    Attributes:
+        max_rejected_share: of the lines.
+        errors: the findings that are errors: duplicates (rows equal in all that is read), backward_times (in sessions
+            that are given: those in which a later row has an earlier time; in a raw log: rows before the one above
+            them), sessions_in_two_splits, seconds (times before 1973-03-03, which are likely seconds) and cut_files
+            (their last line has no newline, so that it may have been cut).
+        previous_events: the events artifact of the previous run; empty for none.
+        drift: bounds of the change since then.
+    """
+
+    max_rejected_share: float = 0.01
+    errors: tuple[str, ...] = ()
+    previous_events: str = ""
+    drift: DriftBounds = field(
+        default_factory=lambda: DriftBounds(
+            volume=Bounds(warn=0.5, fail=2.0),
+            session_length=Bounds(warn=0.25, fail=1.0),
+            lost_items=Bounds(warn=0.3, fail=0.8),
+            popularity=Bounds(warn=0.3, fail=0.8),
+        )
+    )
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_rejected_share <= 1:
+            raise ValueError(f"Expected max_rejected_share to be between 0 and 1. Received: {self.max_rejected_share}")
+        unknown = sorted(set(self.errors) - set(FINDINGS))
+        if unknown:
+            raise ValueError(f"Expected errors to be among {', '.join(FINDINGS)}. Received: {', '.join(unknown)}")
+
+
+class EventsDraft:
+    """The artifact until it is whole; used in a `with` block, which removes the draft whatever happens.
+
+    Args:
+        events_dir: where the artifact is to lie.
+        acceptance: what may be wrong with the log.
+
+    Raises:
+        OSError: the disk is full.
+    """
+
+    def __init__(self, events_dir: Path, acceptance: Acceptance) -> None:
+        self.events_dir = events_dir
+        self.acceptance = acceptance
+        self.dir = events_dir.with_name(f".{events_dir.name}.draft")
+        self.num_lines = 0
+        self.num_accepted = 0
+        self.reasons: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
+        self.findings = dict.fromkeys(FINDINGS, 0)
+        self.counters: dict[str, SplitCounter] = {}
+        self.other_sessions = pa.array([], pa.string())
+
+    def __enter__(self) -> "EventsDraft":
+        shutil.rmtree(self.dir, ignore_errors=True)
+        self.dir.mkdir(parents=True)
+        self.rejected = pq.ParquetWriter(self.dir / REJECTED_NAME, REJECTED_SCHEMA, compression="zstd")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.rejected.close()
+        except OSError as closing:
+            error = error or closing
+        shutil.rmtree(self.dir, ignore_errors=True)
+        is_full = isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException)) or (
+            isinstance(error, OSError) and error.errno in NO_ROOM
+        )
+        if is_full:
+            raise OSError(
+                getattr(error, "errno", None) or errno.ENOSPC,
+                f"Expected room for the events and for sorting them in {self.events_dir.parent}. Received: {error}",
+            ) from error
+
+    def spill_dir(self, name: str) -> Path:
+        """A folder for temporary files, which goes with the draft."""
+        folder = self.dir / name
+        folder.mkdir()
+        return folder
+
+    def count(self, batch: Batch) -> None:
+        """Counts the lines of a batch and keeps the rejected ones."""
+        self.num_lines += batch.num_lines
+        self.num_accepted += batch.events.num_rows
+        self.findings["cut_files"] += batch.is_cut
+        self.findings["seconds"] += int((batch.events.column(-1).to_numpy() < SECONDS_BELOW).sum())
+        if batch.rejected:
+            for rejected in batch.rejected:
+                self.reasons[rejected.reason] += 1
+                self.examples.setdefault(
+                    rejected.reason, f"line {rejected.line} of {rejected.source}: {rejected.text[:200]!r}"
+                )
+            self.rejected.write_table(
+                pa.Table.from_pylist([asdict(rejected) for rejected in batch.rejected], schema=REJECTED_SCHEMA)
+            )
+
+    def check_lines(self) -> None:
+        """Ends the reading.
+
+        Raises:
+            ValueError: too many lines were rejected, or not one was read.
+        """
+        num_rejected = self.num_lines - self.num_accepted
+        limit = self.acceptance.max_rejected_share
+        if num_rejected > limit * self.num_lines:
+            raise ValueError(
+                f"Expected at most {limit:.2%} of the lines to be rejected. Received: {num_rejected:,} of "
+                f"{self.num_lines:,}. {format_reasons(self.reasons, self.examples)}"
+            )
+        if not self.num_accepted:
+            raise ValueError("Expected at least one event in the log. Received: headers and no row")
+
+    def write_split(self, split: str, batches: Iterable[SortedEvents]) -> None:
+        """Writes and counts a split; train comes last, since the sessions of the others stay in memory meanwhile.
+
+        Raises:
+            ValueError: it has no events.
+        """
+        counter = self.counters[split] = SplitCounter()
+        own: list[pa.StringArray] = []
+        schema = pa.schema(
+            [
+                *(pa.field(name, pa.dictionary(pa.int32(), pa.string()), nullable=False) for name in ID_COLUMNS),
+                pa.field("time", pa.int64(), nullable=False),
+            ]
+        )
+        with pq.ParquetWriter(
+            split_path(self.dir, split),
+            schema,
+            compression="zstd",
+            use_dictionary=ID_COLUMNS,
+            dictionary_pagesize_limit=1 << 26,
+            write_statistics=["time"],  # of ids they cost a third of the time and help nobody
+            store_schema=False,
+        ) as writer:
+            for events in batches:
+                writer.write_table(events.to_table().cast(schema), row_group_size=len(events.times))
+                counter.add(events)
+                shared = pc.sum(pc.is_in(events.session_ids, value_set=self.other_sessions)).as_py()
+                self.findings["sessions_in_two_splits"] += shared
+                if split != "train":
+                    own.append(events.session_ids)
+        if not counter.num_events:
+            raise ValueError(f"Expected at least one event in {split}. Received: none")
+        self.findings["duplicates"] += counter.num_duplicates
+        self.findings["backward_times"] += counter.num_backward_sessions
+        self.other_sessions = pc.unique(pa.chunked_array([self.other_sessions, *own]))
+
+    def publish(self) -> DataReport:
+        """Reports, judges, and moves the artifact into its place.
+
+        Raises:
+            FileNotFoundError: there is no previous artifact where one was given.
+            ValueError: a finding that is an error, or a drift beyond its bound.
+        """
+        train_items = self.counters["train"].item_counts()
+        report = DataReport(
+            num_lines=self.num_lines,
+            num_accepted=self.num_accepted,
+            num_rejected=self.num_lines - self.num_accepted,
+            rejected_by_reason=dict(self.reasons.most_common()),
+            splits={split: report_split(self.counters[split], train_items) for split in SPLITS},
+            findings=self.findings,
+        )
+        wrong = [f"{self.findings[name]:,} {name}" for name in self.acceptance.errors if self.findings[name]]
+        if wrong:
+            raise ValueError(f"Expected none of the findings that are errors. Received: {', '.join(wrong)}")
+        if self.acceptance.previous_events:
+            previous_dir = Path(self.acceptance.previous_events)
+            report.drift = compare(report, train_items, previous_dir, self.acceptance.drift)
+            _check_drift(report.drift)
+        pq.write_table(train_items, self.dir / ITEM_COUNTS_NAME, compression="zstd")
+        report.write(self.dir / REPORT_NAME)
+        (self.dir / "report.md").write_text(report.to_markdown())
+        self.rejected.close()
+        self._move()
+        return report
+
+    def _move(self) -> None:
+        """File by file, which every mounted bucket can do; train comes last, so that without it nothing is whole."""
+        self.events_dir.mkdir(parents=True, exist_ok=True)
+        last = split_path(self.events_dir, "train")
+        last.unlink(missing_ok=True)
+        for path in sorted(self.dir.iterdir(), key=lambda path: path.name == last.name):
+            if path.is_file():
+                path.replace(self.events_dir / path.name)
+
+
+def _check_drift(drift: list[dict[str, Any]]) -> None:
+    failed = [
+        f"{found['name']} {found['value']:.3f} above {found['fail']:g}"
+        for found in drift
+        if found["verdict"] == "fails"
+    ]
+    if failed:
+        raise ValueError(f"Expected no drift above its bound. Received: {', '.join(failed)}")

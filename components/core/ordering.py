@@ -1,0 +1,281 @@
+"""Events in any order -> the order of the artifact: session start, session, time; in memory or through the disk."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from components.core.events import SCHEMA
+
+MAX_ROWS_IN_MEMORY = 16_000_000  # about 1 GiB at its peak
+BATCH_ROWS = 1 << 20
+SORT_MEMORY = "1200MB"  # of DuckDB, which spills what is above it
+STAGED = pa.schema([*SCHEMA, pa.field("row", pa.int64(), nullable=False)])
+ENCODED_ID = pa.dictionary(pa.int32(), pa.string())
+ENCODED = pa.schema([("session_id", ENCODED_ID), ("item_id", ENCODED_ID), ("time", pa.int64()), ("row", pa.int64())])
+
+Codes = npt.NDArray[np.int32]
+Longs = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SortedEvents:
+    """Whole sessions in the order of the artifact.
+
+    Attributes:
+        sessions: [num_events] int32 positions in `session_ids`, never falling.
+        session_ids: [num_sessions] strings, each of them with events.
+        items: [num_events] int32 positions in `item_ids`.
+        item_ids: [num_items] distinct strings, some perhaps without events.
+        times: [num_events] int64 milliseconds since 1970.
+        rows: [num_events] int64 positions before the sorting.
+    """
+
+    sessions: Codes
+    session_ids: pa.StringArray
+    items: Codes
+    item_ids: pa.StringArray
+    times: Longs
+    rows: Longs
+
+    def to_table(self) -> pa.Table:
+        """The columns of `SCHEMA`, ids dictionary-encoded."""
+        return pa.table(
+            [
+                pa.DictionaryArray.from_arrays(pa.array(self.sessions), self.session_ids),
+                pa.DictionaryArray.from_arrays(pa.array(self.items), self.item_ids),
+                pa.array(self.times),
+            ],
+            names=SCHEMA.names,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Which share of the events to keep.
+
+    Attributes:
+        fraction: of the sessions or of the events.
+        unit: `sessions` keeps or drops whole sessions, `events` single events.
+        seed: of the draw.
+    """
+
+    fraction: float
+    unit: str
+    seed: int
+
+    def draw(self, num: int) -> Longs:
+        """Positions of the kept ones of `num`, rising; at least one if there is any."""
+        num_kept = min(num, max(1, round(self.fraction * num)))
+        return np.sort(np.random.default_rng(self.seed).choice(num, num_kept, replace=False, shuffle=False))
+
+
+class EventSorter:
+    """Collects events and gives them back sorted.
+
+    Up to MAX_ROWS_IN_MEMORY are sorted in memory; more go to `spill_dir` and DuckDB sorts them there.
+
+    Args:
+        spill_dir: an existing folder with room for the events, for this sorter alone.
+        sample: which share to keep, if not all.
+        max_rows_in_memory: how many events are sorted in memory.
+    """
+
+    def __init__(
+        self, spill_dir: Path, sample: Sample | None = None, *, max_rows_in_memory: int = MAX_ROWS_IN_MEMORY
+    ) -> None:
+        self.spill_dir = spill_dir
+        self.sample = sample
+        self.max_rows_in_memory = max_rows_in_memory
+        self.num_rows = 0
+        self.batches: list[pa.RecordBatch] = []
+        self.writer: pq.ParquetWriter | None = None
+
+    def add(self, events: pa.RecordBatch) -> None:
+        """Takes session ids, item ids (both dictionary-encoded) and times in milliseconds, in this order."""
+        self.num_rows += events.num_rows
+        self.batches.append(events.rename_columns(SCHEMA.names))
+        num_waiting = self.num_rows if self.writer is None else sum(len(batch) for batch in self.batches)
+        if num_waiting > (self.max_rows_in_memory if self.writer is None else BATCH_ROWS):
+            self._spill()
+
+    def _spill(self) -> None:
+        if self.writer is None:
+            self.writer = pq.ParquetWriter(self._staged_path, STAGED, compression="lz4", write_statistics=False)
+        num_waiting = sum(len(batch) for batch in self.batches)
+        row = self.num_rows - num_waiting
+        for batch in self.batches:
+            rows = np.arange(row, row + len(batch))
+            self.writer.write_batch(batch.append_column("row", pa.array(rows)).cast(STAGED))
+            row += len(batch)
+        self.batches = []
+
+    @property
+    def _staged_path(self) -> Path:
+        return self.spill_dir / "staged.parquet"
+
+    def sorted_batches(self) -> Iterator[SortedEvents]:
+        """The events in the order of the artifact; no session is spread over two batches."""
+        if self.writer is not None:
+            self._spill()
+            self.writer.close()
+            yield from _sort_on_disk(self._staged_path, self.num_rows, self.sample)
+        elif self.num_rows:
+            events = pa.Table.from_batches(self.batches)
+            self.batches = []
+            yield from _sort_in_memory(events, self.sample)
+
+
+def _sort_in_memory(events: pa.Table, sample: Sample | None) -> Iterator[SortedEvents]:
+    events = events.unify_dictionaries().combine_chunks()
+    session_column, item_column = (events[name].chunk(0) for name in SCHEMA.names[:2])
+    times, rows = events["time"].to_numpy(), np.arange(events.num_rows)
+    sessions, items = session_column.indices.to_numpy(), item_column.indices.to_numpy()
+    session_ids = session_column.dictionary
+    del events
+    if sample is not None:
+        if sample.unit == "events":
+            rows = sample.draw(len(rows))
+        else:
+            is_kept = np.zeros(len(session_ids), np.bool_)
+            is_kept[sample.draw(len(session_ids))] = True
+            rows = np.flatnonzero(is_kept[sessions])
+        sessions, items, times = sessions[rows], items[rows], times[rows]
+        is_used = np.zeros(len(session_ids), np.bool_)
+        is_used[sessions] = True
+        sessions = (np.cumsum(is_used, dtype=np.int32) - 1)[sessions]
+        session_ids = session_ids.filter(pa.array(is_used))
+    in_order = _order_sessions(sessions, times, session_ids)
+    rank = np.empty(len(in_order), np.int32)
+    rank[in_order] = np.arange(len(in_order), dtype=np.int32)
+    sessions = rank[sessions]
+    order = _order_events(sessions, times)
+    if order is not None:
+        sessions, items, times, rows = (column.take(order) for column in (sessions, items, times, rows))
+    session_ids = session_ids.take(pa.array(in_order))
+    for begin, end in _cuts(sessions):
+        first, last = sessions[begin], sessions[end - 1]
+        yield SortedEvents(
+            sessions=sessions[begin:end] - first,
+            session_ids=session_ids.slice(first, last + 1 - first),
+            items=items[begin:end],
+            item_ids=item_column.dictionary,
+            times=times[begin:end],
+            rows=rows[begin:end],
+        )
+
+
+def _order_sessions(sessions: Codes, times: Longs, session_ids: pa.StringArray) -> Longs:
+    """[num_sessions] positions of the sessions by their first time, then by their id."""
+    starts = np.full(len(session_ids), np.iinfo(np.int64).max)
+    np.minimum.at(starts, sessions, times)
+    in_order = np.argsort(starts, kind="stable")
+    ordered = starts[in_order]
+    tied = np.zeros(len(ordered), np.bool_)
+    same = ordered[1:] == ordered[:-1]
+    tied[1:] |= same
+    tied[:-1] |= same
+    if tied.any():
+        positions = in_order[tied]
+        keys = pa.table([ordered[tied], session_ids.take(pa.array(positions))], names=["start", "session_id"])
+        in_order[tied] = positions[
+            pc.sort_indices(keys, [("start", "ascending"), ("session_id", "ascending")]).to_numpy()
+        ]
+    return in_order
+
+
+def _order_events(sessions: Codes, times: Longs) -> Longs | None:
+    """Positions of the events by session and time, equal ones as they come; None when they are so already."""
+    same = sessions[1:] == sessions[:-1]
+    if not (same & (times[1:] < times[:-1])).any():
+        if (sessions[1:] >= sessions[:-1]).all():
+            return None
+        begin = np.concatenate(([0], np.flatnonzero(~same) + 1))
+        by_session = np.argsort(sessions[begin], kind="stable")
+        if len(begin) == sessions.max() + 1:  # each session in one piece
+            lengths = np.diff(begin, append=len(sessions))[by_session]
+            ahead = np.concatenate(([0], np.cumsum(lengths)[:-1]))
+            return np.repeat(begin[by_session] - ahead, lengths) + np.arange(len(sessions))
+    return np.lexsort((times, sessions))
+
+
+def _cuts(sessions: Codes) -> Iterator[tuple[int, int]]:
+    """Ranges of about BATCH_ROWS events that end where a session ends."""
+    begin = 0
+    while begin < len(sessions):
+        end = begin + BATCH_ROWS
+        end = int(np.searchsorted(sessions, sessions[end], side="right")) if end < len(sessions) else len(sessions)
+        yield begin, end
+        begin = end
+
+
+def _sort_on_disk(staged_path: Path, num_rows: int, sample: Sample | None) -> Iterator[SortedEvents]:
+    with duckdb.connect(staged_path.with_suffix(".duckdb")) as connection:
+        connection.execute(f"SET memory_limit = '{SORT_MEMORY}'")
+        connection.execute("SET preserve_insertion_order = false")
+        connection.from_parquet(str(staged_path)).create_view("staged")
+        kept = "staged"
+        if sample is not None and sample.unit == "events":
+            connection.register("drawn", pa.table({"row": sample.draw(num_rows)}))
+            kept = "(SELECT * FROM staged WHERE row IN (SELECT row FROM drawn))"
+        connection.execute(
+            "CREATE TABLE starts AS SELECT session_id, min(time) AS start, min(row) AS first_row "  # noqa: S608
+            f"FROM {kept} GROUP BY session_id"
+        )
+        drawn = "starts"
+        if sample is not None and sample.unit == "sessions":
+            [(num_sessions,)] = connection.execute("SELECT count(*) FROM starts").fetchall()
+            connection.register("drawn", pa.table({"position": sample.draw(num_sessions)}))
+            drawn = (
+                "(SELECT * FROM (SELECT *, row_number() OVER (ORDER BY first_row) - 1 AS position FROM starts) "
+                "WHERE position IN (SELECT position FROM drawn))"
+            )
+        connection.execute(
+            "CREATE TABLE sessions AS SELECT session_id, "  # noqa: S608
+            f"row_number() OVER (ORDER BY start, session_id) AS number FROM {drawn}"
+        )
+        reader = connection.sql(
+            "SELECT session_id, item_id, time, row "  # noqa: S608
+            f"FROM {kept} JOIN sessions USING (session_id) ORDER BY number, time, row"
+        ).to_arrow_reader(BATCH_ROWS)
+        yield from group_sessions(_encode_ids(pa.Table.from_batches([batch])) for batch in reader)
+
+
+def group_sessions(tables: Iterable[pa.Table]) -> Iterator[SortedEvents]:
+    """Turns sorted tables of `STAGED`, ids dictionary-encoded in their order, into batches of whole sessions."""
+    rest: list[pa.Table] = []
+    for table in tables:
+        waiting = pa.concat_tables([*rest, table.cast(ENCODED)]).unify_dictionaries().combine_chunks()
+        sessions = waiting["session_id"].chunk(0).indices.to_numpy()
+        begin = int(np.searchsorted(sessions, sessions[-1]))
+        if begin:
+            yield _encode(waiting.slice(0, begin))
+        rest = [_encode_ids(waiting.slice(begin).cast(STAGED)).cast(ENCODED)]
+    for table in rest:
+        yield _encode(table.combine_chunks())
+
+
+def _encode_ids(events: pa.Table) -> pa.Table:
+    for position in range(2):
+        name = SCHEMA.names[position]
+        events = events.set_column(position, name, events[name].dictionary_encode())
+    return events
+
+
+def _encode(events: pa.Table) -> SortedEvents:
+    session, item = (events[name].chunk(0) for name in SCHEMA.names[:2])
+    sessions = session.indices.to_numpy()
+    return SortedEvents(
+        sessions=sessions - sessions[0],
+        session_ids=session.dictionary.slice(sessions[0], sessions[-1] + 1 - sessions[0]),
+        items=item.indices.to_numpy(),
+        item_ids=item.dictionary,
+        times=events["time"].to_numpy(),
+        rows=events["row"].to_numpy(),
+    )

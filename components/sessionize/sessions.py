@@ -1,0 +1,124 @@
+"""Raw events -> filtered sessions -> splits, as Ibis expressions that run on DuckDB and on Spark alike."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import ibis
+import ibis.expr.types as ir
+
+SESSION = ["visitor", "session_start"]
+Keep = Callable[[ir.Table], ir.Table]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """Tables with the columns visitor, session_start, item and time."""
+
+    train: ir.Table
+    valid: ir.Table
+    test: ir.Table
+
+
+def cut_sessions(events: ir.Table, *, max_gap_ms: int) -> ir.Table:
+    """Gives each event that counts its session, and marks those that repeat the one before.
+
+    A session of a visitor ends where more than `max_gap_ms` pass before the next event, whether it counts or not. It is
+    named by the time of its first event. Events at the same time are taken in the order of their items: whole numbers
+    by size, other texts by length and then by their bytes, which for numbers in their shortest form is the same.
+
+    Args:
+        events: visitor, item, counts (whether the event is of a type that does), time in milliseconds.
+        max_gap_ms: of a session, in milliseconds.
+
+    Returns:
+        visitor, session_start, item, time of the events that count, and two flags: `is_repeat`, where the item is that
+        of the one before in the session, and `is_duplicate`, where its time is too.
+    """
+    gap = events.time - events.time.lag().over(ibis.window(group_by="visitor", order_by="time"))
+    is_first = gap.isnull() | (gap > max_gap_ms)
+    events = events.mutate(started=is_first.ifelse(events.time, ibis.null("int64")))
+    # A range takes in all events at the same time, the one that starts the session among them.
+    so_far = ibis.window(group_by="visitor", order_by="time", range=(None, 0))
+    events = events.mutate(session_start=events.started.max().over(so_far))
+    views = events.filter(events.counts)
+    in_session = ibis.window(group_by=SESSION, order_by=["time", *_item_order(views)])
+    is_repeat = (views.item == views.item.lag().over(in_session)).fill_null(False)
+    is_same_time = (views.time == views.time.lag().over(in_session)).fill_null(False)
+    return views.select(*SESSION, "item", "time", is_repeat=is_repeat, is_duplicate=is_repeat & is_same_time)
+
+
+def filter_support(views: ir.Table, keep: Keep, *, min_session_length: int, min_item_support: int) -> ir.Table:
+    """Drops short sessions and rare items until neither is left.
+
+    What is left at the end does not depend on the order of the drops, so after the first pass only what a drop has
+    touched is counted again.
+
+    Args:
+        views: visitor, session_start, item, time.
+        keep: computes a table once for all its uses.
+        min_session_length: sessions with fewer events are dropped.
+        min_item_support: items with fewer events are dropped.
+    """
+    short = _too_few(views, SESSION, min_session_length)
+    views = keep(views.anti_join(short, SESSION))
+    left = views
+    dropped_items, dropped_sessions = None, None
+    while True:
+        rare = keep(_too_few(left, ["item"], min_item_support))
+        if rare.count().to_pyarrow().as_py() == 0:
+            return left
+        touched = keep(left.semi_join(rare, "item").select(*SESSION).distinct())
+        dropped_items = rare if dropped_items is None else keep(dropped_items.union(rare))
+        without = views.anti_join(dropped_items, "item")
+        if dropped_sessions is not None:
+            without = without.anti_join(dropped_sessions, SESSION)
+        short = keep(_too_few(without.semi_join(touched, SESSION), SESSION, min_session_length))
+        dropped_sessions = short if dropped_sessions is None else keep(dropped_sessions.union(short))
+        left = views.anti_join(dropped_items, "item").anti_join(dropped_sessions, SESSION)
+
+
+def split_sessions(
+    views: ir.Table, keep: Keep, *, end_ms: int, test_days: int, valid_days: int, min_session_length: int
+) -> Splits:
+    """Holds out the sessions that start in the last days before `end_ms`, and those of the days before for validation.
+
+    Args:
+        views: visitor, session_start, item, time.
+        keep: computes a table once for all its uses.
+        end_ms: end of the window, milliseconds since 1970.
+        test_days: length of the test split.
+        valid_days: length of the validation split before it.
+        min_session_length: sessions of which a cut leaves fewer events are dropped.
+    """
+    day = 24 * 60 * 60 * 1000
+    test_start = end_ms - test_days * day
+    before, test = _hold_out(views, keep, test_start, min_session_length)
+    train, valid = _hold_out(before, keep, test_start - valid_days * day, min_session_length)
+    return Splits(train=train, valid=valid, test=test)
+
+
+def order_events(views: ir.Table, keep: Keep) -> ir.Table:
+    """The order of the events artifact; equal times by item, as `cut_sessions` takes them."""
+    first = views.group_by(*SESSION).agg(first_time=views.time.min())
+    order = [first.first_time, first.visitor.cast("string"), first.session_start.cast("string")]
+    numbers = keep(first.select(*SESSION, number=ibis.row_number().over(ibis.window(order_by=order))))
+    numbered = views.join(numbers, SESSION)
+    return numbered.order_by("number", "time", *_item_order(numbered)).select(*SESSION, "item", "time", "number")
+
+
+def _hold_out(views: ir.Table, keep: Keep, start_ms: int, min_session_length: int) -> tuple[ir.Table, ir.Table]:
+    """What lies before a time, sessions cut there, and the sessions that begin after it."""
+    before, after = views.filter(views.time < start_ms), views.filter(views.time >= start_ms)
+    straddling = keep(before.semi_join(after, SESSION))
+    short = keep(_too_few(straddling, SESSION, min_session_length))
+    return before.anti_join(short, SESSION), after.anti_join(straddling, SESSION)
+
+
+def _too_few(views: ir.Table, keys: list[str], minimum: int) -> ir.Table:
+    """The keys with fewer rows than the minimum."""
+    counts = views.group_by(*keys).agg(num_events=views.count())
+    return counts.filter(counts.num_events < minimum).select(*keys)
+
+
+def _item_order(events: ir.Table) -> list[ir.Value]:
+    return [events.item] if events.item.type().is_integer() else [events.item.length(), events.item]

@@ -1,0 +1,250 @@
+"""A raw event log -> the events artifact, by the GRU4Rec preparation."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import ibis.expr.types as ir
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from components.core.data_report import DataReport
+from components.core.events import SPLITS
+from components.core.events_draft import Acceptance, EventsDraft
+from components.core.log_files import find_files
+from components.core.log_reader import LogColumns, read_log
+from components.core.ordering import STAGED, group_sessions
+from components.sessionize.engines import ENGINES, Engine, start
+from components.sessionize.sessions import cut_sessions, filter_support, order_events, split_sessions
+
+DAY_MS = 24 * 60 * 60 * 1000
+EVENT_FIELDS = [("counts", pa.bool_()), ("time", pa.int64())]
+WHOLE_NUMBER = "^(0|[1-9][0-9]{0,17})$"  # text that a number gives back unchanged
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionizeParameters:
+    """Parameters of the `sessionize` step; the defaults are those of GRU4Rec for RetailRocket.
+
+    Attributes:
+        visitor_column: header of the visitor id.
+        item_column: header of the item id.
+        event_column: header of the type of event.
+        time_column: header of the time, in milliseconds since 1970.
+        delimiter: of the fields; empty means a comma for `.csv` and a tab for every other suffix.
+        max_id_bytes: lines with longer ids are rejected.
+        event_types: the types of event that count.
+        max_gap_minutes: a session ends where more time passes before the visitor's next event.
+        min_session_length: sessions with fewer events are dropped.
+        min_item_support: items with fewer events are dropped.
+        as_of: end of the window, an ISO 8601 date (its first moment) or time, UTC if it names no offset; empty for
+            the newest event.
+        window_days: length of the window; 0 for all that is there.
+        test_days: sessions that start in these last days are the test split.
+        valid_days: the same before them is the validation split.
+        engine: `duckdb`, in this process with what does not fit on disk, or `spark`.
+        memory_gib: that DuckDB may use.
+        acceptance: what may be wrong with the log.
+    """
+
+    visitor_column: str = "visitorid"
+    item_column: str = "itemid"
+    event_column: str = "event"
+    time_column: str = "timestamp"
+    delimiter: str = ""
+    max_id_bytes: int = 256
+    event_types: tuple[str, ...] = ("view",)
+    max_gap_minutes: float = 60.0
+    min_session_length: int = 2
+    min_item_support: int = 5
+    as_of: str = ""
+    window_days: int = 0
+    test_days: int = 7
+    valid_days: int = 7
+    engine: str = "duckdb"
+    memory_gib: float = 2.0
+    acceptance: Acceptance = field(default_factory=Acceptance)
+
+    def __post_init__(self) -> None:
+        lowest = {
+            "max_gap_minutes": 0,
+            "min_session_length": 1,
+            "min_item_support": 1,
+            "window_days": 0,
+            "test_days": 1,
+            "valid_days": 1,
+            "memory_gib": 0.1,
+        }
+        for name, minimum in lowest.items():
+            if not getattr(self, name) >= minimum:
+                raise ValueError(f"Expected {name} to be at least {minimum}. Received: {getattr(self, name)}")
+        if not self.event_types:
+            raise ValueError("Expected at least one of event_types. Received: none")
+        if self.engine not in ENGINES:
+            raise ValueError(f"Expected engine to be one of {', '.join(ENGINES)}. Received: {self.engine!r}")
+        _ = self.columns, self.end_ms  # which check them
+
+    @property
+    def columns(self) -> LogColumns:
+        """The columns of the log."""
+        return LogColumns(
+            text=(self.visitor_column, self.item_column, self.event_column),
+            time=self.time_column,
+            delimiter=self.delimiter,
+            max_id_bytes=self.max_id_bytes,
+        )
+
+    @property
+    def end_ms(self) -> int | None:
+        """End of the window in milliseconds since 1970; None for the newest event."""
+        if not self.as_of:
+            return None
+        try:
+            end = datetime.fromisoformat(self.as_of.replace("Z", "+00:00"))
+        except ValueError as error:
+            raise ValueError(f"Expected as_of to be an ISO 8601 date or time. Received: {self.as_of!r}") from error
+        end = end if end.tzinfo else end.replace(tzinfo=timezone.utc)
+        return (end - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(milliseconds=1)
+
+
+class StagedLog:
+    """The accepted events as Parquet, where the engine reads them.
+
+    Where all ids of a batch are whole numbers in their shortest form, it is written with numbers instead of texts:
+    they sort several times as fast and become the same texts again.
+
+    Args:
+        work_dir: where to write.
+        event_types: the types of event that count.
+    """
+
+    def __init__(self, work_dir: Path, event_types: tuple[str, ...]) -> None:
+        self.work_dir = work_dir
+        self.event_types = event_types
+        self.newest = 0
+        self.num_backward = 0
+        self.writers: dict[bool, pq.ParquetWriter] = {}
+
+    def add(self, events: pa.RecordBatch) -> None:
+        """Takes visitor, item, type and time."""
+        visitor, item, event, time = events.columns
+        times = time.to_numpy()
+        self.newest = max(self.newest, int(times.max(initial=0)))
+        self.num_backward += int((times[1:] < times[:-1]).sum())
+        counts = pc.is_in(event.dictionary, value_set=pa.array(self.event_types)).take(event.indices)
+        is_whole = all(
+            pc.all(pc.match_substring_regex(ids.dictionary, WHOLE_NUMBER)).as_py() for ids in (visitor, item)
+        )
+        kind = pa.int64() if is_whole else pa.string()
+        if is_whole not in self.writers:
+            schema = pa.schema([("visitor", kind), ("item", kind), *EVENT_FIELDS])
+            self.writers[is_whole] = pq.ParquetWriter(
+                self._path(is_whole),
+                schema,
+                compression="lz4",
+                use_dictionary=not is_whole,
+                write_statistics=False,
+            )
+        columns = [ids.dictionary.cast(kind).take(ids.indices) for ids in (visitor, item)]
+        self.writers[is_whole].write_table(pa.table([*columns, counts, time], schema=self.writers[is_whole].schema))
+
+    def read(self, engine: Engine, *, end_ms: int, window_days: int) -> ir.Table:
+        """The events up to `end_ms` and after the begin of the window, if it has one."""
+        tables = {}
+        for is_whole, writer in self.writers.items():
+            writer.close()
+            tables[is_whole] = engine.read(self._path(is_whole))
+        if len(tables) > 1:
+            whole, other = tables[True], tables[False]
+            events = whole.mutate(visitor=whole.visitor.cast("string"), item=whole.item.cast("string")).union(other)
+        else:
+            [events] = tables.values()
+        events = events.filter(events.time <= end_ms)
+        return events.filter(events.time > end_ms - window_days * DAY_MS) if window_days else events
+
+    def _path(self, is_whole: bool) -> Path:
+        return self.work_dir / ("whole.parquet" if is_whole else "text.parquet")
+
+
+def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) -> DataReport:
+    """Reads a log, checks every line, cuts sessions, filters and splits them.
+
+    Args:
+        source: a file, glob or folder, here or in a bucket.
+        events_dir: where the artifact is to lie; what lies there is replaced when the new one is whole.
+        parameters: columns, sessions, window, and what may be wrong.
+
+    Returns:
+        What the artifact holds.
+
+    Raises:
+        FileNotFoundError: the source is not there.
+        OSError: the disk is full.
+        ValueError: a file is empty, lacks a column, ends before it should, has too much wrong with it, or a split
+            has no events.
+    """
+    files = find_files(source)
+    with EventsDraft(events_dir, parameters.acceptance) as draft:
+        spill_dir = draft.spill_dir("log")
+        staged = StagedLog(spill_dir, parameters.event_types)
+        for batch in read_log(files, parameters.columns):
+            draft.count(batch)
+            staged.add(batch.events)
+        draft.check_lines()
+        draft.findings["backward_times"] += staged.num_backward
+        end_ms = staged.newest if parameters.end_ms is None else parameters.end_ms
+        engine = start(parameters.engine, spill_dir, memory_gib=parameters.memory_gib)
+        try:
+            events = staged.read(engine, end_ms=end_ms, window_days=parameters.window_days)
+            cut = cut_sessions(events, max_gap_ms=round(parameters.max_gap_minutes * 60_000))
+            cut = engine.keep(cut.filter(~cut.is_repeat | cut.is_duplicate))
+            draft.findings["duplicates"] += cut.is_duplicate.sum().to_pyarrow().as_py() or 0
+            views = filter_support(
+                cut.filter(~cut.is_repeat).drop("is_repeat", "is_duplicate"),
+                engine.keep,
+                min_session_length=parameters.min_session_length,
+                min_item_support=parameters.min_item_support,
+            )
+            splits = split_sessions(
+                engine.keep(views),
+                engine.keep,
+                end_ms=end_ms,
+                test_days=parameters.test_days,
+                valid_days=parameters.valid_days,
+                min_session_length=parameters.min_session_length,
+            )
+            for split in reversed(SPLITS):
+                ordered = order_events(getattr(splits, split), engine.keep)
+                draft.write_split(split, group_sessions(_name_sessions(engine.batches(ordered))))
+        finally:
+            engine.close()
+        return draft.publish()
+
+
+def _name_sessions(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Makes session ids from visitor and session start, which no two sessions share."""
+    row = 0
+    for batch in batches:
+        numbers = batch["number"].to_numpy()
+        is_first = np.append(True, numbers[1:] != numbers[:-1])
+        first = pa.array(np.flatnonzero(is_first))
+        names = pc.binary_join_element_wise(
+            batch["visitor"].take(first).cast(pa.string()),
+            batch["session_start"].take(first).cast(pa.string()),
+            "-",
+        )
+        codes = np.cumsum(is_first, dtype=np.int32) - 1
+        item = batch["item"].dictionary_encode()
+        yield pa.table(
+            [
+                pa.DictionaryArray.from_arrays(pa.array(codes), names),
+                pa.DictionaryArray.from_arrays(item.indices, item.dictionary.cast(pa.string())),
+                batch["time"],
+                np.arange(row, row + len(batch)),
+            ],
+            names=STAGED.names,
+        )
+        row += len(batch)

@@ -1,0 +1,184 @@
+"""The DAG that a schedule runs on a raw log: sessionize -> vocabulary -> train -> evaluate, export."""
+
+from typing import Any, List  # noqa: UP035
+
+from kfp import dsl
+
+from pipeline.tasks import Artifacts, Tasks
+
+
+def make_retraining_pipeline(tasks: Tasks | None = None) -> Any:
+    """Makes the pipeline of `tasks`, by default for a local run."""
+    tasks = tasks or Tasks()
+
+    @dsl.pipeline(name="two-tower-retraining", display_name="Two-tower retraining")
+    def retraining(
+        log_path: str,
+        visitor_column: str = "visitorid",
+        item_column: str = "itemid",
+        event_column: str = "event",
+        time_column: str = "timestamp",
+        event_types: List[str] = ["view"],  # noqa: B006, UP006
+        max_gap_minutes: float = 60.0,
+        min_session_length: int = 2,
+        min_item_support: int = 5,
+        as_of: str = "",
+        window_days: int = 0,
+        test_days: int = 7,
+        valid_days: int = 7,
+        engine: str = "duckdb",
+        memory_gib: float = 2.0,
+        max_rejected_share: float = 0.01,
+        errors: List[str] = [],  # noqa: B006, UP006
+        previous_events: str = "",
+        min_item_count: int = 1,
+        query_tower: str = "gru_attention",
+        embedding_dim: int = 256,
+        num_heads: int = 2,
+        normalize: bool = True,
+        max_session_length: int = 256,
+        loss: str = "sampled",
+        num_negatives: int = 1024,
+        sampling_exponent: float = 0.75,
+        correct_sampling: bool = True,
+        session_negatives: bool = True,
+        remove_accidental_hits: bool = True,
+        num_hard_negatives: int = 0,
+        temperature: float = 0.08,
+        score_regularization: float = 1.0,
+        dropout: float = 0.2,
+        mask_rate: float = 0.01,
+        optimizer: str = "adam",
+        learning_rate: float = 0.002,
+        table_learning_rate: float = 0.015,
+        learning_rate_schedule: str = "cosine",
+        warmup_epochs: float = 0.5,
+        batch_size: int = 1024,
+        max_epochs: int = 5,
+        patience: int = 2,
+        refit: bool = False,
+        seed: int = 42,
+        checkpoint_root: str = "",
+        ks: List[int] = [1, 5, 10, 20, 50, 100],  # noqa: B006, UP006
+        min_prefix: int = 1,
+    ) -> Artifacts:
+        """Trains, evaluates and exports a two-tower retrieval model from a raw event log.
+
+        Args:
+            log_path: A file, folder or glob of CSV, TSV (plain, .gz, .zst) or Parquet; local, s3:// or gs://.
+            visitor_column: Header of the visitor id.
+            item_column: Header of the item id.
+            event_column: Header of the type of event.
+            time_column: Header of the time in milliseconds since 1970.
+            event_types: Types of event that count; the others only keep a session going.
+            max_gap_minutes: A session ends where more time passes before the visitor's next event.
+            min_session_length: Sessions with fewer events are dropped, again and again.
+            min_item_support: Items with fewer events are dropped, again and again.
+            as_of: End of the window, an ISO 8601 date (its first moment) or time; empty for the newest event.
+            window_days: Length of the window in days; 0 for the whole log.
+            test_days: Sessions that start in these last days are the test split.
+            valid_days: Sessions that start in these days before them are the validation split.
+            engine: duckdb or spark.
+            memory_gib: Memory that DuckDB may use before it goes to disk.
+            max_rejected_share: Share of the lines that may be rejected.
+            errors: Findings that are errors: duplicates, backward_times, sessions_in_two_splits, seconds, cut_files.
+            previous_events: Folder of the previous run's events artifact, to measure the drift since; empty for none.
+            min_item_count: Items with fewer events are unknown to the model.
+            query_tower: What embeds a session: session_id, last_item, mean, gru, attention or gru_attention.
+            embedding_dim: Length of query and candidate embeddings.
+            num_heads: Attention heads of the attention tower.
+            normalize: Cosine similarity instead of the plain dot product.
+            max_session_length: Newest events of a session that the query tower reads.
+            loss: in_batch, sampled, full or bpr_max.
+            num_negatives: Items drawn a batch and shared by its targets (losses sampled and bpr_max).
+            sampling_exponent: They are drawn in proportion to count ** sampling_exponent.
+            correct_sampling: Subtract log q from the logits, q the probability of being a negative.
+            session_negatives: A session's other items are negatives of each of its targets (loss sampled).
+            remove_accidental_hits: A negative that is the target does not count as one.
+            num_hard_negatives: Of the in-batch negatives only so many, the hardest, count; 0 for all.
+            temperature: Divides the scores before the softmax.
+            score_regularization: Weight of the score regularisation of bpr_max.
+            dropout: Share of units that are dropped.
+            mask_rate: Share of a session's items that training replaces by the unknown item.
+            optimizer: adam or adagrad.
+            learning_rate: Its highest value.
+            table_learning_rate: Its highest value for the item embeddings under Adam; 0 for the same.
+            learning_rate_schedule: constant, or cosine with a linear warm-up.
+            warmup_epochs: Length of the warm-up.
+            batch_size: Targets a batch.
+            max_epochs: Upper bound of passes over the training sessions.
+            patience: Epochs without a better validation recall before training stops.
+            refit: Train again on train and valid for the number of epochs that was best.
+            seed: Seed of everything random.
+            checkpoint_root: Folder that outlives a killed step, to resume from; empty for no resuming.
+            ks: Cut-offs of recall, MRR and NDCG.
+            min_prefix: How many events must come before a target in its session.
+        """
+        sessionized = tasks.sessionize(
+            log_path=log_path,
+            visitor_column=visitor_column,
+            item_column=item_column,
+            event_column=event_column,
+            time_column=time_column,
+            event_types=event_types,
+            max_gap_minutes=max_gap_minutes,
+            min_session_length=min_session_length,
+            min_item_support=min_item_support,
+            as_of=as_of,
+            window_days=window_days,
+            test_days=test_days,
+            valid_days=valid_days,
+            engine=engine,
+            memory_gib=memory_gib,
+            max_rejected_share=max_rejected_share,
+            errors=errors,
+            previous_events=previous_events,
+        )
+        events = sessionized.outputs["events"]
+        counted = tasks.vocabulary(events=events, min_item_count=min_item_count, refit=refit)
+        vocabulary = counted.outputs["vocabulary"]
+        trained = tasks.train(
+            events=events,
+            vocabulary=vocabulary,
+            query_tower=query_tower,
+            embedding_dim=embedding_dim,
+            num_heads=num_heads,
+            normalize=normalize,
+            max_session_length=max_session_length,
+            loss=loss,
+            num_negatives=num_negatives,
+            sampling_exponent=sampling_exponent,
+            correct_sampling=correct_sampling,
+            session_negatives=session_negatives,
+            remove_accidental_hits=remove_accidental_hits,
+            num_hard_negatives=num_hard_negatives,
+            temperature=temperature,
+            score_regularization=score_regularization,
+            dropout=dropout,
+            mask_rate=mask_rate,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            table_learning_rate=table_learning_rate,
+            learning_rate_schedule=learning_rate_schedule,
+            warmup_epochs=warmup_epochs,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            patience=patience,
+            refit=refit,
+            seed=seed,
+            checkpoint_root=checkpoint_root,
+        )
+        model = trained.outputs["model"]
+        evaluated = tasks.evaluate(events=events, vocabulary=vocabulary, model=model, ks=ks, min_prefix=min_prefix)
+        exported = tasks.export(events=events, vocabulary=vocabulary, model=model)
+        return Artifacts(
+            events=events,
+            vocabulary=vocabulary,
+            model=model,
+            tensorboard=trained.outputs["tensorboard"],
+            metrics=evaluated.outputs["metrics"],
+            index=exported.outputs["index"],
+            embeddings=exported.outputs["embeddings"],
+        )
+
+    return retraining

@@ -1,0 +1,113 @@
+import gzip
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import boto3
+import pytest
+from broken_lines import HEADER, read
+
+from components.core.log_files import find_files
+from components.ingest.step import IngestParameters, ingest
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a/1.tsv", "a/2.tsv.gz", "a/b/3.csv", "a/_SUCCESS", "a/.hidden/4.tsv", "a/[5].tsv"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("a/1.tsv", ["a/1.tsv"]),
+        ("a", ["a/1.tsv", "a/2.tsv.gz", "a/[5].tsv", "a/b/3.csv"]),
+        ("a/*.tsv*", ["a/1.tsv", "a/2.tsv.gz", "a/[5].tsv"]),
+        ("a/[12].*", ["a/1.tsv", "a/2.tsv.gz"]),
+        ("a/[!2].tsv", ["a/1.tsv"]),
+        ("a/?.tsv", ["a/1.tsv"]),
+        ("a/**/*.csv", ["a/b/3.csv"]),
+        ("a/[5].tsv", ["a/[5].tsv"]),
+    ],
+)
+def test_files_folders_and_globs(folder, source, names):
+    assert [file.name for file in find_files(f"{folder}/{source}")] == [f"{folder}/{name}" for name in names]
+
+
+@pytest.mark.parametrize("source", ["nowhere.tsv", "a/*.json", "nowhere/*"])
+def test_nothing_found_says_so(folder, source):
+    with pytest.raises(FileNotFoundError, match="Expected a file, a folder with files or a matching glob"):
+        find_files(f"{folder}/{source}")
+
+
+def test_an_unknown_scheme_says_so():
+    with pytest.raises(ValueError, match=r"Expected a local path or an address with s3:// or gs://\. Received: 'ftp:"):
+        find_files("ftp://host/log.tsv")
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """A bucket of an S3-compatible server on the loopback, which the environment points to."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    variables = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "not-to-be-seen",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "NO_PROXY": "127.0.0.1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        for _ in range(300):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="logs")
+        yield client
+    server.terminate()
+    server.wait()
+
+
+def put(bucket, key, text):
+    bucket.put_object(Bucket="logs", Key=key, Body=gzip.compress(text) if key.endswith(".gz") else text)
+
+
+def test_a_bucket_is_read_like_a_folder(bucket, tmp_path):
+    put(bucket, "days/1.tsv", HEADER + b"a\tx\t1\na\ty\t2\n")
+    put(bucket, "days/2.tsv.gz", HEADER + b"b\tx\t3\nbroken\n")
+    assert [file.name for file in find_files("s3://logs/days/*")] == ["s3://logs/days/1.tsv", "s3://logs/days/2.tsv.gz"]
+    sources = {"train": "s3://logs/days", "valid": "s3://logs/days/1.tsv", "test": "s3://logs/days/*.gz"}
+    with pytest.raises(ValueError, match=r"line 3 of s3://logs/days/2\.tsv\.gz: 'broken'"):
+        ingest(sources, tmp_path / "events", IngestParameters())
+    put(bucket, "days/2.tsv.gz", HEADER + b"b\tx\t3\n")
+    assert ingest(sources, tmp_path / "events", IngestParameters()).num_accepted == 6
+
+
+def test_a_bucket_that_is_not_there_says_so_and_no_secret(bucket):
+    with pytest.raises((FileNotFoundError, ValueError), match="Expected") as error:
+        find_files("s3://nowhere/log.tsv")
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] not in str(error.value)
+
+
+def test_a_file_that_disappears_from_a_bucket_says_so(bucket, tmp_path, monkeypatch):
+    put(bucket, "gone.tsv", HEADER + b"a\tx\t1\n")
+    files = find_files("s3://logs/gone.tsv")
+    bucket.delete_object(Bucket="logs", Key="gone.tsv")
+    monkeypatch.setattr("broken_lines.find_files", lambda _: files)
+    with pytest.raises(FileNotFoundError, match=r"Expected s3://logs/gone\.tsv to stay where it was"):
+        read(tmp_path / "gone.tsv")

@@ -1,0 +1,167 @@
+import gzip
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from broken_lines import COLUMNS, HEADER, mutate, read, read_by_hand
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from components.core.log_files import find_files
+from components.core.log_reader import LogColumns, read_log
+
+PIECES = st.sampled_from(
+    [b"\t", b"\t", b"\n", b"\r\n", b"\r", b"\0", b"\xff", b"\xc3\xa9", b"1", b"007", b"1e5", b"-5", b" ", b'"', b"",
+     b"1441412644102", b"9007199254740993", b"7289654400000", b"7289654399999", b"x" * 300, b"s\ti\t1\n",
+     b"\xed\xa0\x80"]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PIECES, max_size=25))
+@example([b"s\ti\t1\r"])
+@example([b"\n\n"])
+def test_every_line_is_accepted_or_rejected_as_a_reading_by_hand_does(tmp_path_factory, pieces):
+    path = tmp_path_factory.mktemp("log") / "log.tsv"
+    path.write_bytes(HEADER + b"".join(pieces))
+    assert read(path) == read_by_hand(path.read_bytes())
+
+
+def test_a_mutated_log_loses_nothing(tmp_path):
+    clean = HEADER + b"".join(b"s%d\ti%d\t%d\n" % (row // 3, row % 7, 1441412644102 + row) for row in range(40))
+    for seed in range(300):
+        path = tmp_path / "log.tsv"
+        path.write_bytes(HEADER + mutate(clean[len(HEADER) :], seed))
+        assert read(path) == read_by_hand(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "text", ["1e5", "007", "9007199254740993", '"quoted"', " spaced ", "né", "NA", "null", "\ufeffx"]
+)
+def test_ids_stay_the_text_they_are(tmp_path, text):
+    (tmp_path / "log.tsv").write_bytes(HEADER + f"{text}\t{text}\t5\n".encode())
+    assert read(tmp_path / "log.tsv") == ([(2, text, text, 5)], [])
+
+
+@pytest.mark.parametrize("name", ["log.tsv", "log.tsv.gz", "log.tsv.zst"])
+@pytest.mark.parametrize("prefix", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_compression_byte_order_mark_and_line_ends(tmp_path, name, prefix, end):
+    data = prefix + end.join([b"Time\tSessionId\tcolour\tItemId", b"5\ta\tred\tx", b"6\ta\t\ty"])
+    if name.endswith(".gz"):
+        data = gzip.compress(data[:9]) + gzip.compress(data[9:])
+    elif name.endswith(".zst"):
+        data = pa.compress(data, codec="zstd", asbytes=True)
+    (tmp_path / name).write_bytes(data)
+    batches = list(read_log(find_files(str(tmp_path / name)), COLUMNS))
+    assert [row for batch in batches for row in batch.events.to_pylist()] == [
+        {"SessionId": "a", "ItemId": "x", "Time": 5},
+        {"SessionId": "a", "ItemId": "y", "Time": 6},
+    ]
+    assert batches[-1].is_cut
+
+
+def test_lines_are_numbered_over_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr("components.core.log_reader.BLOCK_BYTES", 50)
+    lines = [b"s\ti\t%d\n" % row if row % 10 else b"bad line %d\n" % row for row in range(500)]
+    (tmp_path / "log.tsv").write_bytes(HEADER + b"".join(lines))
+    accepted, rejected = read(tmp_path / "log.tsv")
+    assert [time for _, _, _, time in accepted] == [row for row in range(500) if row % 10]
+    assert [(line, text) for line, _, text in rejected] == [(row + 2, f"bad line {row}") for row in range(0, 500, 10)]
+
+
+def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("components.core.log_reader.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("components.core.log_reader.BLOCK_BYTES", 100)
+    (tmp_path / "log.tsv").write_bytes(HEADER + b"x" * 2000)
+    with pytest.raises(ValueError, match=r"Expected lines of at most 1000 bytes in .*log\.tsv"):
+        read(tmp_path / "log.tsv")
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd"])
+def test_a_compressed_file_that_is_cut_off_says_so(tmp_path, codec):
+    lines = b"".join(b"s%d\ti%d\t%d\n" % (row, row * 7919 % 1000, row) for row in range(5000))
+    data = pa.compress(HEADER + lines, codec=codec, asbytes=True)
+    path = tmp_path / ("log.tsv." + {"gzip": "gz", "zstd": "zst"}[codec])
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=r"Expected to read .*log\.tsv\.\w+ to its end"):
+        read(path)
+
+
+def test_a_file_that_shrinks_while_it_is_read_says_so(tmp_path):
+    path = tmp_path / "log.tsv"
+    path.write_bytes(HEADER + b"s\ti\t1\n" * 100)
+    files = find_files(str(path))
+    path.write_bytes(HEADER + b"s\ti\t1\n")
+    with pytest.raises(ValueError, match="cut while it was read"):
+        list(read_log(files, COLUMNS))
+
+
+def test_a_file_that_disappears_says_so(tmp_path):
+    for name in ("1.tsv", "2.tsv"):
+        (tmp_path / name).write_bytes(HEADER + b"s\ti\t1\n")
+    files = find_files(str(tmp_path))
+    batches = read_log(files, COLUMNS)
+    next(batches)
+    (tmp_path / "2.tsv").unlink()
+    with pytest.raises(FileNotFoundError, match=r"Expected .*2\.tsv to stay where it was"):
+        list(batches)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "an empty file"),
+        (b"SessionId\tItem\tTime\n", r"Received: \['SessionId', 'Item', 'Time'\]"),
+        (b"SessionId\tItemId\tTime\tTime\n", "once in"),
+        (b"SessionId,ItemId,Time\n", r"separated by '\\t'"),
+    ],
+)
+def test_a_header_without_the_columns_says_so(tmp_path, text, message):
+    (tmp_path / "log.tsv").write_bytes(text)
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path / "log.tsv")
+
+
+def test_parquet_rows_go_through_the_same_checks(tmp_path):
+    long = "x" * 257
+    table = pa.table(
+        {
+            "SessionId": pa.array([b"a", b"\xff", None, b"a\0", b"a", b"a", b"a"], pa.binary()),
+            "ItemId": ["007", "i", "i", "i", long, "i", "i"],
+            "Time": pa.array([5, 5, 5, 5, 5, None, -1], pa.int64()),
+        }
+    )
+    pq.write_table(table, tmp_path / "log.parquet")
+    accepted, rejected = read(tmp_path / "log.parquet")
+    assert accepted == [(1, "a", "007", 5)]
+    assert [(line, reason) for line, reason, _ in rejected] == [
+        (2, "invalid UTF-8"), (3, "empty SessionId"), (4, "NUL byte"), (5, "ItemId of over 256 bytes"),
+        (6, "Time is not an integer"), (7, "Time is negative"),
+    ]  # fmt: skip
+
+
+def test_parquet_with_numbers_and_timestamps(tmp_path):
+    times = pa.array([5_000_000, 6_000_000], pa.timestamp("ns", "UTC"))
+    pq.write_table(pa.table({"SessionId": [1, 2], "ItemId": [2**53 + 1, 7], "Time": times}), tmp_path / "log.parquet")
+    assert read(tmp_path / "log.parquet") == ([(1, "1", "9007199254740993", 5), (2, "2", "7", 6)], [])
+
+
+def test_parquet_ids_that_may_be_rounded_are_refused(tmp_path):
+    pq.write_table(pa.table({"SessionId": [1.0], "ItemId": ["x"], "Time": [5]}), tmp_path / "log.parquet")
+    with pytest.raises(ValueError, match=r"Expected text or whole numbers in the column SessionId .*double"):
+        read(tmp_path / "log.parquet")
+
+
+def test_broken_parquet_says_so(tmp_path):
+    (tmp_path / "log.parquet").write_bytes(b"PAR1 or not")
+    with pytest.raises(ValueError, match=r"Expected .*log\.parquet to be Parquet"):
+        read(tmp_path / "log.parquet")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"time": "SessionId"}, {"delimiter": "ab"}, {"delimiter": "\n"}, {"max_id_bytes": 0}]
+)
+def test_columns_are_checked(wrong):
+    with pytest.raises(ValueError, match=r"Expected .* Received: "):
+        LogColumns(**{"text": ("SessionId", "ItemId"), "time": "Time", **wrong})

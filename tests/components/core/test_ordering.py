@@ -1,0 +1,65 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.core.events import SCHEMA
+from components.core.ordering import EventSorter, Sample
+
+ROWS = st.lists(
+    st.tuples(st.sampled_from(["a", "b", "10", "9", "ä"]), st.sampled_from("xyz"), st.integers(0, 6)), max_size=40
+)
+
+
+def sort(rows, folder, *, sample=None, max_rows_in_memory=1000, batch_rows=3):
+    folder.mkdir(exist_ok=True)
+    sorter = EventSorter(folder, sample, max_rows_in_memory=max_rows_in_memory)
+    for begin in range(0, len(rows), batch_rows):
+        session, item, time = zip(*rows[begin : begin + batch_rows], strict=True)
+        columns = [
+            pa.array(session).dictionary_encode(),
+            pa.array(item).dictionary_encode(),
+            pa.array(time, pa.int64()),
+        ]
+        sorter.add(pa.RecordBatch.from_arrays(columns, names=SCHEMA.names))
+    batches = list(sorter.sorted_batches())
+    for batch in batches:
+        assert np.unique(batch.sessions).tolist() == list(range(len(batch.session_ids)))
+    tables = [batch.to_table() for batch in batches]
+    return [row for table in tables for row in zip(*(table[name].to_pylist() for name in SCHEMA.names), strict=True)]
+
+
+def expected(rows):
+    start = {}
+    for session, _, time in rows:
+        start[session] = min(time, start.get(session, time))
+    return sorted(rows, key=lambda row: (start[row[0]], row[0].encode(), row[2]))
+
+
+def test_order_is_session_start_then_session_then_time(tmp_path):
+    shuffled = [("b", "x", 9), ("late", "x", 50), ("a", "y", 7), ("b", "z", 5), ("a", "w", 5), ("late", "y", 2)]
+    # "late" starts first, at 2; a and b both start at 5.
+    assert sort(shuffled, tmp_path) == [
+        ("late", "y", 2), ("late", "x", 50), ("a", "w", 5), ("a", "y", 7), ("b", "z", 5), ("b", "x", 9),
+    ]  # fmt: skip
+
+
+@given(ROWS)
+def test_any_rows_are_sorted_and_equal_ones_keep_their_order(tmp_path_factory, rows):
+    assert sort(rows, tmp_path_factory.mktemp("spill")) == expected(rows)
+
+
+@settings(max_examples=15, deadline=None)
+@given(ROWS.filter(len))
+def test_sorting_on_disk_is_sorting_in_memory(tmp_path_factory, rows):
+    assert sort(rows, tmp_path_factory.mktemp("spill"), max_rows_in_memory=0) == expected(rows)
+
+
+@pytest.mark.parametrize("unit", ["sessions", "events"])
+def test_a_sample_is_the_same_on_disk(tmp_path, unit):
+    rows = [(f"s{number % 50}", "x", number) for number in range(200)]
+    sample = Sample(fraction=0.3, unit=unit, seed=7)
+    kept = sort(rows, tmp_path / "memory", sample=sample)
+    assert len(kept) == 60
+    assert kept == sort(rows, tmp_path / "disk", sample=sample, max_rows_in_memory=10)

@@ -63,14 +63,14 @@ def test_every_component_runs_alone_on_artifacts_on_disk(run, small_log, tmp_pat
     made |= run_component(evaluate, tmp_path, artifacts=inputs, arguments={"ks": [5]})
     assert set(json.loads(made["metrics"].read_text())["model"]) == {"recall@5", "mrr@5", "ndcg@5"}
     made |= run_component(export, tmp_path, artifacts=inputs)
-    assert {path.name for path in tmp_path.iterdir()} == set(OUTPUT_NAMES.values())
+    assert {path.name for path in tmp_path.iterdir()} == {*OUTPUT_NAMES.values(), "data_report"}
     assert all(path.exists() for path in made.values())
 
 
 def test_a_failed_task_says_why_and_leaves_an_earlier_run_alone(run, small_log, tmp_path):
     (tmp_path / "metrics.json").write_text("{}")
     pipeline = make_training_pipeline()
-    with pytest.raises(RunError, match=r"ValueError: Expected the columns .*'Item'"):
+    with pytest.raises(RunError, match=r"ValueError: Expected each of the columns .*'Item'"):
         run_pipeline(pipeline, {**paths_of(small_log), "item_column": "Item"}, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
     assert local.config.LocalExecutionConfig.instance is None

@@ -77,7 +77,7 @@ def test_options_that_do_not_go_together(tmp_path, options, message):
 def test_events_run_the_retraining(monkeypatch, tmp_path):
     seen = {}
 
-    def run_training(pipeline, arguments, output_dir):
+    def run_training(pipeline, arguments, output_dir, **_):
         seen.update(arguments, pipeline=pipeline.name)
         raise local.RunError("stopped by the test")
 

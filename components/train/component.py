@@ -31,7 +31,7 @@ def train(
     learning_rate_schedule: str = "cosine",
     warmup_epochs: float = 0.5,
     batch_size: int = 1024,
-    max_epochs: int = 5,
+    max_epochs: int = 4,
     patience: int = 2,
     refit: bool = False,
     seed: int = 42,

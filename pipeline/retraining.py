@@ -114,71 +114,7 @@ def make_retraining_pipeline(tasks: Tasks | None = None) -> Any:
             ks: Cut-offs of recall, MRR and NDCG.
             min_prefix: How many events must come before a target in its session.
         """
-        sessionized = tasks.sessionize(
-            log_path=log_path,
-            visitor_column=visitor_column,
-            item_column=item_column,
-            event_column=event_column,
-            time_column=time_column,
-            event_types=event_types,
-            max_gap_minutes=max_gap_minutes,
-            min_session_length=min_session_length,
-            min_item_support=min_item_support,
-            as_of=as_of,
-            window_days=window_days,
-            test_days=test_days,
-            valid_days=valid_days,
-            engine=engine,
-            memory_gib=memory_gib,
-            max_rejected_share=max_rejected_share,
-            errors=errors,
-            previous_events=previous_events,
-        )
-        events = sessionized.outputs["events"]
-        counted = tasks.vocabulary(events=events, min_item_count=min_item_count, refit=refit)
-        vocabulary = counted.outputs["vocabulary"]
-        trained = tasks.train(
-            events=events,
-            vocabulary=vocabulary,
-            query_tower=query_tower,
-            embedding_dim=embedding_dim,
-            num_heads=num_heads,
-            normalize=normalize,
-            max_session_length=max_session_length,
-            loss=loss,
-            num_negatives=num_negatives,
-            sampling_exponent=sampling_exponent,
-            correct_sampling=correct_sampling,
-            session_negatives=session_negatives,
-            remove_accidental_hits=remove_accidental_hits,
-            num_hard_negatives=num_hard_negatives,
-            temperature=temperature,
-            score_regularization=score_regularization,
-            dropout=dropout,
-            mask_rate=mask_rate,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            table_learning_rate=table_learning_rate,
-            learning_rate_schedule=learning_rate_schedule,
-            warmup_epochs=warmup_epochs,
-            batch_size=batch_size,
-            max_epochs=max_epochs,
-            patience=patience,
-            refit=refit,
-            seed=seed,
-            checkpoint_root=checkpoint_root,
-        )
-        model = trained.outputs["model"]
-        evaluated = tasks.evaluate(events=events, vocabulary=vocabulary, model=model, ks=ks, min_prefix=min_prefix)
-        exported = tasks.export(events=events, vocabulary=vocabulary, model=model)
-        return Artifacts(
-            events=events,
-            vocabulary=vocabulary,
-            model=model,
-            tensorboard=trained.outputs["tensorboard"],
-            metrics=evaluated.outputs["metrics"],
-            index=exported.outputs["index"],
-            embeddings=exported.outputs["embeddings"],
-        )
+        parameters = dict(locals())  # every parameter reaches the tasks that have one of its name
+        return tasks.from_events(tasks.sessionize(parameters), parameters)
 
     return retraining

@@ -1,6 +1,7 @@
 """The tasks that the pipelines share, and what is fixed for each when a pipeline is compiled."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from components.image import IMAGE, USER_ID
 from components.ingest.component import ingest
 from components.sessionize.component import sessionize
 from components.train.component import train
-from components.vocabulary.component import vocabulary
+from components.vocabulary.component import vocabulary as count_items
 
 PLATFORMS = ("local", "kfp", "vertex")
 
@@ -115,8 +116,9 @@ class Tasks:
         if self.object_store_secret and self.platform != "kfp":
             raise ValueError(f"Expected a Kubernetes secret on kfp only. Received: platform {self.platform!r}")
 
-    def _make(self, component: Any, arguments: dict[str, Any], *, caching: bool) -> dsl.PipelineTask:
-        task = component(**arguments)
+    def _make(self, component: Any, values: Mapping[str, Any], *, caching: bool) -> dsl.PipelineTask:
+        """Makes the component's task out of those values whose names are its inputs'."""
+        task = component(**{name: values[name] for name in component.component_spec.inputs if name in values})
         task.set_container_image(self.image)
         task.set_caching_options(caching)
         if self.platform != "local":
@@ -157,26 +159,32 @@ class Tasks:
         for keys, optional in ((SECRET_KEYS, False), (OPTIONAL_SECRET_KEYS, True)):
             kubernetes.use_secret_as_env(task, self.object_store_secret, {key: key for key in keys}, optional=optional)
 
-    def ingest(self, **arguments: Any) -> dsl.PipelineTask:
-        """Reads the outside world, which may change behind an unchanged path: never cached."""
-        return self._make(ingest, arguments, caching=False)
+    def ingest(self, parameters: Mapping[str, Any]) -> Any:
+        """The events of split logs. What lies behind an unchanged path may change: never cached."""
+        return self._make(ingest, parameters, caching=False).outputs["events"]
 
-    def sessionize(self, **arguments: Any) -> dsl.PipelineTask:
-        """Reads the outside world like `ingest`: never cached."""
-        return self._make(sessionize, arguments, caching=False)
+    def sessionize(self, parameters: Mapping[str, Any]) -> Any:
+        """The events of a raw log. Never cached, like `ingest`."""
+        return self._make(sessionize, parameters, caching=False).outputs["events"]
 
-    def vocabulary(self, **arguments: Any) -> dsl.PipelineTask:
-        """Counts items."""
-        return self._make(vocabulary, arguments, caching=True)
+    def from_events(self, events: Any, parameters: Mapping[str, Any]) -> Artifacts:
+        """Everything behind the events: vocabulary, then the training, then evaluation and export of its model.
 
-    def train(self, **arguments: Any) -> dsl.PipelineTask:
-        """Trains the towers."""
-        return self._make(train, arguments, caching=True)
-
-    def evaluate(self, **arguments: Any) -> dsl.PipelineTask:
-        """Ranks the test targets."""
-        return self._make(evaluate, arguments, caching=True)
-
-    def export(self, **arguments: Any) -> dsl.PipelineTask:
-        """Builds and checks the index."""
-        return self._make(export, arguments, caching=True)
+        Args:
+            events: the events artifact of a task.
+            parameters: the pipeline's, by name; each task takes those that its component has.
+        """
+        vocabulary = self._make(count_items, {**parameters, "events": events}, caching=True).outputs["vocabulary"]
+        inputs = {**parameters, "events": events, "vocabulary": vocabulary}
+        trained = self._make(train, inputs, caching=True).outputs
+        inputs["model"] = trained["model"]
+        exported = self._make(export, inputs, caching=True).outputs
+        return Artifacts(
+            events=events,
+            vocabulary=vocabulary,
+            model=trained["model"],
+            tensorboard=trained["tensorboard"],
+            metrics=self._make(evaluate, inputs, caching=True).outputs["metrics"],
+            index=exported["index"],
+            embeddings=exported["embeddings"],
+        )

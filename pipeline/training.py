@@ -94,62 +94,7 @@ def make_training_pipeline(tasks: Tasks | None = None) -> Any:
             ks: Cut-offs of recall, MRR and NDCG.
             min_prefix: How many events must come before a target in its session.
         """
-        ingested = tasks.ingest(
-            train_path=train_path,
-            valid_path=valid_path,
-            test_path=test_path,
-            session_column=session_column,
-            item_column=item_column,
-            time_column=time_column,
-            sample_fraction=sample_fraction,
-            sample_unit=sample_unit,
-            seed=seed,
-        )
-        events = ingested.outputs["events"]
-        counted = tasks.vocabulary(events=events, min_item_count=min_item_count, refit=refit)
-        vocabulary = counted.outputs["vocabulary"]
-        trained = tasks.train(
-            events=events,
-            vocabulary=vocabulary,
-            query_tower=query_tower,
-            embedding_dim=embedding_dim,
-            num_heads=num_heads,
-            normalize=normalize,
-            max_session_length=max_session_length,
-            loss=loss,
-            num_negatives=num_negatives,
-            sampling_exponent=sampling_exponent,
-            correct_sampling=correct_sampling,
-            session_negatives=session_negatives,
-            remove_accidental_hits=remove_accidental_hits,
-            num_hard_negatives=num_hard_negatives,
-            temperature=temperature,
-            score_regularization=score_regularization,
-            dropout=dropout,
-            mask_rate=mask_rate,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            table_learning_rate=table_learning_rate,
-            learning_rate_schedule=learning_rate_schedule,
-            warmup_epochs=warmup_epochs,
-            batch_size=batch_size,
-            max_epochs=max_epochs,
-            patience=patience,
-            refit=refit,
-            seed=seed,
-            checkpoint_root=checkpoint_root,
-        )
-        model = trained.outputs["model"]
-        evaluated = tasks.evaluate(events=events, vocabulary=vocabulary, model=model, ks=ks, min_prefix=min_prefix)
-        exported = tasks.export(events=events, vocabulary=vocabulary, model=model)
-        return Artifacts(
-            events=events,
-            vocabulary=vocabulary,
-            model=model,
-            tensorboard=trained.outputs["tensorboard"],
-            metrics=evaluated.outputs["metrics"],
-            index=exported.outputs["index"],
-            embeddings=exported.outputs["embeddings"],
-        )
+        parameters = dict(locals())  # every parameter reaches the tasks that have one of its name
+        return tasks.from_events(tasks.ingest(parameters), parameters)
 
     return training

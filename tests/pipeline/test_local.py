@@ -58,7 +58,9 @@ def test_every_component_runs_alone_on_artifacts_on_disk(run, small_log, tmp_pat
     made |= run_component(vocabulary, tmp_path, artifacts={"events": made["events"]})
     assert made["vocabulary"].read_bytes() == (run / "vocabulary.parquet").read_bytes()
     inputs = {name: made[name] for name in ("events", "vocabulary")}
-    made |= run_component(train, tmp_path, artifacts=inputs, arguments={**SMALL, "max_epochs": 1})
+    made |= run_component(
+        train, tmp_path, artifacts=inputs, arguments={**SMALL, "query_tower": "mean", "max_epochs": 1}
+    )
     inputs["model"] = made["model"]
     made |= run_component(evaluate, tmp_path, artifacts=inputs, arguments={"ks": [5]})
     assert set(json.loads(made["metrics"].read_text())["model"]) == {"recall@5", "mrr@5", "ndcg@5"}

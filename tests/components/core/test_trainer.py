@@ -9,7 +9,14 @@ from components.core.parameters import LOSSES, QUERY_TOWERS, TrainParameters
 from components.core.sequences import Sessions
 from components.core.vocabulary import Vocabulary
 
-SMALL = {"embedding_dim": 16, "batch_size": 256, "num_negatives": 64, "learning_rate": 0.02, "max_epochs": 3}
+SMALL = {
+    "query_tower": "mean",
+    "embedding_dim": 16,
+    "batch_size": 256,
+    "num_negatives": 64,
+    "learning_rate": 0.02,
+    "max_epochs": 3,
+}
 
 
 @pytest.fixture(scope="module")

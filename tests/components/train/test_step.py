@@ -12,9 +12,14 @@ from components.core.vocabulary import Vocabulary
 from components.train.step import train_model
 
 SMALL = {
-    "embedding_dim": 16, "batch_size": 256, "num_negatives": 64, "learning_rate": 0.02, "max_epochs": 2,
+    "query_tower": "mean",
+    "embedding_dim": 16,
+    "batch_size": 256,
+    "num_negatives": 64,
+    "learning_rate": 0.02,
+    "max_epochs": 2,
     "max_session_length": 8,
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

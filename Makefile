@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test lint format lock image clean
+.PHONY: install run test bench lint format lock image clean
 
 # Everything the project needs, into .venv, at the versions and hashes of the lock.
 install: $(VENV)/.installed
@@ -23,6 +23,10 @@ run: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# Exact ranks beside the bare matrix product and TFRS' own metric. The front door's: tests/benchmarks/front_door.py.
+bench: install
+	$(BIN)/python tests/benchmarks/ranking.py --tfrs
 
 lint: install
 	$(BIN)/ruff check .

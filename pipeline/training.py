@@ -74,7 +74,7 @@ def make_training_pipeline(tasks: Tasks | None = None) -> Any:
             sampling_exponent: They are drawn in proportion to count ** sampling_exponent.
             correct_sampling: Subtract log q from the logits, q the probability of being a negative.
             session_negatives: A session's other items are negatives of each of its targets (loss sampled).
-            remove_accidental_hits: A negative that is the target does not count as one.
+            remove_accidental_hits: An in-batch negative that is the target is none; the other losses always mask it.
             num_hard_negatives: Of the in-batch negatives only so many, the hardest, count; 0 for all.
             temperature: Divides the scores before the softmax.
             score_regularization: Weight of the score regularisation of bpr_max.

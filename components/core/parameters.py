@@ -24,7 +24,7 @@ class TrainParameters:
         sampling_exponent: they are drawn in proportion to count ** sampling_exponent.
         correct_sampling: subtract log q from the logits, q the probability of being a negative.
         session_negatives: the other items of a session are negatives of each of its targets (`sampled`).
-        remove_accidental_hits: a negative that is the target does not count as one.
+        remove_accidental_hits: an in-batch negative that is the target is none; the other losses always mask it.
         num_hard_negatives: of the in-batch negatives only the hardest so many count; 0 for all.
         temperature: divides the scores before the softmax.
         score_regularization: weight of the score regularisation of `bpr_max`.

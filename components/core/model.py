@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from components.core import loss as losses
+from components.core.distribution import gather_replicas, replica_number
 from components.core.parameters import TrainParameters
 from components.core.sequences import PADDING
 from components.core.towers import CandidateTower, derive_seed, make_query_tower
@@ -20,6 +21,7 @@ from components.core.vocabulary import UNKNOWN, Vocabulary
 TRAINING_FILE = Path("assets.extra", "training.json")
 
 SEEDS_PER_STEP = 16  # how many draws of one step may differ in their seeds
+REPLICA_SEEDS = 1 << 20  # how far apart the seeds of two replicas are
 
 
 class TwoTower(tfrs.Model):
@@ -48,6 +50,10 @@ class TwoTower(tfrs.Model):
         self.sampling_probability = losses.sampling_distribution(counts, parameters.sampling_exponent)
         self.cumulative = tf.cumsum(self.sampling_probability)
 
+    def build_variables(self) -> None:
+        """Makes all variables, which layers otherwise put off to their first call."""
+        self.embed_queries(tf.zeros([1], tf.int32), tf.ones([1, 1], tf.int32))
+
     def embed_queries(self, session: tf.Tensor, items: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """[batch_size, length, embedding_dim]; position i is the query after the items up to i."""
         queries = self.query_tower(session, items, self.candidate_tower(items), seed)
@@ -69,8 +75,12 @@ class TwoTower(tfrs.Model):
         return self.candidate_tower(tf.range(1, self.num_items + 1))
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """Sums the loss over the targets of a batch, as `Batch` describes it."""
-        seed = tf.stack([self.parameters.seed, SEEDS_PER_STEP * tf.cast(self.optimizer.iterations, tf.int32)])
+        """Sums the loss over the targets of a batch, as `Batch` describes it, or of a replica's share of it.
+
+        Replicas draw the same negatives, and masks and dropout of their own.
+        """
+        shared_seed = tf.stack([self.parameters.seed, SEEDS_PER_STEP * tf.cast(self.optimizer.iterations, tf.int32)])
+        seed = shared_seed + REPLICA_SEEDS * tf.stack([replica_number(), 0])
         items, targets = inputs["items"], inputs["targets"]
         if training and self.parameters.mask_rate:
             masked = (
@@ -80,7 +90,7 @@ class TwoTower(tfrs.Model):
             items = tf.where(masked & (items != PADDING), UNKNOWN, items)
         queries = self.embed_queries(inputs["session"], items, seed if training else None)
         scored = targets > UNKNOWN
-        loss = self._loss(queries, inputs["items"], targets, scored, derive_seed(seed, SEEDS_PER_STEP - 2))
+        loss = self._loss(queries, inputs["items"], targets, scored, derive_seed(shared_seed, SEEDS_PER_STEP - 2))
         num_targets = tf.reduce_sum(tf.cast(scored, tf.float32))
         self.mean_loss.update_state(loss / tf.maximum(num_targets, 1.0), sample_weight=num_targets)
         return loss
@@ -98,9 +108,9 @@ class TwoTower(tfrs.Model):
             probability = tf.cast(tf.gather(self.popularity, targets - 1), tf.float32)
             return self.task(
                 queries,
-                positives,
-                candidate_sampling_probability=probability if parameters.correct_sampling else None,
-                candidate_ids=targets if parameters.remove_accidental_hits else None,
+                gather_replicas(positives),
+                candidate_sampling_probability=gather_replicas(probability) if parameters.correct_sampling else None,
+                candidate_ids=gather_replicas(targets) if parameters.remove_accidental_hits else None,
                 compute_metrics=False,
             )
         if parameters.loss == "full":

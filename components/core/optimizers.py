@@ -18,7 +18,7 @@ class LazyAdam(tf.keras.optimizers.Adam):
     """
 
     def __init__(self, learning_rate: Any, *, table_scale: float) -> None:
-        super().__init__(learning_rate)
+        super().__init__(learning_rate, jit_compile=False)  # XLA has no scatter into a variable's rows
         self.table_scale = table_scale
 
     def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:

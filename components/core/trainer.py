@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.core.distribution import is_chief, take_from_chief
 from components.core.metrics import summarize
 from components.core.model import TwoTower
 from components.core.optimizers import LazyAdam
@@ -54,12 +55,16 @@ def train(
     num_epochs: int,
     checkpoint_dir: Path,
     tensorboard_dir: Path | None = None,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> tuple[TwoTower, History]:
     """Trains a model.
 
     With validation sessions it stops after `patience` epochs without a better recall and returns the weights of
     the best epoch; without, those of the last. Every epoch ends with a checkpoint, and a training that finds
     checkpoints of its own goes on behind them as if it had never stopped.
+
+    With several replicas each takes its share of the sessions of every batch, and all of them the same step. The chief
+    alone writes.
 
     Args:
         parameters: what to train.
@@ -69,10 +74,16 @@ def train(
         num_epochs: epochs at most, of the `parameters.max_epochs` that the learning rate is scheduled for.
         checkpoint_dir: where checkpoints of this very training lie or are to lie.
         tensorboard_dir: where to write TensorBoard logs.
+        strategy: from `make_strategy`; by default this process trains alone.
+
+    Returns:
+        The model, outside the strategy, and what was done. A worker that is not the chief gets the model of the last
+        epoch.
 
     Raises:
-        ValueError: the sessions hold no target.
+        ValueError: the sessions hold no target, or a worker does not see the chief's checkpoints.
     """
+    strategy = strategy or tf.distribute.get_strategy()
     windows = (
         make_pairs(sessions)
         if parameters.query_tower == "session_id"
@@ -85,29 +96,48 @@ def train(
         )
     tf.keras.utils.set_random_seed(parameters.seed)
     num_steps = len(plan_batches(windows.length, batch_size=parameters.batch_size))
-    model = TwoTower(
-        parameters,
-        counts=np.bincount(sessions.items, minlength=num_items + 1)[1:],
-        num_sessions=sessions.num_sessions,
-    )
-    model.compile(optimizer=make_optimizer(parameters, num_steps))
+    counts = np.bincount(sessions.items, minlength=num_items + 1)[1:]
+    with strategy.scope():
+        model = TwoTower(parameters, counts=counts, num_sessions=sessions.num_sessions)
+        model.build_variables()
+        model.compile(optimizer=make_optimizer(parameters, num_steps))
+        model.optimizer.build(model.trainable_variables)
     checkpoints = Checkpoints(model, checkpoint_dir)
     history = checkpoints.restore()
+    _check_shared(strategy, history, checkpoint_dir)
     history.num_targets = windows.num_targets
     callbacks: list[tf.keras.callbacks.Callback] = [EpochEnd(parameters, history, checkpoints, valid)]
-    if tensorboard_dir is not None:
+    if tensorboard_dir is not None and is_chief(strategy):
         callbacks.append(tf.keras.callbacks.TensorBoard(tensorboard_dir, write_graph=False))
     if not _is_over(history, parameters, num_epochs):
         model.fit(
-            make_dataset(sessions, windows, parameters, first_epoch=len(history.epochs)),
+            strategy.distribute_datasets_from_function(
+                lambda context: make_dataset(
+                    sessions, windows, parameters, first_epoch=len(history.epochs), replicas=context
+                )
+            ),
             epochs=num_epochs,
             initial_epoch=len(history.epochs),
             steps_per_epoch=num_steps,
             callbacks=callbacks,
-            verbose=2,
+            verbose=2 if is_chief(strategy) else 0,
         )
-    checkpoints.restore_epoch(history.best_epoch)
+    if is_chief(strategy):
+        if strategy.num_replicas_in_sync > 1:
+            model = TwoTower(parameters, counts=counts, num_sessions=sessions.num_sessions)
+            model.build_variables()
+            checkpoints = Checkpoints(model, checkpoint_dir)
+        checkpoints.restore_epoch(history.best_epoch)
     return model, history
+
+
+def _check_shared(strategy: tf.distribute.Strategy, history: History, checkpoint_dir: Path) -> None:
+    [num_epochs] = take_from_chief(strategy, [len(history.epochs)])
+    if num_epochs != len(history.epochs):
+        raise ValueError(
+            f"Expected a checkpoint_root that all workers share, with {num_epochs:.0f} epochs that the chief has. "
+            f"Received: {len(history.epochs)} in {checkpoint_dir}"
+        )
 
 
 def make_optimizer(parameters: TrainParameters, num_steps: int) -> tf.keras.optimizers.Optimizer:
@@ -128,16 +158,34 @@ def make_optimizer(parameters: TrainParameters, num_steps: int) -> tf.keras.opti
 
 
 def make_dataset(
-    sessions: Sessions, windows: Windows, parameters: TrainParameters, *, first_epoch: int
+    sessions: Sessions,
+    windows: Windows,
+    parameters: TrainParameters,
+    *,
+    first_epoch: int,
+    replicas: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
-    """Endless batches; the order of epoch n depends on the seed and n alone."""
+    """Endless batches; the order of epoch n depends on the seed and n alone.
+
+    Of each batch this process' replicas get their shares one after the other. Shares are as wide as their batch, and
+    one without a session of its own holds the batch's first without targets: so all of them together touch the same
+    rows of the table as the whole batch.
+    """
+    replicas = replicas or tf.distribute.InputContext()
+    num_replicas = max(1, replicas.num_replicas_in_sync)
+    num_here = num_replicas // replicas.num_input_pipelines
+    first = replicas.input_pipeline_id * num_here
 
     def batches() -> Iterator[dict[str, npt.NDArray[np.int32]]]:
         for epoch in itertools.count(first_epoch):
             rng = np.random.default_rng([parameters.seed, epoch])
             for rows in plan_batches(windows.length, batch_size=parameters.batch_size, rng=rng):
                 batch = make_batch(sessions, windows, rows)
-                yield {"session": batch.session + 1, "items": batch.items, "targets": batch.targets}
+                for replica in range(first, first + num_here):
+                    share, targets = slice(replica, None, num_replicas), batch.targets
+                    if replica >= len(rows):
+                        share, targets = slice(1), np.full_like(targets, PADDING)
+                    yield {"session": batch.session[share] + 1, "items": batch.items[share], "targets": targets[share]}
 
     signature = {
         "session": tf.TensorSpec([None], tf.int32),
@@ -168,7 +216,11 @@ class Checkpoints:
     """The last and the best epoch's weights on disk, and the history that names them."""
 
     def __init__(self, model: TwoTower, checkpoint_dir: Path) -> None:
-        self.checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
+        # Without the model's metrics, whose values lie apart on each worker: to save those all would have to write.
+        parts = {"query_tower": model.query_tower, "candidate_tower": model.candidate_tower}
+        if model.optimizer is not None:
+            parts["optimizer"] = model.optimizer
+        self.checkpoint = tf.train.Checkpoint(**parts)
         self.dir = checkpoint_dir
         self.dir.mkdir(parents=True, exist_ok=True)
 
@@ -219,15 +271,19 @@ class EpochEnd(tf.keras.callbacks.Callback):
         seconds = time.perf_counter() - self.begin
         for name in ("loss", "regularization_loss", "total_loss"):
             logs.pop(name)  # of the last batch only
+        logs["mean_loss"] = float(self.model.mean_loss.result())  # of all replicas, where `logs` has the sum of theirs
         logs["seconds"] = seconds
         logs["targets_per_second"] = self.history.num_targets / seconds
         if self.valid is not None:
             logs.update(
                 (f"valid_{name}", value) for name, value in validate(self.model, self.valid, VALIDATION_KS).items()
             )
+        strategy = self.model.distribute_strategy
+        logs.update(zip(logs, take_from_chief(strategy, list(logs.values())), strict=True))
         self.history.epochs.append({name: float(value) for name, value in logs.items()})
         self.history.best_epoch = _best_epoch(self.history)
-        self.checkpoints.save(self.history)
+        if is_chief(strategy):
+            self.checkpoints.save(self.history)
         if _is_over(self.history, self.parameters, len(self.history.epochs) + 1):
             self.model.stop_training = True
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.core.distribution import is_chief, make_strategy
 from components.core.events import SPLITS, read_split, split_path
 from components.core.model import TRAINING_FILE, StringModel
 from components.core.parameters import TrainParameters
@@ -67,7 +68,11 @@ def train_model(
 
     Returns:
         The histories and the peak memory.
+
+    Raises:
+        ValueError: the training sessions hold no target, or workers that train together do not see one another's files.
     """
+    strategy = make_strategy()
     vocabulary = Vocabulary.read(vocabulary_path)
     sessions = Sessions.encode(read_split(events_dir, "train"), vocabulary)
     valid = Sessions.encode(read_split(events_dir, "valid"), vocabulary)
@@ -83,6 +88,7 @@ def train_model(
             num_epochs=parameters.max_epochs,
             checkpoint_dir=root / "selection",
             tensorboard_dir=root / "tensorboard" / "selection",
+            strategy=strategy,
         )
         refit = None
         if parameters.refit:
@@ -95,14 +101,17 @@ def train_model(
                 num_epochs=selection.best_epoch,
                 checkpoint_dir=root / "refit",
                 tensorboard_dir=root / "tensorboard" / "refit",
+                strategy=strategy,
             )
-        StringModel(
-            model, item_ids=vocabulary.item_ids, session_ids=sessions.session_ids, files_dir=Path(scratch)
-        ).save(model_dir)
-        # The logs lie beside the checkpoints first, so that a training that goes on still has those of its beginning.
-        shutil.copytree(root / "tensorboard", tensorboard_dir, dirs_exist_ok=True)
+        if is_chief(strategy):
+            StringModel(
+                model, item_ids=vocabulary.item_ids, session_ids=sessions.session_ids, files_dir=Path(scratch)
+            ).save(model_dir)
+            # The logs lie beside the checkpoints first, so that a training that goes on has those of its beginning.
+            shutil.copytree(root / "tensorboard", tensorboard_dir, dirs_exist_ok=True)
     training = Training(selection=selection, refit=refit, peak_memory_bytes=peak_memory_bytes())
-    _write_training(model_dir, parameters, training)
+    if is_chief(strategy):
+        _write_training(model_dir, parameters, training)
     return training
 
 

@@ -1,0 +1,46 @@
+"""The train step as a command, for what starts its own workers: a TrainJob of Kubeflow's, a CustomJob of Vertex AI's.
+
+python -m components.train --events DIR --vocabulary FILE --model DIR --tensorboard DIR [--embedding-dim 256 ...]
+"""
+
+import argparse
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from components.core.parameters import TrainParameters
+from components.train.step import train_model
+
+
+def main() -> None:
+    """Trains with the parameters of the command line, alone or with the workers that TF_CONFIG names."""
+    parser = argparse.ArgumentParser(prog="python -m components.train", description=main.__doc__)
+    for name, text in (
+        ("events", "The events artifact, to read."),
+        ("vocabulary", "The vocabulary artifact, to read."),
+        ("model", "Where the chief writes the SavedModel."),
+        ("tensorboard", "Where the chief writes TensorBoard logs."),
+    ):
+        parser.add_argument(f"--{name}", type=Path, required=True, help=text)
+    parser.add_argument("--checkpoint-root", type=Path, help="Folder that all workers share, to resume from.")
+    parameters = parser.add_argument_group("parameters", "See components/core/parameters.py.")
+    for field in fields(TrainParameters):
+        option = f"--{field.name.replace('_', '-')}"
+        if isinstance(field.default, bool):
+            parameters.add_argument(option, action=argparse.BooleanOptionalAction, default=field.default)
+        else:
+            parameters.add_argument(option, type=type(field.default), default=field.default, metavar=f"{field.default}")
+    arguments = parser.parse_args()
+    training = train_model(
+        arguments.events,
+        arguments.vocabulary,
+        arguments.model,
+        arguments.tensorboard,
+        TrainParameters(**{field.name: getattr(arguments, field.name) for field in fields(TrainParameters)}),
+        checkpoint_root=arguments.checkpoint_root,
+    )
+    sys.stdout.writelines(f"{name} {value:,.6g}\n" for name, value in training.figures.items())
+
+
+if __name__ == "__main__":
+    main()

@@ -16,8 +16,11 @@ def print_metrics(document: dict[str, Any], console: Console) -> None:
         console: where to.
     """
     names = [name for name in TABLE_METRICS if name in document["model"]]
-    table = Table(title=f"{document['num_targets']:,} targets of the test sessions, ranked among "
-                        f"{document['num_items']:,} items")  # fmt: skip
+    targets, in_split = document["num_targets"], document["num_targets_in_split"]
+    drawn = f" (drawn from {in_split:,})" if in_split > targets else ""
+    table = Table(
+        title=f"{targets:,} targets of the test sessions{drawn}, ranked among {document['num_items']:,} items"
+    )
     table.add_column("")
     for name in names:
         table.add_column(name, justify="right")

@@ -37,6 +37,7 @@ class TrainParameters:
         warmup_epochs: length of the warm-up.
         batch_size: targets a batch.
         max_epochs: upper bound of passes over the training sessions.
+        max_valid_targets: what is ranked after every epoch at most, drawn by whole sessions; 0 for all.
         patience: epochs without a better validation recall before training stops.
         refit: train again on train and valid for the number of epochs that was best.
         seed: of everything random.
@@ -65,6 +66,7 @@ class TrainParameters:
     warmup_epochs: float = 0.5
     batch_size: int = 1024
     max_epochs: int = 4
+    max_valid_targets: int = 50_000
     patience: int = 2
     refit: bool = False
     seed: int = 42
@@ -83,7 +85,14 @@ class TrainParameters:
             _expect(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("temperature", "learning_rate"):
             _expect(getattr(self, name) > 0, name, "above 0", getattr(self, name))
-        for name in ("num_hard_negatives", "seed", "warmup_epochs", "score_regularization", "table_learning_rate"):
+        for name in (
+            "num_hard_negatives",
+            "seed",
+            "warmup_epochs",
+            "score_regularization",
+            "table_learning_rate",
+            "max_valid_targets",
+        ):
             _expect(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         for name in ("dropout", "mask_rate"):
             _expect(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", getattr(self, name))

@@ -53,6 +53,27 @@ class Sessions:
             offsets=np.append(starts, len(code)).astype(np.int64),
         )
 
+    def sample(self, max_targets: int, *, seed: int) -> "Sessions":
+        """Draws whole sessions that hold at most so many targets together, but at least one session.
+
+        Args:
+            max_targets: all events but the first of each session count; 0 for all sessions.
+            seed: the same seed draws the same sessions.
+        """
+        num_targets = self.lengths - 1
+        if max_targets == 0 or num_targets.sum() <= max_targets:
+            return self
+        drawn = np.random.default_rng(seed).permutation(self.num_sessions)
+        num_kept = np.searchsorted(np.cumsum(num_targets[drawn]), max_targets, side="right")
+        kept = np.sort(drawn[: max(1, num_kept)])
+        is_kept = np.zeros(self.num_sessions, np.bool_)
+        is_kept[kept] = True
+        return Sessions(
+            session_ids=self.session_ids.take(pa.array(kept)),
+            items=self.items[np.repeat(is_kept, self.lengths)],
+            offsets=np.append(0, np.cumsum(self.lengths[kept])),
+        )
+
     @classmethod
     def concatenate(cls, first: "Sessions", second: "Sessions") -> "Sessions":
         """The sessions of `first`, then those of `second`."""

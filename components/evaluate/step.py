@@ -29,6 +29,7 @@ from components.core.sequences import Sessions, prefix_batches, target_events
 from components.core.vocabulary import Vocabulary
 
 BATCH_SIZE = 65_536  # positions
+SAMPLE_SEED = 0  # of the drawn test sessions: the same for every model
 DETAIL_K = 20  # cut-off of breakdowns, coverage and popularity bias
 
 
@@ -39,16 +40,20 @@ class EvaluateParameters:
     Attributes:
         ks: cut-offs of the metrics.
         min_prefix: how many events must come before a target in its session.
+        max_test_targets: what is ranked at most, drawn by whole sessions; 0 for all.
     """
 
     ks: Sequence[int] = (1, 5, 10, 20, 50, 100)
     min_prefix: int = 1
+    max_test_targets: int = 50_000
 
     def __post_init__(self) -> None:
         if not self.ks or min(self.ks) < 1:
             raise ValueError(f"Expected ks to be cut-offs of at least 1. Received: {list(self.ks)}")
         if self.min_prefix < 1:
             raise ValueError(f"Expected min_prefix to be at least 1. Received: {self.min_prefix}")
+        if self.max_test_targets < 0:
+            raise ValueError(f"Expected max_test_targets to be at least 0. Received: {self.max_test_targets}")
 
 
 def evaluate(
@@ -77,7 +82,8 @@ def evaluate(
         ValueError: no test session holds a target.
     """
     vocabulary = Vocabulary.read(vocabulary_path)
-    sessions = Sessions.encode(read_split(events_dir, "test"), vocabulary)
+    tested = Sessions.encode(read_split(events_dir, "test"), vocabulary)
+    sessions = tested.sample(parameters.max_test_targets, seed=SAMPLE_SEED)
     events = target_events(sessions, min_prefix=parameters.min_prefix)
     if len(events) == 0:
         raise ValueError(
@@ -99,6 +105,7 @@ def evaluate(
     position = events - sessions.offsets[np.searchsorted(sessions.offsets, events, side="right") - 1]
     document = {
         "num_targets": len(events),
+        "num_targets_in_split": len(target_events(tested, min_prefix=parameters.min_prefix)),
         "num_unknown_targets": int((~is_known).sum()),
         "num_sessions": sessions.num_sessions,
         "num_unknown_sessions": count_unknown_sessions(events_dir, sessions),

@@ -32,6 +32,7 @@ def train(
     warmup_epochs: float = 0.5,
     batch_size: int = 1024,
     max_epochs: int = 4,
+    max_valid_targets: int = 50_000,
     patience: int = 2,
     refit: bool = False,
     seed: int = 42,
@@ -65,6 +66,7 @@ def train(
         warmup_epochs: Length of the warm-up.
         batch_size: Targets a batch.
         max_epochs: Upper bound of passes over the training sessions.
+        max_valid_targets: What is ranked after every epoch at most, drawn by whole sessions; 0 for all.
         patience: Epochs without a better validation recall before training stops.
         refit: Train again on train and valid for the number of epochs that was best.
         seed: Seed of everything random.
@@ -106,6 +108,7 @@ def train(
             warmup_epochs=warmup_epochs,
             batch_size=batch_size,
             max_epochs=max_epochs,
+            max_valid_targets=max_valid_targets,
             patience=patience,
             refit=refit,
             seed=seed,

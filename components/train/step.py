@@ -76,6 +76,7 @@ def train_model(
     vocabulary = Vocabulary.read(vocabulary_path)
     sessions = Sessions.encode(read_split(events_dir, "train"), vocabulary)
     valid = Sessions.encode(read_split(events_dir, "valid"), vocabulary)
+    ranked = valid.sample(parameters.max_valid_targets, seed=parameters.seed)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         if checkpoint_root is not None:
@@ -83,7 +84,7 @@ def train_model(
         model, selection = train(
             parameters,
             sessions=sessions,
-            valid=valid,
+            valid=ranked,
             num_items=vocabulary.num_items,
             num_epochs=parameters.max_epochs,
             checkpoint_dir=root / "selection",

@@ -44,6 +44,23 @@ def test_unknown_items_stay_in_their_session():
     assert Sessions.encode(make_events({"t": ["a", "?", "a"]}), vocabulary).items.tolist() == [1, 0, 1]
 
 
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=30), st.integers(0, 60))
+def test_a_sample_is_of_whole_sessions_in_their_order(lengths, max_targets):
+    sessions = encode({f"s{n}": [f"i{n}"] * length for n, length in enumerate(lengths)})
+    drawn = sessions.sample(max_targets, seed=1)
+    num_targets = (drawn.lengths - 1).sum()
+    everything = max_targets == 0 or max_targets >= sum(lengths) - len(lengths)
+    assert drawn.num_sessions == len(lengths) if everything else num_targets <= max_targets or drawn.num_sessions == 1
+    if not everything and drawn.num_sessions > 1:
+        left_out = set(sessions.session_ids.to_pylist()) - set(drawn.session_ids.to_pylist())
+        assert any(num_targets + lengths[int(name[1:])] - 1 > max_targets for name in left_out)
+    numbers = [int(name[1:]) for name in drawn.session_ids.to_pylist()]
+    assert numbers == sorted(numbers)
+    for begin, end, number in zip(drawn.offsets, drawn.offsets[1:], numbers, strict=False):
+        assert end - begin == lengths[number]
+        assert set(drawn.items[begin:end].tolist()) == {int(sessions.items[sessions.offsets[number]])}
+
+
 def test_concatenate():
     both = Sessions.concatenate(encode({"s": ["a", "b"]}), encode({"t": ["c"], "u": ["d", "c"]}))
     assert both.session_ids.to_pylist() == ["s", "t", "u"]

@@ -35,7 +35,7 @@ def document(make_artifacts, tmp_path):
         artifacts = make_artifacts(train=train, valid=train, test=test_sessions)
         model_dir = tmp_path / "model"
         tf.saved_model.save(LastItem(["a", "b", "c", "d"]), str(model_dir))
-        (model_dir / TRAINING_FILE).parent.mkdir()
+        (model_dir / TRAINING_FILE).parent.mkdir(exist_ok=True)
         (model_dir / TRAINING_FILE).write_text(json.dumps({"parameters": {"refit": False}}))
         path = tmp_path / "metrics.json"
         made = evaluate(*artifacts, model_dir, path, EvaluateParameters(ks=(1, 2, 4), **parameters))
@@ -78,12 +78,20 @@ def test_min_prefix(document):
     assert made["model"]["recall@1"] == 1.0
 
 
+def test_whole_sessions_are_drawn(document):
+    sessions = {f"t{number}": ["a", "a", "b"] for number in range(5)}
+    made = document(sessions, max_test_targets=5)
+    assert (made["num_targets"], made["num_targets_in_split"], made["num_sessions"]) == (4, 10, 2)
+    everything = document(sessions, max_test_targets=0)
+    assert (everything["num_targets"], everything["num_targets_in_split"]) == (10, 10)
+
+
 def test_nothing_to_score_says_so(document):
     with pytest.raises(ValueError, match=r"Expected test sessions with at least 4 events. Received: 1 sessions"):
         document({"t": ["a", "b"]}, min_prefix=3)
 
 
-@pytest.mark.parametrize("setting", [{"ks": []}, {"ks": [0]}, {"min_prefix": 0}])
+@pytest.mark.parametrize("setting", [{"ks": []}, {"ks": [0]}, {"min_prefix": 0}, {"max_test_targets": -1}])
 def test_parameters_are_checked(setting):
     with pytest.raises(ValueError, match=f"Expected {next(iter(setting))}"):
         EvaluateParameters(**setting)

@@ -1,13 +1,15 @@
 """Running pipelines and single components on this machine, with the KFP local runner."""
 
 import contextlib
+import fcntl
 import io
+import os
 import re
 import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +52,8 @@ def run_pipeline(
     Raises:
         RunError: a task failed.
     """
-    output_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".run-", dir=output_dir) as root:
-        outputs = _run(pipeline, arguments, Path(root), runner)
+    with _make_root(output_dir) as root:
+        outputs = _run(pipeline, arguments, root, runner)
         paths = {}
         for name, artifact in outputs.items():
             if not isinstance(artifact, dsl.Artifact):
@@ -133,15 +134,52 @@ def run_component(
         task = component(**imported, **(arguments or {}))
         return task.outputs[next(iter(outputs))]
 
-    output_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".run-", dir=output_dir) as root:
-        made = _run(single, {}, Path(root))
+    with _make_root(output_dir) as root:
+        made = _run(single, {}, root)
         folder = Path(next(iter(made.values())).path).parent
         paths = {}
         for name in outputs:
             paths[name] = output_dir / OUTPUT_NAMES.get(name, name)
             _replace(folder / name, paths[name])
     return paths
+
+
+@contextlib.contextmanager
+def _make_root(output_dir: Path) -> Iterator[Path]:
+    """Makes a folder for one run and removes it in the end, with those that runs left which were killed.
+
+    Each is locked while its run lives, and a lock dies with its process: a folder that can be locked is nobody's. The
+    lock on `output_dir` keeps others from looking at a folder that is there, but not locked yet.
+    """
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        with _locked(output_dir, wait=True):
+            for folder in output_dir.glob(".run-*"):
+                with _locked(folder, wait=False) as is_left:
+                    if is_left:
+                        shutil.rmtree(folder, ignore_errors=True)
+            root = stack.enter_context(tempfile.TemporaryDirectory(prefix=".run-", dir=output_dir))
+            stack.enter_context(_locked(Path(root), wait=False))
+        yield Path(root)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
+    """Locks a folder during the block, and says whether it could: not if it is gone, or on a disk without locks."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        is_locked = True
+    except OSError:
+        is_locked = False
+    try:
+        yield is_locked
+    finally:
+        os.close(descriptor)
 
 
 def _run(pipeline: Any, arguments: Mapping[str, Any], root: Path, runner: Any = None) -> dict[str, Any]:

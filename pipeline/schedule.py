@@ -1,37 +1,11 @@
-"""Schedules on a Kubeflow Pipelines cluster, kept as they are described.
+"""A schedule as it should be, and what can be done with those of a cluster, whatever kind it is."""
 
-KFP cannot change a schedule, does not keep names unique, and kills a run in progress with the schedule that started
-it. So what is wrong is replaced: the new schedule is made disabled, the old one is disabled, the new one enabled, and
-the old one deleted once its last run has ended. No step makes two schedules run; broken off after any of them, the
-next call ends in the same state.
-"""
-
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-import kfp_server_api
-
-from pipeline.client import Client, ClusterError, list_all
 from pipeline.cron import Cron
-from pipeline.submit import EXIT_CODES, Submission, Version, get_experiment_id, prepare_version
-
-# Begins the description of what this tool made: no other schedule is ever changed or deleted.
-OWNER = "two-tower schedule: "
-# What makes two schedules the same, in the order in which differences are shown.
-_FIELDS = (
-    "pipeline",
-    "version",
-    "cron",
-    "description",
-    "parameters",
-    "experiment",
-    "service account",
-    "pipeline root",
-    "catch-up",
-    "concurrent runs",
-)
+from pipeline.submission import ClusterError, Submission
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +17,10 @@ class Schedule:
         cron: when a run starts.
         submission: what runs.
         enabled: whether it runs at all.
-        cluster_time_zone: the zone in which the cluster's controller reads cron expressions.
+        cluster_time_zone: the zone in which a Kubeflow cluster's controller reads cron expressions.
 
     Raises:
-        ValueError: the name is empty, or the cluster cannot express the times.
+        ValueError: the name is empty or too long, or the cluster cannot express the times.
     """
 
     name: str
@@ -56,241 +30,99 @@ class Schedule:
     cluster_time_zone: str = "UTC"
 
     def __post_init__(self) -> None:
-        if not self.name.strip():
-            raise ValueError(f"Expected a name for the schedule. Received: {self.name!r}")
-        self.cron.render_kfp(self.cluster_time_zone)
+        if not self.name.strip() or len(self.name) > 128:
+            raise ValueError(f"Expected a name of 1 to 128 characters for the schedule. Received: {self.name!r}")
+        if self.submission.tasks.platform == "kfp":
+            self.cron.render_kfp(self.cluster_time_zone)
 
     @property
-    def description(self) -> str:
-        """What a person reads in KFP's list, and what marks the schedule as this tool's."""
-        return f"{OWNER}{' '.join(self.cron.expression.split())} {self.cron.time_zone}"
+    def times(self) -> str:
+        """When it runs, as a person writes it."""
+        return f"{' '.join(self.cron.expression.split())} {self.cron.time_zone}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Installed:
-    """A recurring run as the cluster has it."""
+class Listed:
+    """A schedule as a list shows it."""
 
-    id: str
     name: str
-    enabled: bool
-    cron: str
-    description: str
-    parameters: Mapping[str, Any]
-    pipeline_id: str
-    version_id: str
-    experiment_id: str
-    no_catchup: bool
-    max_concurrency: int
-    service_account: str
-    pipeline_root: str
+    times: str
+    state: str
+    id: str
 
 
-def list_schedules(client: Client, name: str | None = None) -> list[Installed]:
-    """Lists this tool's schedules in the client's namespace, the oldest first.
+class Schedules(Protocol):
+    """The schedules of this tool on one cluster. Those of others are neither shown nor changed."""
 
-    Args:
-        client: from `connect`.
-        name: only those of this name.
-    """
-    runs = list_all(client.list_recurring_runs, "recurring_runs", namespace=client.get_user_namespace() or None)
-    found = [_read(run) for run in runs if (run.description or "").startswith(OWNER)]
-    return [schedule for schedule in found if name is None or schedule.name == name]
+    def find(self) -> list[Listed]:
+        """Lists them."""
+
+    def plan(self, schedule: Schedule) -> list[str]:
+        """Says what `apply` would change, a line each; changes nothing."""
+
+    def apply(self, schedule: Schedule) -> list[str]:
+        """Makes the cluster have exactly this schedule of its name: no catch-up, one run at a time.
+
+        Broken off at any point, the next call ends in the same state.
+
+        Returns:
+            What was changed, as `plan` says it; empty if all was right.
+        """
+
+    def set_enabled(self, name: str, *, enabled: bool) -> None:
+        """Resumes or pauses a schedule; a run in progress goes on.
+
+        Raises:
+            ClusterError: there is none of that name, or more than one to resume.
+        """
+
+    def delete(self, name: str) -> None:
+        """Deletes a schedule.
+
+        Raises:
+            ClusterError: there is none of that name.
+        """
 
 
-def plan_schedule(client: Client, schedule: Schedule) -> list[str]:
-    """Says what `apply_schedule` would change, a line each; changes nothing, uploads nothing."""
-    version = prepare_version(client, schedule.submission, upload=False)
-    installed = list_schedules(client, schedule.name)
-    kept = _choose(client, schedule, version, installed)
-    lines = []
-    if kept is None:
-        lines.append(f"+ {schedule.name}: {schedule.description.removeprefix(OWNER)}, version {version.name}")
-        for old in installed[-1:]:
-            before, after = _describe(client, old), _describe_wanted(schedule, version)
-            lines.extend(f"~   {key}: {before[key]} -> {after[key]}" for key in _FIELDS if before[key] != after[key])
-    elif kept.enabled != schedule.enabled:
-        lines.append(f"~ {schedule.name}: {'enable' if schedule.enabled else 'disable'}")
-    lines.extend(f"- {old.name}: {old.id}" for old in installed if old is not kept)
-    return lines
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
 
 
-def apply_schedule(client: Client, schedule: Schedule, *, retire_seconds: float = 3600.0) -> list[str]:
-    """Makes the cluster have exactly this schedule of its name.
+_Installed = TypeVar("_Installed", bound=_Named)
 
-    Args:
-        client: from `connect`.
-        schedule: as it should be.
-        retire_seconds: how long to wait for the last run of a schedule that is replaced.
 
-    Returns:
-        What was changed, as `plan_schedule` says it; empty if all was right.
+def select(installed: Sequence[_Installed], name: str) -> list[_Installed]:
+    """Gives those of a name.
 
     Raises:
-        ClusterError: a replaced schedule's run goes on for longer; the new schedule is in force, the old one disabled.
+        ClusterError: there is none.
     """
-    lines = plan_schedule(client, schedule)
-    if not lines:
-        return lines
-    version = prepare_version(client, schedule.submission)
-    installed = list_schedules(client, schedule.name)
-    kept = _choose(client, schedule, version, installed) or _create(client, schedule, version)
-    old = [other for other in installed if other.id != kept.id]
-    _disable(client, old)
-    if kept.enabled != schedule.enabled:
-        switch = client.enable_recurring_run if schedule.enabled else client.disable_recurring_run
-        switch(kept.id)
-    _delete(client, old, retire_seconds)
-    return lines
-
-
-def set_enabled(client: Client, name: str, *, enabled: bool) -> None:
-    """Resumes or pauses a schedule.
-
-    Raises:
-        ClusterError: there is none of that name, or more than one to resume.
-    """
-    installed = _require(client, name)
-    if not enabled:
-        _disable(client, installed)
-    elif len(installed) > 1:
-        raise ClusterError(f"Expected one schedule {name!r}; apply it again. Received: {len(installed)}")
-    elif not installed[0].enabled:
-        client.enable_recurring_run(installed[0].id)
-
-
-def delete_schedule(client: Client, name: str, *, retire_seconds: float = 3600.0) -> None:
-    """Deletes a schedule once its last run has ended.
-
-    Raises:
-        ClusterError: there is none of that name, or its run goes on for longer than `retire_seconds`.
-    """
-    installed = _require(client, name)
-    _disable(client, installed)
-    _delete(client, installed, retire_seconds)
-
-
-def _require(client: Client, name: str) -> list[Installed]:
-    installed = list_schedules(client, name)
-    if not installed:
-        names = ", ".join(sorted({schedule.name for schedule in list_schedules(client)})) or "none"
+    selected = [one for one in installed if one.name == name]
+    if not selected:
+        names = ", ".join(sorted({one.name for one in installed})) or "none"
         raise ClusterError(f"Expected a schedule, one of {names}. Received: {name!r}")
-    return installed
+    return selected
 
 
-def _choose(client: Client, schedule: Schedule, version: Version, installed: list[Installed]) -> Installed | None:
-    """Finds the one that is right already; of several, one that runs."""
-    wanted = _describe_wanted(schedule, version)
-    right = [candidate for candidate in installed if _describe(client, candidate) == wanted]
-    return next((candidate for candidate in right if candidate.enabled), right[0] if right else None)
+def require_one(installed: Sequence[_Installed]) -> _Installed:
+    """Gives the only one.
+
+    Raises:
+        ClusterError: there are more.
+    """
+    if len(installed) > 1:
+        raise ClusterError(f"Expected one schedule {installed[0].name!r}; apply it again. Received: {len(installed)}")
+    return installed[0]
 
 
-def _describe_wanted(schedule: Schedule, version: Version) -> dict[str, Any]:
-    submission = schedule.submission
-    return {
-        "pipeline": version.pipeline_name,
-        "version": version.name,
-        "cron": schedule.cron.render_kfp(schedule.cluster_time_zone),
-        "description": schedule.description,
-        "parameters": dict(submission.parameters),
-        "experiment": submission.experiment,
-        "service account": submission.service_account,
-        "pipeline root": submission.pipeline_root,
-        "catch-up": False,
-        "concurrent runs": 1,
-    }
-
-
-def _describe(client: Client, installed: Installed) -> dict[str, Any]:
-    """Describes what is on the cluster by names; what its ids no longer name is `gone`."""
-    return {
-        "pipeline": _get_name(lambda: client.get_pipeline(installed.pipeline_id)),
-        "version": _get_name(lambda: client.get_pipeline_version(installed.pipeline_id, installed.version_id)),
-        "cron": installed.cron,
-        "description": installed.description,
-        "parameters": dict(installed.parameters),
-        "experiment": _get_name(lambda: client.get_experiment(installed.experiment_id)),
-        "service account": installed.service_account,
-        "pipeline root": installed.pipeline_root,
-        "catch-up": not installed.no_catchup,
-        "concurrent runs": installed.max_concurrency,
-    }
-
-
-def _get_name(get: Callable[[], Any]) -> str:
-    try:
-        return str(get().display_name)
-    except kfp_server_api.ApiException as error:
-        if error.status == 404:
-            return "gone"
-        raise
-
-
-def _create(client: Client, schedule: Schedule, version: Version) -> Installed:
-    submission = schedule.submission
-    return _read(
-        client.create_recurring_run(
-            get_experiment_id(client, submission.experiment),
-            schedule.name,
-            description=schedule.description,
-            cron_expression=schedule.cron.render_kfp(schedule.cluster_time_zone),
-            max_concurrency=1,
-            no_catchup=True,
-            params=dict(submission.parameters),
-            pipeline_id=version.pipeline_id,
-            version_id=version.version_id,
-            enabled=False,
-            pipeline_root=submission.pipeline_root or None,
-            service_account=submission.service_account or None,
-        )
-    )
-
-
-def _disable(client: Client, schedules: Iterable[Installed]) -> None:
-    for schedule in schedules:
-        if schedule.enabled:
-            client.disable_recurring_run(schedule.id)
-
-
-def _delete(client: Client, schedules: Iterable[Installed], retire_seconds: float, poll_seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + retire_seconds
-    for schedule in schedules:
-        while run_id := _find_active_run(client, schedule):
-            if time.monotonic() >= deadline:
-                raise ClusterError(
-                    f"Expected the last run of the old schedule to end within {retire_seconds:.0f} s. Received: run "
-                    f"{run_id} goes on; the old schedule is disabled, the same command deletes it later"
-                )
-            time.sleep(min(poll_seconds, retire_seconds))
-        try:
-            client.delete_recurring_run(schedule.id)
-        except kfp_server_api.ApiException as error:
-            if error.status != 404:  # the answer to an earlier call may have been lost
-                raise
-
-
-def _find_active_run(client: Client, schedule: Installed) -> str | None:
-    """Finds a run of the schedule that has not ended."""
-    runs = list_all(client.list_runs, "runs", experiment_id=schedule.experiment_id)
-    mine = (run for run in runs if run.recurring_run_id == schedule.id and run.state not in EXIT_CODES)
-    return next((str(run.run_id) for run in mine), None)
-
-
-def _read(run: Any) -> Installed:
-    reference = run.pipeline_version_reference
-    trigger = run.trigger.cron_schedule if run.trigger else None
-    config = run.runtime_config
-    return Installed(
-        id=run.recurring_run_id,
-        name=run.display_name,
-        enabled=(run.status or run.mode) in ("ENABLED", "ENABLE"),
-        cron=(trigger.cron if trigger else "") or "",
-        description=run.description or "",
-        parameters=(config.parameters if config else None) or {},
-        pipeline_id=reference.pipeline_id if reference else "",
-        version_id=reference.pipeline_version_id if reference else "",
-        experiment_id=run.experiment_id or "",
-        no_catchup=bool(run.no_catchup),
-        max_concurrency=int(run.max_concurrency or 0),
-        service_account=run.service_account or "",
-        pipeline_root=(config.pipeline_root if config else None) or "",
-    )
+def list_differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "~   ") -> list[str]:
+    """Says what differs between two descriptions, a line each; what is in one only has a default in the other."""
+    lines = []
+    for key in {**before, **after}:
+        old, new = before.get(key, "default"), after.get(key, "default")
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            lines.extend(list_differences(old, new, f"{prefix}{key}."))
+        elif old != new:
+            lines.append(f"{prefix}{key}: {old} -> {new}")
+    return lines

@@ -7,13 +7,13 @@ import yaml
 
 from components.image import IMAGE
 from pipeline import presets
-from pipeline.compilation import SCHEDULED_PIPELINE
+from pipeline.compilation import SCHEDULED_PIPELINE, TARGETS
 from pipeline.cron import Cron
 from pipeline.schedule import Schedule
-from pipeline.submit import Submission
+from pipeline.submission import Submission
 from pipeline.tasks import Tasks
 
-# What an entry may say; `name` and `cron` it must.
+# What an entry may say; `name` and `cron` it must. Under the name of a target it may say what differs there.
 KEYS = (
     "name",
     "cron",
@@ -33,8 +33,12 @@ KEYS = (
 )
 
 
-def read_schedules(path: Path) -> list[Schedule]:
+def read_schedules(path: Path, target: str) -> list[Schedule]:
     """Reads a file with a list `schedules`, a mapping with KEYS each.
+
+    Args:
+        path: the file.
+        target: kind of cluster, one of TARGETS.
 
     Raises:
         ValueError: the file is not like that, or two entries have one name.
@@ -46,28 +50,37 @@ def read_schedules(path: Path) -> list[Schedule]:
     entries = document.get("schedules") if isinstance(document, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f"Expected a list `schedules` of mappings in {path}. Received: {str(document)[:80]!r}")
-    schedules = [_make_schedule(entry) for entry in entries]
+    schedules = [_make_schedule(entry, target) for entry in entries]
     names = [schedule.name for schedule in schedules]
     if len(set(names)) < len(names):
         raise ValueError(f"Expected a name of its own for each schedule in {path}. Received: {', '.join(names)}")
     return schedules
 
 
-def _make_schedule(entry: dict[str, Any]) -> Schedule:
-    unknown = [str(key) for key in entry if key not in KEYS]
+def _make_schedule(entry: dict[str, Any], target: str) -> Schedule:
+    entry = {**entry}
+    overrides = {name: entry.pop(name) for name in TARGETS if name in entry}
+    if not all(isinstance(override, dict) for override in overrides.values()):
+        raise ValueError(f"Expected a mapping under each of {', '.join(overrides)}. Received: {overrides}")
+    unknown = [str(key) for one in (entry, *overrides.values()) for key in one if key not in KEYS]
     if unknown or not {"name", "cron"} <= set(entry):
-        raise ValueError(f"Expected name, cron and of {', '.join(KEYS[2:])} what differs. Received: {', '.join(entry)}")
+        raise ValueError(
+            f"Expected name, cron and of {', '.join(KEYS[2:])} what differs. Received: {', '.join(unknown or entry)}"
+        )
+    override = overrides.get(target, {})
+    parameters = {**entry.get("parameters", {}), **override.get("parameters", {})}
+    entry = {**entry, **override}
     preset = presets.get_preset(entry["preset"]) if "preset" in entry else {}
     submission = Submission(
         pipeline=entry.get("pipeline", SCHEDULED_PIPELINE),
         tasks=Tasks(
             image=entry.get("image", IMAGE),
-            platform="kfp",
+            platform=target,
             accelerator=entry.get("accelerator", ""),
             num_accelerators=entry.get("accelerator_count", 1),
             object_store_secret=entry.get("object_store_secret", ""),
         ),
-        parameters={**preset, **entry.get("parameters", {})},
+        parameters={**preset, **parameters},
         **{key: entry[key] for key in ("experiment", "service_account", "pipeline_root") if key in entry},
     )
     return Schedule(

@@ -19,8 +19,21 @@ def make_training_pipeline(tasks: Tasks | None = None) -> Any:
         session_column: str = "SessionId",
         item_column: str = "ItemId",
         time_column: str = "Time",
+        delimiter: str = "",
+        max_id_bytes: int = 256,
         sample_fraction: float = 1.0,
         sample_unit: str = "sessions",
+        max_rejected_share: float = 0.01,
+        errors: List[str] = [],  # noqa: B006, UP006
+        previous_events: str = "",
+        volume_drift_warns: float = 0.5,
+        volume_drift_fails: float = 2.0,
+        session_length_drift_warns: float = 0.25,
+        session_length_drift_fails: float = 1.0,
+        lost_items_drift_warns: float = 0.3,
+        lost_items_drift_fails: float = 0.8,
+        popularity_drift_warns: float = 0.3,
+        popularity_drift_fails: float = 0.8,
         min_item_count: int = 1,
         query_tower: str = "gru_attention",
         embedding_dim: int = 256,
@@ -61,8 +74,21 @@ def make_training_pipeline(tasks: Tasks | None = None) -> Any:
             session_column: Header of the session id.
             item_column: Header of the item id.
             time_column: Header of the time in milliseconds since 1970.
+            delimiter: Of the fields; empty for a comma in .csv and a tab elsewhere.
+            max_id_bytes: Lines with longer ids are rejected.
             sample_fraction: Share of each split that is kept.
             sample_unit: What is sampled: sessions (whole ones) or events (single rows).
+            max_rejected_share: Share of the lines that may be rejected.
+            errors: Findings that are errors: duplicates, backward_times, sessions_in_two_splits, seconds, cut_files.
+            previous_events: Folder of a run's events (local, s3:// or gs://), to measure drift since; empty for none.
+            volume_drift_warns: Bound of |log2| of the ratio of the numbers of train events; 1 is twice or half as many.
+            volume_drift_fails: Above it the step fails.
+            session_length_drift_warns: Bound of |log2| of the ratio of the mean session lengths.
+            session_length_drift_fails: Above it the step fails.
+            lost_items_drift_warns: Bound of the share of the previous run's items that are gone.
+            lost_items_drift_fails: Above it the step fails.
+            popularity_drift_warns: Bound of the Jensen-Shannon divergence of the items' popularity, in bits.
+            popularity_drift_fails: Above it the step fails.
             min_item_count: Items with fewer events are unknown to the model.
             query_tower: What embeds a session: session_id, last_item, mean, gru, attention or gru_attention.
             embedding_dim: Length of query and candidate embeddings.

@@ -231,6 +231,7 @@ class FakeKfp:
         if data.get("mode") not in ("ENABLE", "DISABLE"):
             raise RefusalError(400, "unknown mode")
         item = {**data, "recurring_run_id": str(uuid.uuid4()), "status": f"{data['mode']}D", "created_at": now()}
+        item["service_account"] = data.get("service_account") or "pipeline-runner"
         self.recurring_runs[item["recurring_run_id"]] = item
         return item
 

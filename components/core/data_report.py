@@ -129,12 +129,25 @@ class DataReport:
         Raises:
             ValueError: the file holds something else.
         """
+        return cls.parse(path.read_bytes(), str(path))
+
+    @classmethod
+    def parse(cls, document: bytes, name: str) -> "DataReport":
+        """Reads what `write` wrote, from wherever it lies.
+
+        Args:
+            document: the file's bytes.
+            name: the file's, for the error.
+
+        Raises:
+            ValueError: it is something else.
+        """
         try:
-            values = json.loads(path.read_text())
+            values = json.loads(document)
             splits = {name: SplitReport(**split) for name, split in values.pop("splits").items()}
             return cls(splits=splits, **values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"Expected the data report of a run in {path}. Received: {error}") from error
+            raise ValueError(f"Expected the data report of a run in {name}. Received: {error}") from error
 
     def metadata(self) -> dict[str, float]:
         """The flat numbers that stand on the artifact."""

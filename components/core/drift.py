@@ -1,5 +1,6 @@
 """How far the data of this run lies from that of the previous one."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.core.data_report import DataReport
+from components.core.log_files import LogFile, find_files
 
 REPORT_NAME = "report.json"
 ITEM_COUNTS_NAME = "item_counts.parquet"
@@ -55,13 +57,15 @@ class DriftBounds:
     popularity: Bounds
 
 
-def compare(report: DataReport, item_counts: pa.Table, previous_dir: Path, bounds: DriftBounds) -> list[dict[str, Any]]:
+def compare(
+    report: DataReport, item_counts: pa.Table, previous: str | Path, bounds: DriftBounds
+) -> list[dict[str, Any]]:
     """Measures the train split against a previous events artifact's.
 
     Args:
         report: of this run.
         item_counts: `item_id` and `count` of this run's train split.
-        previous_dir: the previous artifact, with its report and item counts.
+        previous: folder of the previous artifact, with its report and item counts; on disk or in a bucket.
         bounds: what to make of the values.
 
     Returns:
@@ -69,14 +73,14 @@ def compare(report: DataReport, item_counts: pa.Table, previous_dir: Path, bound
 
     Raises:
         FileNotFoundError: there is no previous artifact, or it lacks a file.
-        ValueError: one of its files is none of ours.
+        ValueError: one of its files is none of ours, or cannot be reached.
     """
-    for name in (REPORT_NAME, ITEM_COUNTS_NAME):
-        if not (previous_dir / name).is_file():
-            raise FileNotFoundError(f"Expected the previous events artifact to hold {name}. Received: {previous_dir}")
-    before = DataReport.read(previous_dir / REPORT_NAME).splits["train"]
+    report_file, counts_file = (_find(previous, name) for name in (REPORT_NAME, ITEM_COUNTS_NAME))
+    with report_file.open_stream() as stream:
+        before = DataReport.parse(stream.read(), report_file.name).splits["train"]
     now = report.splits["train"]
-    previous_counts = pq.read_table(previous_dir / ITEM_COUNTS_NAME)
+    with counts_file.open_random_access() as stream:
+        previous_counts = pq.read_table(stream)
     is_gone = pc.invert(pc.is_in(previous_counts["item_id"], value_set=item_counts["item_id"]))
     num_gone = pc.sum(is_gone).as_py() or 0
     values = {
@@ -100,6 +104,15 @@ def compare(report: DataReport, item_counts: pa.Table, previous_dir: Path, bound
             }
         )
     return found
+
+
+def _find(folder: str | Path, name: str) -> LogFile:
+    # An address that was made a Path of has lost one of its slashes.
+    address = re.sub("^(s3|gs|file):/(?!/)", r"\1://", str(folder))
+    try:
+        return find_files(f"{address.rstrip('/')}/{name}")[0]
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"Expected the previous events artifact to hold {name}. Received: {address}") from error
 
 
 def jensen_shannon(ours: pa.Table, theirs: pa.Table) -> float:

@@ -60,7 +60,7 @@ def sessionize(
         memory_gib: Memory that DuckDB may use before it goes to disk.
         max_rejected_share: Share of the lines that may be rejected.
         errors: Findings that are errors: duplicates, backward_times, sessions_in_two_splits, seconds, cut_files.
-        previous_events: Folder of the previous run's events artifact, to measure the drift since; empty for none.
+        previous_events: Folder of a run's events (local, s3:// or gs://), to measure drift since; empty for none.
         volume_drift_warns: Bound of |log2| of the ratio of the numbers of train events; 1 is twice or half as many.
         volume_drift_fails: Above it the step fails.
         session_length_drift_warns: Bound of |log2| of the ratio of the mean session lengths.

@@ -4,7 +4,7 @@ import pytest
 from factories import PATHS
 from kfp_server import FakeKfp, serve
 
-from pipeline.submit import Submission
+from pipeline.submission import Submission
 from pipeline.tasks import Tasks
 
 
@@ -27,3 +27,15 @@ def host(cluster: FakeKfp) -> Iterator[str]:
 def submission() -> Submission:
     tasks = Tasks(image="registry.example/two-tower:1", platform="kfp")
     return Submission(pipeline="training", tasks=tasks, parameters={**PATHS, "batch_size": 64, "ks": [5, 20]})
+
+
+@pytest.fixture
+def vertex_submission() -> Submission:
+    tasks = Tasks(image="registry.example/two-tower:1", platform="vertex", accelerator="NVIDIA_L4", num_accelerators=2)
+    return Submission(
+        pipeline="training",
+        tasks=tasks,
+        parameters={**PATHS, "batch_size": 64, "ks": [5, 20]},
+        service_account="runner@shop.example",
+        pipeline_root="gs://bucket/root",
+    )

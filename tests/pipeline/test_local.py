@@ -1,6 +1,9 @@
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -81,3 +84,55 @@ def test_a_failed_task_says_why_and_leaves_an_earlier_run_alone(run, small_log, 
 def test_a_missing_artifact_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match="Expected the artifact 'events' on disk"):
         run_component(vocabulary, tmp_path, artifacts={"events": tmp_path / "nothing"})
+
+
+ENDLESS = """
+import sys
+from pathlib import Path
+
+from kfp import dsl
+
+from pipeline.local import run_pipeline
+
+
+@dsl.component(base_image="registry.example/two-tower:1", install_kfp_package=False)
+def wait(made: dsl.Output[dsl.Artifact]):
+    import time
+    from pathlib import Path
+
+    Path(made.path).write_text("begun")
+    time.sleep(600)
+
+
+@dsl.pipeline
+def waiting() -> dsl.Artifact:
+    return wait().outputs["made"]
+
+
+run_pipeline(waiting, {}, Path(sys.argv[1]))
+"""
+
+
+def test_what_a_killed_run_left_goes_with_the_next_but_not_what_a_living_one_has(small_log, tmp_path):
+    script, output_dir = tmp_path / "endless.py", tmp_path / "output"
+    script.write_text(ENDLESS)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    endless = subprocess.Popen(
+        [sys.executable, script, output_dir], env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not list(output_dir.glob(".run-*/*/*/made")):
+            assert endless.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        (folder,) = output_dir.glob(".run-*")
+        run_component(ingest, output_dir, arguments=paths_of(small_log))
+        assert list(output_dir.glob(".run-*")) == [folder]
+        assert list(folder.glob("*/*/made"))
+    finally:
+        os.killpg(endless.pid, signal.SIGKILL)
+        endless.wait()
+    assert folder.exists()
+    run_component(ingest, output_dir, arguments=paths_of(small_log))
+    assert {path.name for path in output_dir.iterdir()} == {"events", "data_report"}

@@ -7,10 +7,12 @@ import pytest
 from factories import PATHS
 
 from components.image import IMAGE
-from pipeline import schedule
-from pipeline.client import connect
 from pipeline.cron import Cron
-from pipeline.submit import Submission, prepare_version
+from pipeline.kfp_client import connect
+from pipeline.kfp_runs import prepare_version
+from pipeline.kfp_schedules import KfpSchedules
+from pipeline.schedule import Schedule
+from pipeline.submission import Submission
 from pipeline.tasks import Tasks
 
 pytestmark = pytest.mark.cluster
@@ -24,16 +26,15 @@ def test_a_schedule_comes_changes_and_goes() -> None:
     )
     submission = Submission(pipeline="training", tasks=Tasks(image=IMAGE, platform="kfp"), parameters=PATHS)
     assert prepare_version(client, submission) == prepare_version(client, submission)
+    schedules = KfpSchedules(client=client)
     name = f"test-{uuid.uuid4()}"
     try:
         for expression in ("0 3 1 1 *", "0 4 1 1 *"):
-            wanted = schedule.Schedule(
-                name=name, cron=Cron(expression=expression), submission=submission, enabled=False
-            )
-            assert schedule.apply_schedule(client, wanted)
-            assert schedule.apply_schedule(client, wanted) == []
-            (installed,) = schedule.list_schedules(client, name)
-            assert installed.cron == f"0 {expression}"
+            wanted = Schedule(name=name, cron=Cron(expression=expression), submission=submission, enabled=False)
+            assert schedules.apply(wanted)
+            assert schedules.apply(wanted) == []
+            (installed,) = [one for one in schedules.find() if one.name == name]
+            assert installed.times == f"{expression} UTC"
     finally:
-        if schedule.list_schedules(client, name):
-            schedule.delete_schedule(client, name)
+        if any(one.name == name for one in schedules.find()):
+            schedules.delete(name)

@@ -6,9 +6,13 @@ from click.testing import CliRunner
 
 from components.core.events import read_split
 from components.core.events_draft import Acceptance
+from components.evaluate.component import evaluate
+from components.export.component import export
 from components.ingest.component import ingest
 from components.sessionize.component import sessionize
 from components.sessionize.step import SessionizeParameters
+from components.train.component import train
+from components.vocabulary.component import vocabulary
 from pipeline import __main__ as command_line
 from pipeline import local
 from pipeline.local import run_component
@@ -41,6 +45,23 @@ def test_what_is_accepted_is_the_same_for_both(component):
         assert found[name] == (list(default) if isinstance(default, tuple) else default)
     for name, bounds in drift.items():
         assert (found[f"{name}_drift_warns"], found[f"{name}_drift_fails"]) == (bounds["warn"], bounds["fail"])
+
+
+@pytest.mark.parametrize(
+    ("first", "make"), [(ingest, make_training_pipeline), (sessionize, make_retraining_pipeline)], ids=["split", "raw"]
+)
+def test_every_parameter_of_a_component_is_one_of_the_pipeline(first, make):
+    pipeline = make().component_spec.inputs
+    for component in (first, vocabulary, train, evaluate, export):
+        parameters = {name for name, spec in component.component_spec.inputs.items() if "." not in spec.type}
+        assert parameters <= pipeline.keys(), component.name
+
+
+def test_a_default_and_its_description_are_the_components_own():
+    for first, make in ((ingest, make_training_pipeline), (sessionize, make_retraining_pipeline)):
+        pipeline, component = (one.component_spec.inputs for one in (make(), first))
+        for name in component:
+            assert pipeline[name] == component[name], name
 
 
 def test_training_and_retraining_differ_in_their_first_task_only():

@@ -4,11 +4,17 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import boto3
+import pyarrow.parquet as pq
 import pytest
 from broken_lines import HEADER, read
 
+from components.core.data_report import DataReport
+from components.core.drift import compare
+from components.core.events import SPLITS
+from components.core.events_draft import Acceptance
 from components.core.log_files import find_files
 from components.ingest.step import IngestParameters, ingest
 
@@ -111,3 +117,37 @@ def test_a_file_that_disappears_from_a_bucket_says_so(bucket, tmp_path, monkeypa
     monkeypatch.setattr("broken_lines.find_files", lambda _: files)
     with pytest.raises(FileNotFoundError, match=r"Expected s3://logs/gone\.tsv to stay where it was"):
         read(tmp_path / "gone.tsv")
+
+
+@pytest.mark.parametrize("as_address", [str, Path], ids=["text", "path"])
+def test_drift_is_measured_against_a_bucket(bucket, tmp_path, as_address):
+    acceptance = Acceptance()
+    for name, rows in (("before", b"a\tx\t1\na\ty\t2\n"), ("now", b"a\tx\t1\na\tx\t2\nb\tz\t3\nb\tx\t4\n")):
+        (tmp_path / f"{name}.tsv").write_bytes(HEADER + rows)
+        ingest(dict.fromkeys(SPLITS, tmp_path / f"{name}.tsv"), tmp_path / name, IngestParameters())
+    for path in (tmp_path / "before").iterdir():
+        bucket.upload_file(str(path), "logs", f"runs/1/events/{path.name}")
+    report = DataReport.read(tmp_path / "now" / "report.json")
+    item_counts = pq.read_table(tmp_path / "now" / "item_counts.parquet")
+
+    def measure(previous):
+        return compare(report, item_counts, previous, acceptance.drift)
+
+    found = measure(as_address("s3://logs/runs/1/events"))
+    assert found == measure(tmp_path / "before")
+    assert {each["name"]: each["value"] for each in found if each["name"] != "popularity"} == {
+        "volume": 1.0, "session_length": 0.0, "lost_items": 0.5,
+    }  # fmt: skip
+    with pytest.raises(FileNotFoundError, match=r"to hold report\.json\. Received: s3://logs/runs/2"):
+        measure(as_address("s3://logs/runs/2"))
+
+
+def test_a_step_measures_drift_against_a_bucket(bucket, tmp_path):
+    (tmp_path / "log.tsv").write_bytes(HEADER + b"a\tx\t1\na\ty\t2\n")
+    sources = dict.fromkeys(SPLITS, tmp_path / "log.tsv")
+    ingest(sources, tmp_path / "first", IngestParameters())
+    for path in (tmp_path / "first").iterdir():
+        bucket.upload_file(str(path), "logs", f"first/{path.name}")
+    acceptance = Acceptance(previous_events="s3://logs/first/")
+    report = ingest(sources, tmp_path / "second", IngestParameters(acceptance=acceptance))
+    assert [each["verdict"] for each in report.drift] == ["ok"] * 4

@@ -10,27 +10,14 @@ from google.api_core.exceptions import PermissionDenied
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import aiplatform_v1
 
-from pipeline import vertex
+from pipeline import vertex_runs
 from pipeline.__main__ import cli
-from pipeline.client import ClusterError
-from pipeline.submit import Submission, TaskState
-from pipeline.tasks import Tasks
+from pipeline.submission import ClusterError, Submission, TaskState
+from pipeline.vertex_client import explain_errors
 
 NAME = "projects/1/locations/europe-west4/pipelineJobs/job"
 PLACE = {"project": "shop", "location": "europe-west4"}
 States = aiplatform_v1.PipelineState
-
-
-@pytest.fixture
-def vertex_submission() -> Submission:
-    tasks = Tasks(image="registry.example/two-tower:1", platform="vertex", accelerator="NVIDIA_L4", num_accelerators=2)
-    return Submission(
-        pipeline="training",
-        tasks=tasks,
-        parameters={**PATHS, "batch_size": 64, "ks": [5, 20]},
-        service_account="runner@shop.example",
-        pipeline_root="gs://bucket/root",
-    )
 
 
 class Service:
@@ -56,21 +43,21 @@ class Service:
 
 @pytest.fixture
 def make_run(vertex_submission: Submission, monkeypatch: pytest.MonkeyPatch) -> Any:
-    def make(service: Service) -> vertex.Run:
+    def make(service: Service) -> vertex_runs.Run:
         from google.cloud.aiplatform import pipeline_jobs
 
-        make_job = vertex.make_job
+        make_job = vertex_runs.make_job
 
         def make_job_of_service(*arguments: Any, **options: Any) -> Any:
             job = make_job(*arguments, **options)
             job.api_client = service
             return job
 
-        monkeypatch.setattr(vertex, "make_job", make_job_of_service)
+        monkeypatch.setattr(vertex_runs, "make_job", make_job_of_service)
         monkeypatch.setattr(
             pipeline_jobs.gcs_utils, "create_gcs_bucket_for_pipeline_artifacts_if_it_does_not_exist", lambda **_: None
         )
-        return vertex.start_run(vertex_submission, credentials=AnonymousCredentials(), **PLACE)
+        return vertex_runs.start_run(vertex_submission, credentials=AnonymousCredentials(), **PLACE)
 
     return make
 
@@ -115,12 +102,16 @@ def test_a_refusal_is_one_line(make_run: Any) -> None:
     def refuse(**_: Any) -> None:
         raise PermissionDenied("no permission aiplatform.pipelineJobs.create")
 
-    with pytest.raises(ClusterError, match="no permission"):
+    with pytest.raises(ClusterError, match="no permission"), explain_errors():
         make_run(SimpleNamespace(create_pipeline_job=refuse))
 
 
-def test_command_needs_a_project_and_a_bucket() -> None:
-    settings = [f"--set={name}={value}" for name, value in PATHS.items()]
-    done = CliRunner().invoke(cli, ["submit", "--target", "vertex", "--image", "registry.example/x:1", *settings])
+@pytest.mark.parametrize("missing", ["project", "pipeline-root"])
+@pytest.mark.parametrize("command", [["submit"], ["schedule", "--pipeline", "training", "--cron", "0 3 * * 1"]])
+def test_commands_need_a_project_and_a_bucket(command: list[str], missing: str) -> None:
+    given = {"project": "shop", "pipeline-root": "gs://bucket/root"} | {missing: ""}
+    options = [f"--set={name}={value}" for name, value in PATHS.items()]
+    options += [f"--{name}={value}" for name, value in given.items()]
+    done = CliRunner().invoke(cli, [*command, "--target", "vertex", "--image", "registry.example/x:1", *options])
     assert isinstance(done.exception, ValueError)
-    assert "--pipeline-root that begins with gs://" in str(done.exception)
+    assert f"--{missing}" in str(done.exception)

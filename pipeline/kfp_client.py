@@ -13,15 +13,13 @@ import kfp_server_api
 import urllib3
 from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
 
+from pipeline.submission import ClusterError
+
 # urllib3 asks four times, so that a host that does not answer is known for one within 8 s.
 PROBE_TIMEOUT_SECONDS = 2
 # Where a cluster mounts the token of a pod's service account for the pipelines' API.
 SERVICE_ACCOUNT_TOKEN_PATH = "/var/run/secrets/kubeflow/pipelines/token"  # noqa: S105
 _PAGE_SIZE = 100
-
-
-class ClusterError(RuntimeError):
-    """The cluster cannot be reached, or does not do what it is asked."""
 
 
 class Client(kfp.Client):

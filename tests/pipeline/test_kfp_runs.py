@@ -10,9 +10,10 @@ from click.testing import CliRunner, Result
 from kfp_server import FakeKfp, now
 
 from components.image import SOURCE_VERSION
-from pipeline import submit
+from pipeline import kfp_runs
 from pipeline.__main__ import cli
-from pipeline.client import ClusterError, connect, explain_errors
+from pipeline.kfp_client import connect, explain_errors
+from pipeline.submission import TIMEOUT_CODE, ClusterError, Submission
 from pipeline.tasks import Tasks
 
 SETTINGS = [f"--set={name}_path=/data/{name}.tsv" for name in ("train", "valid", "test")]
@@ -29,8 +30,8 @@ def make_script(*states: str, final: str) -> list[dict[str, object]]:
     return looks
 
 
-def test_a_run_with_its_version_and_parameters(cluster: FakeKfp, host: str, submission: submit.Submission) -> None:
-    run_id = submit.start_run(connect(host=host), submission)
+def test_a_run_with_its_version_and_parameters(cluster: FakeKfp, host: str, submission: Submission) -> None:
+    run_id = kfp_runs.start_run(connect(host=host), submission).run_id
     run = cluster.runs[run_id]
     version = cluster.versions[run["pipeline_version_reference"]["pipeline_version_id"]]
     assert version["display_name"].startswith(f"{SOURCE_VERSION}-")
@@ -39,17 +40,15 @@ def test_a_run_with_its_version_and_parameters(cluster: FakeKfp, host: str, subm
     assert cluster.experiments[run["experiment_id"]]["display_name"] == "two-tower"
 
 
-def test_a_version_is_uploaded_once_for_the_same_settings(
-    cluster: FakeKfp, host: str, submission: submit.Submission
-) -> None:
+def test_a_version_is_uploaded_once_for_the_same_settings(cluster: FakeKfp, host: str, submission: Submission) -> None:
     client = connect(host=host)
     for _ in range(2):
-        submit.start_run(client, submission)
+        kfp_runs.start_run(client, submission)
     assert len(cluster.versions) == 1
     for number in range(2):  # together more than a page of the server
         tasks = dataclasses.replace(submission.tasks, image=f"registry.example/two-tower:{number + 2}")
-        submit.start_run(client, dataclasses.replace(submission, tasks=tasks))
-    submit.start_run(client, submission)
+        kfp_runs.start_run(client, dataclasses.replace(submission, tasks=tasks))
+    kfp_runs.start_run(client, submission)
     assert len(cluster.versions) == 3
     assert len(cluster.pipelines) == 1
     assert len(cluster.experiments) == 1
@@ -57,7 +56,7 @@ def test_a_version_is_uploaded_once_for_the_same_settings(
 
 @pytest.mark.parametrize("applied", [False, True])
 def test_broken_off_at_any_call_the_next_makes_no_second_version(
-    cluster: FakeKfp, host: str, submission: submit.Submission, applied: bool
+    cluster: FakeKfp, host: str, submission: Submission, applied: bool
 ) -> None:
     client = connect(host=host)
     num_calls = len(cluster.calls)
@@ -65,7 +64,7 @@ def test_broken_off_at_any_call_the_next_makes_no_second_version(
         cluster.drop_from, cluster.drop_applied = len(cluster.calls) + offset, applied
         try:
             with explain_errors(host):
-                submit.start_run(client, submission)
+                kfp_runs.start_run(client, submission)
             break
         except ClusterError:
             cluster.drop_from = None
@@ -85,14 +84,14 @@ def test_broken_off_at_any_call_the_next_makes_no_second_version(
 )
 def test_parameters_are_checked_before_anything_is_sent(parameters: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        submit.Submission(pipeline="training", tasks=Tasks(image="r.io/x:1", platform="kfp"), parameters=parameters)
+        Submission(pipeline="training", tasks=Tasks(image="r.io/x:1", platform="kfp"), parameters=parameters)
 
 
 @pytest.mark.parametrize(("final", "code"), [("SUCCEEDED", 0), ("FAILED", 2), ("CANCELED", 3)])
 def test_command_follows_the_tasks_to_the_end(
     cluster: FakeKfp, host: str, monkeypatch: pytest.MonkeyPatch, final: str, code: int
 ) -> None:
-    monkeypatch.setattr("pipeline.submit.time.sleep", lambda _: None)
+    monkeypatch.setattr("pipeline.kfp_runs.time.sleep", lambda _: None)
     cluster.script = make_script("PENDING", "RUNNING", "RUNNING", final, final=final)
     done = run_cli("--host", host)
     assert done.exit_code == code, done.output
@@ -106,7 +105,7 @@ def test_command_follows_the_tasks_to_the_end(
 def test_command_gives_up_waiting(cluster: FakeKfp, host: str) -> None:
     cluster.script = make_script("RUNNING", final="RUNNING")
     done = run_cli("--host", host, "--timeout-hours", "0")
-    assert done.exit_code == submit.TIMEOUT_CODE
+    assert done.exit_code == TIMEOUT_CODE
     assert "Received: RUNNING" in done.output
 
 
@@ -115,11 +114,11 @@ def test_command_does_not_wait_if_told_so(cluster: FakeKfp, host: str) -> None:
     assert len(cluster.runs) == 1
 
 
-def test_a_wrong_token_is_named(cluster: FakeKfp, host: str, submission: submit.Submission) -> None:
+def test_a_wrong_token_is_named(cluster: FakeKfp, host: str, submission: Submission) -> None:
     cluster.token = "right"
     with pytest.raises(ClusterError, match=r"Expected a token .* Received: 401"):
         connect(host=host, token="wrong")
-    assert submit.start_run(connect(host=host, token="right"), submission) in cluster.runs
+    assert kfp_runs.start_run(connect(host=host, token="right"), submission).run_id in cluster.runs
 
 
 @pytest.fixture

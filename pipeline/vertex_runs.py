@@ -1,4 +1,4 @@
-"""Runs on Vertex AI Pipelines. Needs the extra `vertex`."""
+"""Runs on Vertex AI Pipelines."""
 
 import tempfile
 import time
@@ -8,10 +8,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from pipeline.client import ClusterError
 from pipeline.compilation import compile_pipeline
-from pipeline.submit import Submission, TaskState
+from pipeline.submission import Submission, TaskState
+from pipeline.vertex_client import check_place
 
+# The label that names what was compiled.
+VERSION_LABEL = "two-tower-version"
 # The states in which a job ends, as KFP calls them.
 _FINAL_STATES = {
     "PIPELINE_STATE_SUCCEEDED": "SUCCEEDED",
@@ -22,7 +24,7 @@ _FINAL_STATES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A pipeline job.
+    """A pipeline job; see `pipeline.submission.Run`.
 
     Attributes:
         job: google-cloud-aiplatform's PipelineJob, submitted.
@@ -36,15 +38,7 @@ class Run:
         return str(self.job._dashboard_uri())
 
     def follow(self, report: Callable[[TaskState], None], *, timeout_seconds: float, poll_seconds: float = 15.0) -> str:
-        """Waits for the end of the run.
-
-        Args:
-            report: called whenever a task enters another state.
-            timeout_seconds: how long to wait; the run itself goes on.
-            poll_seconds: pause between two looks.
-
-        Returns:
-            SUCCEEDED, FAILED or CANCELED.
+        """Waits for the end of the run, with a look every `poll_seconds`.
 
         Raises:
             TimeoutError: the run has not ended in time.
@@ -63,52 +57,41 @@ class Run:
                 raise TimeoutError(f"Expected the run to end within {timeout_seconds:.0f} s. Received: {state}")
             time.sleep(poll_seconds)
 
+    def get_error(self) -> str:
+        """Gives what the job says about its failure."""
+        return str(self.job.gca_resource.error.message)
+
 
 def make_job(submission: Submission, *, project: str, location: str, credentials: Any = None) -> Any:
     """Makes google-cloud-aiplatform's PipelineJob of a submission, without sending it.
 
     Args:
-        submission: what is to run; its `pipeline_root` is a gs:// URI.
+        submission: what is to run.
         project: Google Cloud project.
         location: region.
         credentials: by default the application default credentials.
 
     Raises:
-        ValueError: the project or the pipeline root is not given.
-        ClusterError: the extra or the credentials are not there.
+        ValueError: the project or the location is not given.
     """
-    if not project or not submission.pipeline_root.startswith("gs://"):
-        raise ValueError(
-            f"Expected --project and a --pipeline-root that begins with gs://. Received: {project!r} and "
-            f"{submission.pipeline_root!r}"
-        )
-    try:
-        from google.auth.exceptions import GoogleAuthError
-        from google.cloud import aiplatform
-    except ImportError as error:
-        raise ClusterError(
-            "Expected google-cloud-aiplatform: pip install 'two-tower[vertex]'. Received: none"
-        ) from error
+    check_place(project, location)
+    from google.cloud import aiplatform
+
     pipeline = compile_pipeline(submission.pipeline, submission.tasks)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
         path.write_text(pipeline.text)
-        try:
-            return aiplatform.PipelineJob(
-                display_name=pipeline.name,
-                template_path=str(path),
-                job_id=f"{pipeline.name}-{datetime.now(tz=timezone.utc):%Y%m%d%H%M%S}",
-                pipeline_root=submission.pipeline_root,
-                parameter_values=dict(submission.parameters),
-                labels={"two-tower-version": pipeline.content_hash},
-                project=project,
-                location=location,
-                credentials=credentials,
-            )
-        except GoogleAuthError as error:
-            raise ClusterError(
-                f"Expected credentials of Google Cloud (gcloud auth application-default login). Received: {error}"
-            ) from error
+        return aiplatform.PipelineJob(
+            display_name=pipeline.name,
+            template_path=str(path),
+            job_id=f"{pipeline.name}-{datetime.now(tz=timezone.utc):%Y%m%d%H%M%S}",
+            pipeline_root=submission.pipeline_root,
+            parameter_values=dict(submission.parameters),
+            labels={VERSION_LABEL: pipeline.content_hash},
+            project=project,
+            location=location,
+            credentials=credentials,
+        )
 
 
 def start_run(submission: Submission, *, project: str, location: str, credentials: Any = None) -> Run:
@@ -121,15 +104,10 @@ def start_run(submission: Submission, *, project: str, location: str, credential
         credentials: as for `make_job`.
 
     Raises:
-        ClusterError: Vertex refuses it.
+        ValueError: the project or the location is not given.
     """
     job = make_job(submission, project=project, location=location, credentials=credentials)
-    from google.api_core.exceptions import GoogleAPIError
-
-    try:
-        job.submit(service_account=submission.service_account or None)
-    except GoogleAPIError as error:
-        raise ClusterError(f"Expected Vertex AI to accept this. Received: {error}") from error
+    job.submit(service_account=submission.service_account or None)
     return Run(job=job)
 
 

@@ -7,13 +7,15 @@ from click.testing import CliRunner, Result
 from factories import PATHS
 from kfp_server import FakeKfp
 
-from pipeline import schedule
+from pipeline import kfp_schedules
 from pipeline.__main__ import cli
-from pipeline.client import Client, ClusterError, connect, explain_errors
 from pipeline.cron import Cron
+from pipeline.kfp_client import connect, explain_errors
+from pipeline.kfp_runs import prepare_version
+from pipeline.kfp_schedules import KfpSchedules
 from pipeline.schedule import Schedule
 from pipeline.schedule_file import read_schedules
-from pipeline.submit import Submission
+from pipeline.submission import ClusterError, Submission
 
 NAME = "weekly"
 WEEKLY = Cron(expression="0 3 * * 1")
@@ -25,8 +27,8 @@ def wanted(submission: Submission) -> Schedule:
 
 
 @pytest.fixture
-def client(host: str) -> Client:
-    return connect(host=host)
+def schedules(host: str) -> KfpSchedules:
+    return KfpSchedules(client=connect(host=host))
 
 
 def change(wanted: Schedule) -> Schedule:
@@ -45,12 +47,12 @@ def check_right(cluster: FakeKfp, wanted: Schedule) -> None:
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_created_and_left_alone(cluster: FakeKfp, client: Client, wanted: Schedule, enabled: bool) -> None:
+def test_created_and_left_alone(cluster: FakeKfp, schedules: KfpSchedules, wanted: Schedule, enabled: bool) -> None:
     wanted = dataclasses.replace(wanted, enabled=enabled)
-    assert schedule.apply_schedule(client, wanted)
+    assert schedules.apply(wanted)
     check_right(cluster, wanted)
     (first,) = cluster.recurring_runs
-    assert schedule.apply_schedule(client, wanted) == []
+    assert schedules.apply(wanted) == []
     assert list(cluster.recurring_runs) == [first]
 
 
@@ -67,24 +69,33 @@ def test_created_and_left_alone(cluster: FakeKfp, client: Client, wanted: Schedu
     ids=str,
 )
 def test_every_difference_is_seen_and_mended(
-    cluster: FakeKfp, client: Client, wanted: Schedule, submission: Submission, changes: dict[str, object]
+    cluster: FakeKfp, schedules: KfpSchedules, wanted: Schedule, submission: Submission, changes: dict[str, object]
 ) -> None:
-    schedule.apply_schedule(client, wanted)
+    schedules.apply(wanted)
     if "submission" in changes:
         changes = {"submission": dataclasses.replace(submission, **changes["submission"])}  # type: ignore[arg-type]
     changed = dataclasses.replace(wanted, **changes)  # type: ignore[arg-type]
     state = str(cluster.recurring_runs)
-    planned = schedule.plan_schedule(client, changed)
+    planned = schedules.plan(changed)
     assert planned
     assert str(cluster.recurring_runs) == state, "a plan changed something"
-    assert schedule.apply_schedule(client, changed) == planned
+    assert schedules.apply(changed) == planned
     check_right(cluster, changed)
     assert cluster.max_enabled[NAME] == 1
 
 
-def test_a_plan_names_what_differs(client: Client, wanted: Schedule) -> None:
-    schedule.apply_schedule(client, wanted)
-    lines = schedule.plan_schedule(client, change(wanted))
+def test_a_service_account_that_is_not_given_is_the_clusters_own(
+    cluster: FakeKfp, schedules: KfpSchedules, wanted: Schedule
+) -> None:
+    schedules.apply(wanted)
+    (installed,) = cluster.recurring_runs.values()
+    assert installed["service_account"] == "pipeline-runner"  # the server fills it in
+    assert schedules.apply(wanted) == []
+
+
+def test_a_plan_names_what_differs(schedules: KfpSchedules, wanted: Schedule) -> None:
+    schedules.apply(wanted)
+    lines = schedules.plan(change(wanted))
     assert lines[0].startswith(f"+ {NAME}: 30 4 * * 2 UTC")
     assert "~   cron: 0 0 3 * * 1 -> 0 30 4 * * 2" in lines
     assert lines[-1].startswith(f"- {NAME}: ")
@@ -95,7 +106,7 @@ def test_a_plan_names_what_differs(client: Client, wanted: Schedule) -> None:
     ("start", "once"), [("nothing", False), ("paused", False), ("other", False), ("several", False), ("other", True)]
 )
 def test_broken_off_at_every_call_the_next_call_converges(
-    cluster: FakeKfp, client: Client, wanted: Schedule, start: str, once: bool, applied: bool
+    cluster: FakeKfp, schedules: KfpSchedules, wanted: Schedule, start: str, once: bool, applied: bool
 ) -> None:
     befores = {
         "nothing": [],
@@ -104,10 +115,10 @@ def test_broken_off_at_every_call_the_next_call_converges(
         "several": [wanted, change(wanted), wanted],
     }
     for before in befores[start]:
-        version = schedule.prepare_version(client, before.submission)
-        made = schedule._create(client, before, version)
+        version = prepare_version(schedules.client, before.submission)
+        made = kfp_schedules._create(schedules.client, before, version)
     if start == "other":
-        client.enable_recurring_run(made.id)
+        schedules.client.enable_recurring_run(made.id)
     recurring_runs = copy.deepcopy(cluster.recurring_runs)
     for offset in range(60):
         cluster.recurring_runs = copy.deepcopy(recurring_runs)
@@ -116,7 +127,7 @@ def test_broken_off_at_every_call_the_next_call_converges(
         finished = True
         try:
             with explain_errors("the server"):
-                schedule.apply_schedule(client, wanted)
+                schedules.apply(wanted)
         except ClusterError:
             finished = False
         reached = len(cluster.calls) > cluster.drop_from
@@ -124,7 +135,7 @@ def test_broken_off_at_every_call_the_next_call_converges(
         assert cluster.max_enabled.get(NAME, 0) <= 1
         if finished:
             check_right(cluster, wanted)
-        schedule.apply_schedule(client, wanted)
+        schedules.apply(wanted)
         check_right(cluster, wanted)
         assert cluster.max_enabled.get(NAME, 0) <= 1
         if not reached:
@@ -140,50 +151,51 @@ def start_run(cluster: FakeKfp, state: str) -> str:
     return str(installed["recurring_run_id"])
 
 
-def test_a_run_in_progress_is_not_killed(cluster: FakeKfp, client: Client, wanted: Schedule) -> None:
-    schedule.apply_schedule(client, wanted)
+def test_a_run_in_progress_is_not_killed(cluster: FakeKfp, schedules: KfpSchedules, wanted: Schedule) -> None:
+    schedules.apply(wanted)
     old = start_run(cluster, "RUNNING")
+    impatient = KfpSchedules(client=schedules.client, retire_seconds=0)
     with pytest.raises(ClusterError, match="run run goes on"):
-        schedule.apply_schedule(client, change(wanted), retire_seconds=0)
+        impatient.apply(change(wanted))
     assert cluster.killed_runs == []
     assert cluster.recurring_runs[old]["status"] == "DISABLED"
     assert len(cluster.enabled(NAME)) == 1
     cluster.runs["run"]["state"] = "SUCCEEDED"
-    assert schedule.apply_schedule(client, change(wanted), retire_seconds=0) == [f"- {NAME}: {old}"]
+    assert impatient.apply(change(wanted)) == [f"- {NAME}: {old}"]
     check_right(cluster, change(wanted))
 
 
 def test_waits_for_a_run_that_ends(
-    cluster: FakeKfp, client: Client, wanted: Schedule, monkeypatch: pytest.MonkeyPatch
+    cluster: FakeKfp, schedules: KfpSchedules, wanted: Schedule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    schedule.apply_schedule(client, wanted)
+    schedules.apply(wanted)
     start_run(cluster, "RUNNING")
-    monkeypatch.setattr("pipeline.schedule.time.sleep", lambda _: cluster.runs["run"].update(state="FAILED"))
-    schedule.apply_schedule(client, change(wanted))
+    monkeypatch.setattr("pipeline.kfp_schedules.time.sleep", lambda _: cluster.runs["run"].update(state="FAILED"))
+    schedules.apply(change(wanted))
     check_right(cluster, change(wanted))
     assert cluster.killed_runs == []
 
 
-def test_schedules_of_others_are_not_touched(cluster: FakeKfp, client: Client, wanted: Schedule) -> None:
-    schedule.apply_schedule(client, wanted)
+def test_schedules_of_others_are_not_touched(cluster: FakeKfp, schedules: KfpSchedules, wanted: Schedule) -> None:
+    schedules.apply(wanted)
     (mine,) = cluster.recurring_runs.values()
     cluster.recurring_runs["theirs"] = {**mine, "recurring_run_id": "theirs", "description": "by hand"}
-    schedule.apply_schedule(client, change(wanted))
-    schedule.delete_schedule(client, NAME)
+    schedules.apply(change(wanted))
+    schedules.delete(NAME)
     assert list(cluster.recurring_runs) == ["theirs"]
     assert cluster.recurring_runs["theirs"]["status"] == "ENABLED"
 
 
-def test_paused_resumed_deleted(cluster: FakeKfp, client: Client, wanted: Schedule) -> None:
-    schedule.apply_schedule(client, wanted)
-    schedule.set_enabled(client, NAME, enabled=False)
+def test_paused_resumed_deleted(cluster: FakeKfp, schedules: KfpSchedules, wanted: Schedule) -> None:
+    schedules.apply(wanted)
+    schedules.set_enabled(NAME, enabled=False)
     assert not cluster.enabled(NAME)
-    schedule.set_enabled(client, NAME, enabled=True)
+    schedules.set_enabled(NAME, enabled=True)
     check_right(cluster, wanted)
-    schedule.delete_schedule(client, NAME)
+    schedules.delete(NAME)
     assert not cluster.recurring_runs
     with pytest.raises(ClusterError, match=r"one of none\. Received: 'weekly'"):
-        schedule.set_enabled(client, NAME, enabled=True)
+        schedules.set_enabled(NAME, enabled=True)
 
 
 def run_cli(host: str, *arguments: str) -> Result:
@@ -208,6 +220,9 @@ def test_commands(cluster: FakeKfp, host: str, submission: Submission, wanted: S
     assert run_cli(host, "delete", NAME).exit_code == 0
     assert not cluster.recurring_runs
     assert run_cli(host).exit_code == 2
+    misplaced = CliRunner().invoke(cli, ["schedule", "--host", host, "list"])
+    assert misplaced.exit_code == 2
+    assert "Received before it: host" in misplaced.output
 
 
 FILE = """
@@ -230,17 +245,19 @@ schedules:
 
 
 def test_a_file_is_applied_as_a_whole(
-    cluster: FakeKfp, host: str, client: Client, tmp_path: Path, wanted: Schedule
+    cluster: FakeKfp, host: str, schedules: KfpSchedules, tmp_path: Path, wanted: Schedule
 ) -> None:
     path = tmp_path / "schedules.yaml"
     path.write_text(FILE)
-    assert read_schedules(path)[0] == wanted
-    schedule.apply_schedule(client, dataclasses.replace(wanted, name="forgotten"))
+    assert read_schedules(path, "kfp")[0] == wanted
+    forgotten = dataclasses.replace(wanted, name="forgotten")
+    schedules.apply(forgotten)
     assert run_cli(host, "apply", str(path)).exit_code == 0
     names = {run["display_name"]: run["status"] for run in cluster.recurring_runs.values()}
     assert names == {"forgotten": "ENABLED", "weekly": "ENABLED", "nightly": "DISABLED"}
+    kfp_schedules._create(schedules.client, forgotten, prepare_version(schedules.client, forgotten.submission))
     assert "- forgotten" in run_cli(host, "apply", str(path), "--prune", "--dry-run").output
-    assert len(cluster.recurring_runs) == 3
+    assert len(cluster.recurring_runs) == 4
     assert run_cli(host, "apply", str(path), "--prune").exit_code == 0
     assert len(cluster.recurring_runs) == 2
 
@@ -261,4 +278,4 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "schedules.yaml"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"Expected [\s\S]* Received: "):
-        read_schedules(path)
+        read_schedules(path, "kfp")

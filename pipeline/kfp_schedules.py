@@ -1,0 +1,250 @@
+"""Schedules on a Kubeflow Pipelines cluster, kept as they are described.
+
+KFP cannot change a schedule, does not keep names unique, and kills a run in progress with the schedule that started
+it. So what is wrong is replaced: the new schedule is made disabled, the old one is disabled, the new one enabled, and
+the old one deleted once its last run has ended. No step makes two schedules run; broken off after any of them, the
+next call ends in the same state.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import kfp_server_api
+
+from pipeline.kfp_client import Client, list_all
+from pipeline.kfp_runs import Version, get_experiment_id, prepare_version
+from pipeline.schedule import Listed, Schedule, list_differences, require_one, select
+from pipeline.submission import EXIT_CODES, ClusterError
+
+# Begins the description of what this tool made, the times follow: no other schedule is ever changed or deleted.
+OWNER = "two-tower schedule: "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """A recurring run as the cluster has it."""
+
+    id: str
+    name: str
+    enabled: bool
+    cron: str
+    description: str
+    parameters: Mapping[str, Any]
+    pipeline_id: str
+    version_id: str
+    experiment_id: str
+    no_catchup: bool
+    max_concurrency: int
+    service_account: str
+    pipeline_root: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KfpSchedules:
+    """The schedules of the client's namespace; see `pipeline.schedule.Schedules`.
+
+    Attributes:
+        client: from `connect`.
+        retire_seconds: how long to wait for the last run of a schedule that is replaced or deleted.
+    """
+
+    client: Client
+    retire_seconds: float = 3600.0
+
+    def find(self) -> list[Listed]:
+        """Lists this tool's schedules, the oldest first."""
+        return [
+            Listed(
+                name=one.name,
+                times=one.description.removeprefix(OWNER),
+                state="enabled" if one.enabled else "paused",
+                id=one.id,
+            )
+            for one in _list_installed(self.client)
+        ]
+
+    def plan(self, schedule: Schedule) -> list[str]:
+        """Says what `apply` would change; changes nothing, uploads nothing."""
+        version = prepare_version(self.client, schedule.submission, upload=False)
+        installed = _list_installed(self.client, schedule.name)
+        kept = _choose(self.client, schedule, version, installed)
+        lines = []
+        if kept is None:
+            lines.append(f"+ {schedule.name}: {schedule.times}, version {version.name}")
+            for old in installed[-1:]:
+                lines.extend(list_differences(_describe(self.client, old), _describe_wanted(schedule, version, old)))
+        elif kept.enabled != schedule.enabled:
+            lines.append(f"~ {schedule.name}: {'enable' if schedule.enabled else 'disable'}")
+        lines.extend(f"- {old.name}: {old.id}" for old in installed if old is not kept)
+        return lines
+
+    def apply(self, schedule: Schedule) -> list[str]:
+        """Makes the cluster have exactly this schedule of its name.
+
+        Raises:
+            ClusterError: the run of a replaced schedule goes on for longer than `retire_seconds`; the new schedule is
+                in force, the old one disabled.
+        """
+        lines = self.plan(schedule)
+        if not lines:
+            return lines
+        version = prepare_version(self.client, schedule.submission)
+        installed = _list_installed(self.client, schedule.name)
+        kept = _choose(self.client, schedule, version, installed) or _create(self.client, schedule, version)
+        old = [other for other in installed if other.id != kept.id]
+        _disable(self.client, old)
+        if kept.enabled != schedule.enabled:
+            switch = self.client.enable_recurring_run if schedule.enabled else self.client.disable_recurring_run
+            switch(kept.id)
+        _delete(self.client, old, self.retire_seconds)
+        return lines
+
+    def set_enabled(self, name: str, *, enabled: bool) -> None:
+        """Resumes or pauses a schedule.
+
+        Raises:
+            ClusterError: there is none of that name, or more than one to resume.
+        """
+        installed = select(_list_installed(self.client), name)
+        if not enabled:
+            _disable(self.client, installed)
+        elif not require_one(installed).enabled:
+            self.client.enable_recurring_run(installed[0].id)
+
+    def delete(self, name: str) -> None:
+        """Deletes a schedule once its last run has ended.
+
+        Raises:
+            ClusterError: there is none of that name, or its run goes on for longer than `retire_seconds`.
+        """
+        installed = select(_list_installed(self.client), name)
+        _disable(self.client, installed)
+        _delete(self.client, installed, self.retire_seconds)
+
+
+def _list_installed(client: Client, name: str | None = None) -> list[Installed]:
+    """Lists this tool's schedules, or those of a name, the oldest first."""
+    runs = list_all(client.list_recurring_runs, "recurring_runs", namespace=client.get_user_namespace() or None)
+    found = [_read(run) for run in runs if (run.description or "").startswith(OWNER)]
+    return [schedule for schedule in found if name is None or schedule.name == name]
+
+
+def _choose(client: Client, schedule: Schedule, version: Version, installed: list[Installed]) -> Installed | None:
+    """Finds the one that is right already; of several, one that runs."""
+    right = [one for one in installed if _describe(client, one) == _describe_wanted(schedule, version, one)]
+    return next((one for one in right if one.enabled), right[0] if right else None)
+
+
+def _describe_wanted(schedule: Schedule, version: Version, installed: Installed) -> dict[str, Any]:
+    """Describes the schedule, with what `installed` has where the cluster itself fills in what was left open."""
+    submission = schedule.submission
+    return {
+        "pipeline": version.pipeline_name,
+        "version": version.name,
+        "cron": schedule.cron.render_kfp(schedule.cluster_time_zone),
+        "description": OWNER + schedule.times,
+        "parameters": dict(submission.parameters),
+        "experiment": submission.experiment,
+        "service account": submission.service_account or installed.service_account,
+        "pipeline root": submission.pipeline_root,
+        "catch-up": False,
+        "concurrent runs": 1,
+    }
+
+
+def _describe(client: Client, installed: Installed) -> dict[str, Any]:
+    """Describes what is on the cluster by names; what its ids no longer name is `gone`."""
+    return {
+        "pipeline": _get_name(lambda: client.get_pipeline(installed.pipeline_id)),
+        "version": _get_name(lambda: client.get_pipeline_version(installed.pipeline_id, installed.version_id)),
+        "cron": installed.cron,
+        "description": installed.description,
+        "parameters": dict(installed.parameters),
+        "experiment": _get_name(lambda: client.get_experiment(installed.experiment_id)),
+        "service account": installed.service_account,
+        "pipeline root": installed.pipeline_root,
+        "catch-up": not installed.no_catchup,
+        "concurrent runs": installed.max_concurrency,
+    }
+
+
+def _get_name(get: Callable[[], Any]) -> str:
+    try:
+        return str(get().display_name)
+    except kfp_server_api.ApiException as error:
+        if error.status == 404:
+            return "gone"
+        raise
+
+
+def _create(client: Client, schedule: Schedule, version: Version) -> Installed:
+    submission = schedule.submission
+    return _read(
+        client.create_recurring_run(
+            get_experiment_id(client, submission.experiment),
+            schedule.name,
+            description=OWNER + schedule.times,
+            cron_expression=schedule.cron.render_kfp(schedule.cluster_time_zone),
+            max_concurrency=1,
+            no_catchup=True,
+            params=dict(submission.parameters),
+            pipeline_id=version.pipeline_id,
+            version_id=version.version_id,
+            enabled=False,
+            pipeline_root=submission.pipeline_root or None,
+            service_account=submission.service_account or None,
+        )
+    )
+
+
+def _disable(client: Client, schedules: Iterable[Installed]) -> None:
+    for schedule in schedules:
+        if schedule.enabled:
+            client.disable_recurring_run(schedule.id)
+
+
+def _delete(client: Client, schedules: Iterable[Installed], retire_seconds: float, poll_seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + retire_seconds
+    for schedule in schedules:
+        while run_id := _find_active_run(client, schedule):
+            if time.monotonic() >= deadline:
+                raise ClusterError(
+                    f"Expected the last run of the old schedule to end within {retire_seconds:.0f} s. Received: run "
+                    f"{run_id} goes on; the old schedule is disabled, the same command deletes it later"
+                )
+            time.sleep(min(poll_seconds, retire_seconds))
+        try:
+            client.delete_recurring_run(schedule.id)
+        except kfp_server_api.ApiException as error:
+            if error.status != 404:  # the answer to an earlier call may have been lost
+                raise
+
+
+def _find_active_run(client: Client, schedule: Installed) -> str | None:
+    """Finds a run of the schedule that has not ended."""
+    runs = list_all(client.list_runs, "runs", experiment_id=schedule.experiment_id)
+    mine = (run for run in runs if run.recurring_run_id == schedule.id and run.state not in EXIT_CODES)
+    return next((str(run.run_id) for run in mine), None)
+
+
+def _read(run: Any) -> Installed:
+    reference = run.pipeline_version_reference
+    trigger = run.trigger.cron_schedule if run.trigger else None
+    config = run.runtime_config
+    return Installed(
+        id=run.recurring_run_id,
+        name=run.display_name,
+        enabled=(run.status or run.mode) in ("ENABLED", "ENABLE"),
+        cron=(trigger.cron if trigger else "") or "",
+        description=run.description or "",
+        parameters=(config.parameters if config else None) or {},
+        pipeline_id=reference.pipeline_id if reference else "",
+        version_id=reference.pipeline_version_id if reference else "",
+        experiment_id=run.experiment_id or "",
+        no_catchup=bool(run.no_catchup),
+        max_concurrency=int(run.max_concurrency or 0),
+        service_account=run.service_account or "",
+        pipeline_root=(config.pipeline_root if config else None) or "",
+    )

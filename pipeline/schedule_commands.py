@@ -1,0 +1,132 @@
+"""The commands that keep schedules on a cluster. Parsing only."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.cluster_options import (
+    CONNECTION_OPTIONS,
+    RETIRE_OPTION,
+    SUBMISSION_OPTIONS,
+    add_options,
+    connected_schedules,
+    make_submission,
+)
+from pipeline.compilation import PIPELINES, SCHEDULED_PIPELINE
+from pipeline.cron import Cron
+from pipeline.schedule import Schedule
+from pipeline.schedule_file import read_schedules
+
+
+@click.group("schedule", invoke_without_command=True)
+@click.option("--name", default="two-tower", show_default=True, help="What the schedule is found by.")
+@click.option("--cron", help='Five fields, as in "0 3 * * 1".')
+@click.option("--time-zone", default="UTC", show_default=True, help="Zone of the cron fields.")
+@click.option(
+    "--cluster-time-zone", default="UTC", show_default=True, help="kfp: CRON_SCHEDULE_TIMEZONE of the cluster."
+)
+@click.option("--pipeline", type=click.Choice(list(PIPELINES)), default=SCHEDULED_PIPELINE, show_default=True)
+@click.option("--enabled/--paused", default=True, show_default=True)
+@click.option("--dry-run", is_flag=True, help="Print what would change.")
+@RETIRE_OPTION
+@add_options(SUBMISSION_OPTIONS)
+@add_options(CONNECTION_OPTIONS)
+@click.pass_context
+def schedule_command(
+    context: click.Context,
+    /,
+    name: str,
+    cron: str | None,
+    time_zone: str,
+    cluster_time_zone: str,
+    pipeline: str,
+    enabled: bool,
+    dry_run: bool,
+    **options: Any,
+) -> None:
+    """Creates a recurring run, or changes the one of that name: no catch-up, one run at a time."""
+    if context.invoked_subcommand:
+        given = [key for key in context.params if context.get_parameter_source(key) is ParameterSource.COMMANDLINE]
+        if given:
+            raise click.UsageError(
+                f"Expected options after the command {context.invoked_subcommand}. Received before it: "
+                f"{', '.join(given)}"
+            )
+        return
+    if cron is None:
+        raise click.UsageError('Expected --cron "MINUTE HOUR DAY MONTH WEEKDAY", or a command.')
+    wanted = Schedule(
+        name=name,
+        cron=Cron(expression=cron, time_zone=time_zone),
+        cluster_time_zone=cluster_time_zone,
+        submission=make_submission(pipeline, options),
+        enabled=enabled,
+    )
+    _apply([wanted], options, dry_run=dry_run, prune=False)
+
+
+@schedule_command.command("apply")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--prune", is_flag=True, help="Delete the schedules of this tool that are not in the file.")
+@click.option("--dry-run", is_flag=True, help="Print what would change.")
+@RETIRE_OPTION
+@add_options(CONNECTION_OPTIONS)
+def apply_command(file: Path, prune: bool, dry_run: bool, **options: Any) -> None:
+    """Makes the cluster's schedules those of a file, such as schedules.yaml."""
+    _apply(read_schedules(file, options["target"]), options, dry_run=dry_run, prune=prune)
+
+
+def _apply(wanted: list[Schedule], options: dict[str, Any], *, dry_run: bool, prune: bool) -> None:
+    lines = []
+    with connected_schedules(options) as schedules:
+        for one in wanted:
+            lines.extend(schedules.plan(one) if dry_run else schedules.apply(one))
+        names = {one.name for one in wanted}
+        others = [one for one in schedules.find() if one.name not in names] if prune else []
+        lines.extend(f"- {one.name}: {one.id}" for one in others)
+        for name in sorted({one.name for one in others}) if not dry_run else []:
+            schedules.delete(name)
+    click.echo("\n".join(lines) or "nothing to change")
+
+
+@schedule_command.command("list")
+@add_options(CONNECTION_OPTIONS)
+def list_command(**options: Any) -> None:
+    """Lists the schedules of this tool."""
+    table = Table("name", "when", "state", "id", box=None)
+    with connected_schedules(options) as schedules:
+        for one in schedules.find():
+            table.add_row(one.name, one.times, one.state, one.id)
+    Console().print(table)
+
+
+@schedule_command.command("pause")
+@click.argument("name")
+@add_options(CONNECTION_OPTIONS)
+def pause_command(name: str, **options: Any) -> None:
+    """Starts no more runs; a run in progress goes on."""
+    with connected_schedules(options) as schedules:
+        schedules.set_enabled(name, enabled=False)
+
+
+@schedule_command.command("resume")
+@click.argument("name")
+@add_options(CONNECTION_OPTIONS)
+def resume_command(name: str, **options: Any) -> None:
+    """Starts runs again; those that were missed are not made up for."""
+    with connected_schedules(options) as schedules:
+        schedules.set_enabled(name, enabled=True)
+
+
+@schedule_command.command("delete")
+@click.argument("name")
+@RETIRE_OPTION
+@add_options(CONNECTION_OPTIONS)
+def delete_command(name: str, **options: Any) -> None:
+    """Deletes a schedule; no run is killed with it."""
+    with connected_schedules(options) as schedules:
+        schedules.delete(name)

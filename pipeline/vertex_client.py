@@ -1,0 +1,41 @@
+"""Reaching Vertex AI. Needs the extra `vertex`, which is loaded only when it is used."""
+
+import contextlib
+from collections.abc import Iterator
+
+from pipeline.submission import ClusterError
+
+
+@contextlib.contextmanager
+def explain_errors() -> Iterator[None]:
+    """Turns what Google's clients raise into a line that says what to do.
+
+    Raises:
+        ClusterError: for all of it, and if the extra is not there.
+    """
+    try:
+        from google.api_core.exceptions import GoogleAPIError
+        from google.auth.exceptions import GoogleAuthError
+        from google.cloud import aiplatform_v1  # noqa: F401
+    except ImportError as error:
+        raise ClusterError(
+            "Expected google-cloud-aiplatform: pip install 'two-tower[vertex]'. Received: none"
+        ) from error
+    try:
+        yield
+    except GoogleAuthError as error:
+        raise ClusterError(
+            f"Expected credentials of Google Cloud (gcloud auth application-default login). Received: {error}"
+        ) from error
+    except GoogleAPIError as error:
+        raise ClusterError(f"Expected Vertex AI to accept this. Received: {error}") from error
+
+
+def check_place(project: str, location: str) -> None:
+    """Says which part of the address is missing.
+
+    Raises:
+        ValueError: the project or the location is empty.
+    """
+    if not project or not location:
+        raise ValueError(f"Expected --project and --location. Received: {project!r} and {location!r}")

@@ -1,0 +1,58 @@
+"""What the pages tell a reader to type is understood."""
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from pipeline.__main__ import cli
+from pipeline.schedule_file import read_schedules
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("pipeline/CLUSTER.md", "pipeline/VERTEX.md")
+
+
+def read_blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def list_commands(page: str) -> list[list[str]]:
+    text = "\n".join(read_blocks(page, "bash")).replace("\\\n", " ")
+    variables = dict(re.findall(r'^(\w+)="(.*)"$', text, re.MULTILINE))
+    for name, value in variables.items():
+        text = text.replace(f"${name}", value)
+    return [words for line in text.splitlines() if (words := shlex.split(line, comments=True))]
+
+
+def list_all(command: click.Command) -> list[click.Command]:
+    return [command, *(one for sub in getattr(command, "commands", {}).values() for one in list_all(sub))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_are_understood(page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    compile_command = runpy.run_path(str(ROOT / "compile.py"))["main"]
+    for command in (*list_all(cli), compile_command):
+        monkeypatch.setattr(command, "callback", lambda *_, **__: None)
+    (tmp_path / "schedules.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    seen = set()
+    for words in list_commands(page):
+        script = {"two-tower": (cli, 1), "python": (compile_command, 2)}.get(words[0])
+        if script is None or words[:2] == ["python", "-m"]:
+            continue
+        done = CliRunner().invoke(script[0], words[script[1] :])
+        assert done.exit_code == 0, f"{words}: {done.output}"
+        seen.add(words[1])
+    assert {"submit", "schedule"} <= seen
+
+
+def test_the_schedules_of_the_page_are_understood(tmp_path: Path) -> None:
+    (text,) = read_blocks("pipeline/CLUSTER.md", "yaml")
+    (tmp_path / "schedules.yaml").write_text(text)
+    for target in ("kfp", "vertex"):
+        (schedule,) = read_schedules(tmp_path / "schedules.yaml", target)
+        assert schedule.submission.pipeline == "retraining"

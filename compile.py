@@ -17,6 +17,7 @@ from pipeline.tasks import Tasks
 @click.option("--accelerator", default="", help="For the training: nvidia.com/gpu on kfp, NVIDIA_L4 on vertex, ...")
 @click.option("--accelerator-count", default=1, show_default=True, help="How many of them.")
 @click.option("--object-store-secret", default="", help="kfp: secret with the keys of an S3-compatible store.")
+@click.option("--checkpoint-claim", default="", help="kfp: volume claim for the checkpoints of trainings.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="YAML file to write.")
 def main(
     name: str,
@@ -25,6 +26,7 @@ def main(
     accelerator: str,
     accelerator_count: int,
     object_store_secret: str,
+    checkpoint_claim: str,
     output: Path,
 ) -> None:
     """Writes the YAML; what a user can mend ends in one line and the exit code 1."""
@@ -35,6 +37,7 @@ def main(
             accelerator=accelerator,
             num_accelerators=accelerator_count,
             object_store_secret=object_store_secret,
+            checkpoint_claim=checkpoint_claim,
         )
         compiled = compile_pipeline(name, tasks)
     except ValueError as error:

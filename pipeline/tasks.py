@@ -21,6 +21,7 @@ PLATFORMS = ("local", "kfp", "vertex")
 # stores other than Amazon's.
 SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 OPTIONAL_SECRET_KEYS = ("AWS_ENDPOINT_URL", "AWS_REGION")
+CHECKPOINT_MOUNT = "/checkpoints"
 
 
 class Artifacts(NamedTuple):
@@ -90,6 +91,8 @@ class Tasks:
         num_accelerators: how many of them.
         object_store_secret: kfp only: name of the Kubernetes secret with the keys of an S3-compatible store, for
             the tasks that read the outside world; empty for none.
+        checkpoint_claim: kfp only: name of the PersistentVolumeClaim whose volume keeps the checkpoints of trainings,
+            so that one whose node is lost goes on; empty for none, or for a `checkpoint_root` that is there anyway.
 
     Raises:
         ValueError: an attribute is not as described, or they do not go together.
@@ -100,6 +103,7 @@ class Tasks:
     accelerator: str = ""
     num_accelerators: int = 1
     object_store_secret: str = ""
+    checkpoint_claim: str = ""
 
     def __post_init__(self) -> None:
         if self.platform not in PLATFORMS:
@@ -113,8 +117,8 @@ class Tasks:
                 raise ValueError(f"Expected the accelerator to be {example}. Received: {self.accelerator!r}")
         if self.num_accelerators < 1:
             raise ValueError(f"Expected at least 1 accelerator. Received: {self.num_accelerators}")
-        if self.object_store_secret and self.platform != "kfp":
-            raise ValueError(f"Expected a Kubernetes secret on kfp only. Received: platform {self.platform!r}")
+        if (self.object_store_secret or self.checkpoint_claim) and self.platform != "kfp":
+            raise ValueError(f"Expected Kubernetes' secrets and claims on kfp only. Received: {self.platform!r}")
 
     def _make(self, component: Any, values: Mapping[str, Any], *, caching: bool) -> dsl.PipelineTask:
         """Makes the component's task out of those values whose names are its inputs'."""
@@ -176,7 +180,12 @@ class Tasks:
         """
         vocabulary = self._make(count_items, {**parameters, "events": events}, caching=True).outputs["vocabulary"]
         inputs = {**parameters, "events": events, "vocabulary": vocabulary}
-        trained = self._make(train, inputs, caching=True).outputs
+        if self.checkpoint_claim:
+            inputs["checkpoint_root"] = CHECKPOINT_MOUNT
+        training = self._make(train, inputs, caching=True)
+        if self.checkpoint_claim:
+            kubernetes.mount_pvc(training, pvc_name=self.checkpoint_claim, mount_path=CHECKPOINT_MOUNT)
+        trained = training.outputs
         inputs["model"] = trained["model"]
         exported = self._make(export, inputs, caching=True).outputs
         return Artifacts(

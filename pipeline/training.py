@@ -58,12 +58,14 @@ def make_training_pipeline(tasks: Tasks | None = None) -> Any:
         warmup_epochs: float = 0.5,
         batch_size: int = 1024,
         max_epochs: int = 4,
+        max_valid_targets: int = 50_000,
         patience: int = 2,
         refit: bool = False,
         seed: int = 42,
         checkpoint_root: str = "",
         ks: List[int] = [1, 5, 10, 20, 50, 100],  # noqa: B006, UP006
         min_prefix: int = 1,
+        max_test_targets: int = 50_000,
     ) -> Artifacts:
         """Trains, evaluates and exports a two-tower retrieval model from three session logs.
 
@@ -113,12 +115,14 @@ def make_training_pipeline(tasks: Tasks | None = None) -> Any:
             warmup_epochs: Length of the warm-up.
             batch_size: Targets a batch.
             max_epochs: Upper bound of passes over the training sessions.
+            max_valid_targets: What is ranked after every epoch at most, drawn by whole sessions; 0 for all.
             patience: Epochs without a better validation recall before training stops.
             refit: Train again on train and valid for the number of epochs that was best.
             seed: Seed of everything random.
             checkpoint_root: Folder that outlives a killed step, to resume from; empty for no resuming.
             ks: Cut-offs of recall, MRR and NDCG.
             min_prefix: How many events must come before a target in its session.
+            max_test_targets: What is ranked of the test sessions at most, drawn by whole sessions; 0 for all.
         """
         parameters = dict(locals())  # every parameter reaches the tasks that have one of its name
         return tasks.from_events(tasks.ingest(parameters), parameters)

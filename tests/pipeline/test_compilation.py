@@ -21,7 +21,11 @@ ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 IMAGE = "registry.example/two-tower:1.0.0-0123456789ab"
 ARGUMENTS = {
-    "kfp": {"--accelerator": "nvidia.com/gpu", "--object-store-secret": "object-store"},
+    "kfp": {
+        "--accelerator": "nvidia.com/gpu",
+        "--object-store-secret": "object-store",
+        "--checkpoint-claim": "two-tower-checkpoints",
+    },
     "vertex": {"--accelerator": "NVIDIA_L4", "--accelerator-count": "2"},
 }
 CASES = [(name, target) for name in PIPELINES for target in ARGUMENTS]
@@ -128,7 +132,8 @@ def test_tasks_have_resources_and_retries(compiled: tuple[str, str, Path]) -> No
 
 
 def test_pods_on_kubernetes() -> None:
-    executors = read(GOLDEN / "training.kfp.yaml")[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    spec, platform = read(GOLDEN / "training.kfp.yaml")
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     for name, pod in executors.items():
         assert pod["securityContext"] == {"runAsUser": "10001", "runAsGroup": "10001", "runAsNonRoot": True}
         assert int(pod["activeDeadlineSeconds"]) > 0
@@ -137,6 +142,10 @@ def test_pods_on_kubernetes() -> None:
     train = executors["exec-train"]
     assert train["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     assert train["emptyDirMounts"][0]["mountPath"] == "/dev/shm"  # noqa: S108
+    (volume,) = train["pvcMount"]
+    assert (volume["constant"], volume["mountPath"]) == ("two-tower-checkpoints", "/checkpoints")
+    inputs = list_tasks(spec)["train"]["inputs"]["parameters"]
+    assert inputs["checkpoint_root"]["runtimeValue"]["constant"] == "/checkpoints"
 
 
 def test_compiling_loads_no_tensorflow() -> None:
@@ -156,6 +165,7 @@ print([name for name in sys.modules if name.startswith(("tensorflow", "tf_keras"
         ["--accelerator", "NVIDIA_L4"],
         ["--target", "vertex", "--accelerator", "nvidia.com/gpu"],
         ["--target", "vertex", "--object-store-secret", "store"],
+        ["--target", "vertex", "--checkpoint-claim", "checkpoints"],
         ["--accelerator", "nvidia.com/gpu", "--accelerator-count", "0"],
     ],
 )

@@ -108,7 +108,7 @@ class TwoTower(tfrs.Model):
                 queries, self.embed_candidates(), positive_ids=targets, temperature=parameters.temperature
             )
         drawn = losses.sample_items(self.cumulative, parameters.num_negatives, seed)
-        negative_ids, _ = tf.unique(drawn)
+        negative_ids, _ = tf.unique(tf.sort(drawn))
         negatives = self.candidate_tower(negative_ids)
         if parameters.loss == "bpr_max":
             return losses.bpr_max(

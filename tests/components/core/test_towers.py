@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from components.core.parameters import QUERY_TOWERS, TrainParameters
 from components.core.sequences import PADDING
-from components.core.towers import CandidateTower, make_query_tower
+from components.core.towers import CandidateTower, dropout, make_query_tower
 
 NUM_ITEMS = 9
 
@@ -115,3 +115,13 @@ def test_dropout_depends_on_its_seed_alone(name):
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
     assert not np.allclose(first, call(tower, [[1, 2, 3]]))
+
+
+def test_dropout_keeps_the_mean_and_repeats_itself():
+    values, seed = tf.ones([301, 101]), tf.constant([1, 2])
+    dropped = dropout(values, 0.25, seed).numpy()
+    assert set(np.unique(dropped)) == {0.0, np.float32(4 / 3)}
+    assert dropped.mean() == pytest.approx(1.0, abs=0.02)
+    np.testing.assert_array_equal(dropout(values, 0.25, seed), dropped)
+    assert (dropout(values, 0.25, tf.constant([1, 3])).numpy() != dropped).any()
+    assert dropout(values, 0.25, None) is values

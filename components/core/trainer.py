@@ -19,6 +19,7 @@ from components.core.optimizers import LazyAdam
 from components.core.parameters import TrainParameters
 from components.core.ranking import dot_product, rank_targets
 from components.core.sequences import PADDING, Sessions, Windows, make_batch, make_pairs, plan_batches
+from components.core.trend import log_trend
 
 SELECTION_METRIC = "recall@20"
 VALIDATION_KS = (1, 10, 20)
@@ -85,10 +86,12 @@ def train(
         )
     tf.keras.utils.set_random_seed(parameters.seed)
     num_steps = len(plan_batches(windows.length, batch_size=parameters.batch_size))
+    trend = parameters.trend_weight * log_trend(sessions.items, num_items=num_items)
     model = TwoTower(
         parameters,
         counts=np.bincount(sessions.items, minlength=num_items + 1)[1:],
         num_sessions=sessions.num_sessions,
+        trend=trend,
     )
     model.compile(optimizer=make_optimizer(parameters, num_steps))
     checkpoints = Checkpoints(model, checkpoint_dir)

@@ -23,6 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "temperature": 1.0,
         "dropout": 0.0,
         "mask_rate": 0.0,
+        "trend_weight": 0.0,
         "optimizer": "adagrad",
         "learning_rate": 0.1,
         "learning_rate_schedule": "constant",

@@ -1,5 +1,7 @@
 """Losses over query and candidate embeddings. All of them sum over the targets of the batch, as TFRS does."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 MASKED = -1e9  # a logit whose share of any softmax is exactly 0 in float32
@@ -67,7 +69,7 @@ def sampled_softmax(
         positives: [num_targets, embedding_dim], the targets' embeddings.
         negatives: [num_samples, embedding_dim], shared by all targets.
         positive_ids: [num_targets] int32.
-        negative_ids: [num_samples] int32, distinct.
+        negative_ids: [num_samples] int32, distinct and ascending.
         negative_log_q: [num_samples] log q.
         temperature: divides the scores.
         certain_logits: [num_targets, num_certain] logits of items with q = 1; MASKED where there is none, and
@@ -78,12 +80,38 @@ def sampled_softmax(
     """
     positive_logits = tf.reduce_sum(queries * positives, axis=1, keepdims=True) / temperature
     logits = tf.matmul(queries / temperature, negatives, transpose_b=True) - negative_log_q
-    logits = tf.where(positive_ids[:, tf.newaxis] == negative_ids, MASKED, logits)
+    sampled_part = _log_sum_exp(logits, _find_hits(positive_ids, negative_ids))
     certain = [positive_logits] if certain_logits is None else [positive_logits, certain_logits]
-    sampled_part = tf.reduce_logsumexp(logits, axis=1)
     certain_part = tf.reduce_logsumexp(tf.concat(certain, axis=1), axis=1)
     partition = certain_part + tf.math.softplus(sampled_part - certain_part)
     return tf.reduce_sum(partition - positive_logits[:, 0])
+
+
+def _find_hits(positive_ids: tf.Tensor, negative_ids: tf.Tensor) -> tf.Tensor:
+    """[num_hits, 2] int32 row and column of each negative that is the row's positive; the negatives' ids ascend."""
+    column = tf.minimum(tf.searchsorted(negative_ids, positive_ids), tf.size(negative_ids) - 1)
+    row = tf.cast(tf.where(tf.gather(negative_ids, column) == positive_ids)[:, 0], tf.int32)
+    return tf.stack([row, tf.gather(column, row)], axis=1)
+
+
+@tf.custom_gradient
+def _log_sum_exp(
+    logits: tf.Tensor, masked: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
+    """Log of each row's sum of exponentials, without the entries whose row and column `masked` names.
+
+    Reads the logits half as often as `tf.reduce_logsumexp` with a mask does: the exponentials of the sum are its
+    gradient too, and those of masked entries are 0 in it.
+    """
+    logits = tf.tensor_scatter_nd_update(logits, masked, tf.fill([tf.shape(masked)[0]], MASKED))
+    highest = tf.reduce_max(logits, axis=1, keepdims=True)
+    shares = tf.exp(logits - highest)
+    total = tf.reduce_sum(shares, axis=1, keepdims=True)
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
+        return shares * (upstream[:, tf.newaxis] / total), None
+
+    return (tf.math.log(total) + highest)[:, 0], gradient
 
 
 def full_softmax(

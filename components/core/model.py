@@ -14,7 +14,7 @@ from components.core import loss as losses
 from components.core.distribution import gather_replicas, replica_number
 from components.core.parameters import TrainParameters
 from components.core.sequences import PADDING
-from components.core.towers import CandidateTower, derive_seed, make_query_tower
+from components.core.towers import CandidateTower, derive_seed, drop_unknown, make_query_tower, unit
 from components.core.vocabulary import UNKNOWN, Vocabulary
 
 # TensorFlow keeps assets.extra for the files of others: parameters and history of the training.
@@ -31,14 +31,25 @@ class TwoTower(tfrs.Model):
         parameters: what to build.
         counts: [num_items] int64 events of each item in the training sessions, entry i for index i + 1.
         num_sessions: how many training sessions the `session_id` tower looks up.
+        trend: [num_items] float32 what is added to the logits of each item after training; None for nothing.
     """
 
-    def __init__(self, parameters: TrainParameters, *, counts: npt.NDArray[np.int64], num_sessions: int) -> None:
+    def __init__(
+        self,
+        parameters: TrainParameters,
+        *,
+        counts: npt.NDArray[np.int64],
+        num_sessions: int,
+        trend: npt.NDArray[np.float32] | None = None,
+    ) -> None:
         super().__init__()
         self.parameters = parameters
         self.num_items = len(counts)
         self.candidate_tower = CandidateTower(self.num_items, parameters.embedding_dim, normalize=parameters.normalize)
         self.query_tower = make_query_tower(parameters, num_items=self.num_items, num_sessions=num_sessions)
+        self.trend = None
+        if trend is not None and trend.any():
+            self.trend = tf.constant(np.append(0.0, parameters.temperature * trend), tf.float32)
         self.task = tfrs.tasks.Retrieval(
             temperature=parameters.temperature,
             num_hard_negatives=parameters.num_hard_negatives or None,
@@ -55,24 +66,40 @@ class TwoTower(tfrs.Model):
         self.embed_queries(tf.zeros([1], tf.int32), tf.ones([1, 1], tf.int32))
 
     def embed_queries(self, session: tf.Tensor, items: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """[batch_size, length, embedding_dim]; position i is the query after the items up to i."""
+        """[batch_size, length, embedding_dim]; position i is the query after the items up to i.
+
+        At inference unknown items are passed over; in training they stand for the items that later logs will bring.
+        """
+        position = None
+        if seed is None:
+            items, position = drop_unknown(items)
         queries = self.query_tower(session, items, self.candidate_tower(items), seed)
-        return tf.math.l2_normalize(queries, axis=-1) if self.parameters.normalize else queries
+        if position is not None:
+            queries = tf.gather(queries, position, axis=1, batch_dims=1)
+        return unit(queries) if self.parameters.normalize else queries
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
     def embed_positions(self, session: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """`embed_queries` at inference, as one graph for batches of any shape."""
-        return self.embed_queries(session, items)
+        """`embed_queries` at inference, as one graph for batches of any shape, to be multiplied with candidates."""
+        queries = self.embed_queries(session, items)
+        return queries if self.trend is None else tf.concat([queries, tf.ones_like(queries[..., :1])], axis=-1)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
     def embed_last(self, session: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """[batch_size, embedding_dim], the query after all items of each row."""
+        """The query after all items of each row."""
         last = tf.maximum(tf.reduce_sum(tf.cast(items != PADDING, tf.int32), axis=1) - 1, 0)
-        return tf.gather(self.embed_queries(session, items), last, batch_dims=1)
+        return tf.gather(self.embed_positions(session, items), last, batch_dims=1)
 
     def embed_candidates(self) -> tf.Tensor:
-        """[num_items, embedding_dim], row i for index i + 1."""
-        return self.candidate_tower(tf.range(1, self.num_items + 1))
+        """What queries are to be multiplied with, row i for index i + 1."""
+        return self.embed_items(tf.range(1, self.num_items + 1))
+
+    def embed_items(self, items: tf.Tensor) -> tf.Tensor:
+        """The candidates [..., embedding_dim] of item indices [...], with the trend as one more coordinate."""
+        embeddings = self.candidate_tower(items)
+        if self.trend is None:
+            return embeddings
+        return tf.concat([embeddings, tf.gather(self.trend, items)[..., tf.newaxis]], axis=-1)
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Sums the loss over the targets of a batch, as `Batch` describes it, or of a replica's share of it.
@@ -115,10 +142,13 @@ class TwoTower(tfrs.Model):
             )
         if parameters.loss == "full":
             return losses.full_softmax(
-                queries, self.embed_candidates(), positive_ids=targets, temperature=parameters.temperature
+                queries,
+                self.candidate_tower(tf.range(1, self.num_items + 1)),
+                positive_ids=targets,
+                temperature=parameters.temperature,
             )
         drawn = losses.sample_items(self.cumulative, parameters.num_negatives, seed)
-        negative_ids, _ = tf.unique(drawn)
+        negative_ids, _ = tf.unique(tf.sort(drawn))
         negatives = self.candidate_tower(negative_ids)
         if parameters.loss == "bpr_max":
             return losses.bpr_max(
@@ -197,7 +227,7 @@ class StringModel(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "item_ids")])
     def candidate(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """Embeds items; one that is not in the vocabulary gets the embedding of the unknown item."""
-        return {"embedding": self.model.candidate_tower(self.items.lookup(item_ids) + 1)}
+        return {"embedding": self.model.embed_items(self.items.lookup(item_ids) + 1)}
 
     def save(self, model_dir: Path) -> None:
         """Writes the SavedModel."""

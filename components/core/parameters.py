@@ -27,6 +27,8 @@ class TrainParameters:
         remove_accidental_hits: an in-batch negative that is the target is none; the other losses always mask it.
         num_hard_negatives: of the in-batch negatives only the hardest so many count; 0 for all.
         temperature: divides the scores before the softmax.
+        trend_weight: how much of the newest events' popularity is made up for after training, from 0 to 1; above 0
+            the embeddings have one coordinate more.
         score_regularization: weight of the score regularisation of `bpr_max`.
         dropout: share of the embedding's and the block's units that are dropped.
         mask_rate: share of a session's items that training replaces by the unknown item, which learns by it.
@@ -56,6 +58,7 @@ class TrainParameters:
     remove_accidental_hits: bool = True
     num_hard_negatives: int = 0
     temperature: float = 0.08
+    trend_weight: float = 0.25
     score_regularization: float = 1.0
     dropout: float = 0.2
     mask_rate: float = 0.01
@@ -97,6 +100,7 @@ class TrainParameters:
         for name in ("dropout", "mask_rate"):
             _expect(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", getattr(self, name))
         _expect(0 <= self.sampling_exponent <= 1, "sampling_exponent", "from 0 to 1", self.sampling_exponent)
+        _expect(0 <= self.trend_weight <= 1, "trend_weight", "from 0 to 1", self.trend_weight)
         _expect(self.max_session_length >= 2, "max_session_length", "at least 2", self.max_session_length)
         if self.query_tower == "attention":
             expected = f"a multiple of num_heads, {self.num_heads}"

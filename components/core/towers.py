@@ -9,11 +9,15 @@ Every query tower is called as `tower(session, items, embeddings, seed)` and ret
     returns: [batch_size, length, embedding_dim] float32; position i knows the items up to i and no later one.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
 from components.core.loss import MASKED
 from components.core.parameters import QUERY_TOWERS, TrainParameters
+from components.core.recurrent import Gru
+from components.core.sequences import PADDING
 from components.core.vocabulary import UNKNOWN
 
 
@@ -23,10 +27,48 @@ def derive_seed(seed: tf.Tensor | None, number: int) -> tf.Tensor | None:
 
 
 def dropout(values: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:
-    """Dropout that depends on nothing but its seed, so that a resumed training repeats an undisturbed one."""
-    if seed is None or rate == 0.0:
+    """Dropout that depends on nothing but its seed, so that a resumed training repeats an undisturbed one.
+
+    A random byte decides for each value, so the rate is rounded to 256ths: drawing takes a quarter of the time.
+    """
+    dropped = round(rate * 256)
+    if seed is None or dropped == 0:
         return values
-    return tf.nn.experimental.stateless_dropout(values, rate=rate, seed=seed)
+    num_words = (tf.size(values) + 3) // 4
+    words = tf.random.stateless_uniform([num_words], seed, minval=None, maxval=None, dtype=tf.uint32)
+    random = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[: tf.size(values)], tf.shape(values))
+    return tf.where(random >= dropped, values * (256 / (256 - dropped)), 0.0)
+
+
+@tf.custom_gradient
+def unit(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """Values [..., dim] scaled to length 1; `tf.math.l2_normalize` in half as many passes."""
+    inverse = tf.math.rsqrt(tf.maximum(tf.reduce_sum(values**2, axis=-1, keepdims=True), 1e-12))
+    units = values * inverse
+
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+        return (upstream - units * tf.reduce_sum(upstream * units, axis=-1, keepdims=True)) * inverse
+
+    return units, gradient
+
+
+def drop_unknown(items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Takes unknown items out of sessions, for an item that training never saw says nothing.
+
+    The first event of a session stays, so that there is always something to read.
+
+    Args:
+        items: [batch_size, length] int32, PADDING behind the end of a session.
+
+    Returns:
+        items: [batch_size, length], those that stay, moved together, and PADDING.
+        position: [batch_size, length] int32, where the newest item up to each position has gone.
+    """
+    stays = (items > UNKNOWN) | (tf.range(tf.shape(items)[1]) == 0)
+    order = tf.argsort(tf.where(stays, 0, 1), axis=1, stable=True)
+    position = tf.cumsum(tf.cast(stays, tf.int32), axis=1) - 1
+    moved = tf.gather(tf.where(stays, items, PADDING), order, axis=1, batch_dims=1)
+    return moved, position
 
 
 class CandidateTower(tf.keras.layers.Layer):
@@ -47,7 +89,7 @@ class CandidateTower(tf.keras.layers.Layer):
     def call(self, items: tf.Tensor) -> tf.Tensor:
         """What a query is multiplied with, and what query towers read."""
         embeddings = tf.gather(self.table, tf.maximum(items, UNKNOWN))
-        return tf.math.l2_normalize(embeddings, axis=-1) if self.normalize else embeddings
+        return unit(embeddings) if self.normalize else embeddings
 
 
 class SessionIdTower(tf.keras.layers.Layer):
@@ -96,7 +138,7 @@ class GruTower(tf.keras.layers.Layer):
     def __init__(self, embedding_dim: int, *, dropout: float) -> None:
         super().__init__()
         self.dropout = dropout
-        self.gru = tf.keras.layers.GRU(embedding_dim, return_sequences=True)
+        self.gru = Gru(embedding_dim)
 
     def call(self, session: tf.Tensor, items: tf.Tensor, embeddings: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
         """See the module."""
@@ -114,9 +156,9 @@ class GruAttentionTower(tf.keras.layers.Layer):
     def __init__(self, embedding_dim: int, *, max_length: int, dropout: float) -> None:
         super().__init__()
         self.dropout = dropout
-        self.gru = tf.keras.layers.GRU(embedding_dim, return_sequences=True)
+        self.gru = Gru(embedding_dim)
         self.state_projection = tf.keras.layers.Dense(embedding_dim, use_bias=False)
-        self.pooling = CausalAttention(embedding_dim, max_length=max_length)
+        self.pooling = CausalAttention(min(embedding_dim, 64), max_length=max_length)
 
     def call(self, session: tf.Tensor, items: tf.Tensor, embeddings: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
         """See the module."""
@@ -130,11 +172,11 @@ class GruAttentionTower(tf.keras.layers.Layer):
 class CausalAttention(tf.keras.layers.Layer):
     """Pools values with one head of attention over the positions so far, the nearer the more at first."""
 
-    def __init__(self, embedding_dim: int, *, max_length: int) -> None:
+    def __init__(self, key_dim: int, *, max_length: int) -> None:
         super().__init__()
         self.max_length = max_length
-        self.query = tf.keras.layers.Dense(embedding_dim, use_bias=False)
-        self.key = tf.keras.layers.Dense(embedding_dim, use_bias=False)
+        self.query = tf.keras.layers.Dense(key_dim, use_bias=False)
+        self.key = tf.keras.layers.Dense(key_dim, use_bias=False)
         recency = -np.log1p(np.arange(max_length, dtype=np.float32))[:, np.newaxis]
         self.bias = self.add_weight(
             name="distance_bias", shape=(max_length, 1), initializer=tf.keras.initializers.Constant(recency)

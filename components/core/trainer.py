@@ -1,5 +1,6 @@
 """Training: batches, epochs, selection on exact recall over the validation sessions, resuming."""
 
+import functools
 import itertools
 import json
 import resource
@@ -20,6 +21,7 @@ from components.core.optimizers import LazyAdam
 from components.core.parameters import TrainParameters
 from components.core.ranking import dot_product, rank_targets
 from components.core.sequences import PADDING, Sessions, Windows, make_batch, make_pairs, plan_batches
+from components.core.trend import log_trend
 
 SELECTION_METRIC = "recall@20"
 VALIDATION_KS = (1, 10, 20)
@@ -96,9 +98,15 @@ def train(
         )
     tf.keras.utils.set_random_seed(parameters.seed)
     num_steps = len(plan_batches(windows.length, batch_size=parameters.batch_size))
-    counts = np.bincount(sessions.items, minlength=num_items + 1)[1:]
+    make_model = functools.partial(
+        TwoTower,
+        parameters,
+        counts=np.bincount(sessions.items, minlength=num_items + 1)[1:],
+        num_sessions=sessions.num_sessions,
+        trend=parameters.trend_weight * log_trend(sessions.items, num_items=num_items),
+    )
     with strategy.scope():
-        model = TwoTower(parameters, counts=counts, num_sessions=sessions.num_sessions)
+        model = make_model()
         model.build_variables()
         model.compile(optimizer=make_optimizer(parameters, num_steps))
         model.optimizer.build(model.trainable_variables)
@@ -124,7 +132,7 @@ def train(
         )
     if is_chief(strategy):
         if strategy.num_replicas_in_sync > 1:
-            model = TwoTower(parameters, counts=counts, num_sessions=sessions.num_sessions)
+            model = make_model()
             model.build_variables()
             checkpoints = Checkpoints(model, checkpoint_dir)
         checkpoints.restore_epoch(history.best_epoch)

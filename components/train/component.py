@@ -22,6 +22,7 @@ def train(
     remove_accidental_hits: bool = True,
     num_hard_negatives: int = 0,
     temperature: float = 0.08,
+    trend_weight: float = 0.25,
     score_regularization: float = 1.0,
     dropout: float = 0.2,
     mask_rate: float = 0.01,
@@ -56,6 +57,7 @@ def train(
         remove_accidental_hits: An in-batch negative that is the target is none; the other losses always mask it.
         num_hard_negatives: Of the in-batch negatives only so many, the hardest, count; 0 for all.
         temperature: Divides the scores before the softmax.
+        trend_weight: How much of the newest popularity is made up for after training, from 0 to 1.
         score_regularization: Weight of the score regularisation of bpr_max.
         dropout: Share of units that are dropped.
         mask_rate: Share of a session's items that training replaces by the unknown item.
@@ -98,6 +100,7 @@ def train(
             remove_accidental_hits=remove_accidental_hits,
             num_hard_negatives=num_hard_negatives,
             temperature=temperature,
+            trend_weight=trend_weight,
             score_regularization=score_regularization,
             dropout=dropout,
             mask_rate=mask_rate,

@@ -79,6 +79,29 @@ def test_an_accidental_hit_has_no_share():
     assert (gradient[[0, 2], 1] > 0).all()
 
 
+def test_the_gradient_is_that_of_the_formula():
+    settings = {"positive_ids": POSITIVE_IDS, "negative_ids": NEGATIVE_IDS}
+    log_q = tf.constant([-1.0, -2.0, -0.5])
+
+    def by_formula():
+        logits = QUERIES @ tf.transpose(NEGATIVES) / 0.5 - log_q
+        logits = tf.where(POSITIVE_IDS[:, tf.newaxis] == NEGATIVE_IDS, loss.MASKED, logits)
+        positive = tf.reduce_sum(QUERIES * POSITIVES, axis=1, keepdims=True) / 0.5
+        return -tf.reduce_sum(tf.nn.log_softmax(tf.concat([positive, logits], axis=1))[:, 0])
+
+    def ours():
+        return loss.sampled_softmax(QUERIES, POSITIVES, NEGATIVES, **settings, negative_log_q=log_q, temperature=0.5)
+
+    gradients = []
+    for function in (ours, by_formula):
+        with tf.GradientTape() as tape:
+            tape.watch([QUERIES, POSITIVES, NEGATIVES])
+            value = function()
+        gradients.append(tape.gradient(value, [QUERIES, POSITIVES, NEGATIVES]))
+    for one, other in zip(*gradients, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
 def test_sampling_everything_once_is_the_full_softmax():
     rng = np.random.default_rng(0)
     candidates = tf.constant(rng.normal(size=(6, 3)), tf.float32)

@@ -33,3 +33,24 @@ def test_embed_last_is_the_last_position(model):
     every = model.embed_queries(tf.zeros(2, tf.int32), items).numpy()
     last = model.embed_last(tf.zeros(2, tf.int32), items).numpy()
     np.testing.assert_allclose(last, [every[0, 2], every[1, 0]], rtol=1e-5)
+
+
+def test_an_unknown_item_is_passed_over(model):
+    session = tf.zeros(1, tf.int32)
+    known = model.embed_last(session, tf.constant([[3, 4]]))
+    np.testing.assert_allclose(model.embed_last(session, tf.constant([[3, 0, 4, 0]])), known, rtol=1e-5)
+
+
+def test_the_trend_is_added_to_the_logits():
+    def make(trend):
+        tf.keras.utils.set_random_seed(0)
+        parameters = TrainParameters(query_tower="mean", embedding_dim=8, temperature=0.5)
+        return TwoTower(parameters, counts=np.ones(3), num_sessions=0, trend=trend)
+
+    def logits(model):
+        query = model.embed_last(tf.zeros(1, tf.int32), tf.constant([[2]]))
+        return (query @ tf.transpose(model.embed_candidates())).numpy()[0] / 0.5
+
+    trend = np.array([1.0, -2.0, 0.5], np.float32)
+    np.testing.assert_allclose(logits(make(trend)), logits(make(None)) + trend, rtol=1e-5)
+    assert make(trend).embed_items(tf.constant([0]))[0, -1] == 0.0

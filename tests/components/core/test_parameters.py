@@ -11,6 +11,7 @@ from components.core.parameters import TrainParameters
         ({"optimizer": "sgd"}, "Expected optimizer to be one of adam, adagrad. Received: 'sgd'"),
         ({"embedding_dim": 0}, "Expected embedding_dim to be at least 1. Received: 0"),
         ({"temperature": 0.0}, "Expected temperature to be above 0. Received: 0.0"),
+        ({"trend_weight": 1.5}, "Expected trend_weight to be from 0 to 1. Received: 1.5"),
         ({"dropout": 1.0}, "Expected dropout to be at least 0 and below 1. Received: 1.0"),
         (
             {"query_tower": "attention", "embedding_dim": 9},

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from components.core.parameters import QUERY_TOWERS, TrainParameters
 from components.core.sequences import PADDING
-from components.core.towers import CandidateTower, make_query_tower
+from components.core.towers import CandidateTower, drop_unknown, dropout, make_query_tower, unit
 
 NUM_ITEMS = 9
 
@@ -115,3 +115,35 @@ def test_dropout_depends_on_its_seed_alone(name):
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
     assert not np.allclose(first, call(tower, [[1, 2, 3]]))
+
+
+def test_unknown_items_are_passed_over():
+    items, position = drop_unknown(tf.constant([[5, 0, 6, 0], [0, 0, 7, PADDING]]))
+    np.testing.assert_array_equal(items, [[5, 6, PADDING, PADDING], [0, 7, PADDING, PADDING]])
+    np.testing.assert_array_equal(position[:, :3], [[0, 0, 1], [0, 0, 1]])
+    assert position[0, 3] == 1
+
+
+def test_dropout_keeps_the_mean_and_repeats_itself():
+    values, seed = tf.ones([301, 101]), tf.constant([1, 2])
+    dropped = dropout(values, 0.25, seed).numpy()
+    assert set(np.unique(dropped)) == {0.0, np.float32(4 / 3)}
+    assert dropped.mean() == pytest.approx(1.0, abs=0.02)
+    np.testing.assert_array_equal(dropout(values, 0.25, seed), dropped)
+    assert (dropout(values, 0.25, tf.constant([1, 3])).numpy() != dropped).any()
+    assert dropout(values, 0.25, None) is values
+
+
+def test_unit_vectors_and_their_gradient_are_those_of_tensorflow():
+    values = tf.constant(np.random.default_rng(0).normal(size=(2, 3, 4)), tf.float32)
+    weights = tf.range(24, dtype=tf.float32)
+    found = []
+    for function in (unit, lambda each: tf.math.l2_normalize(each, axis=-1)):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            units = function(values)
+            loss = tf.reduce_sum(tf.reshape(units, [-1]) * weights)
+        found.append((units, tape.gradient(loss, values)))
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(unit(tf.zeros([1, 4])), [[0.0] * 4])

@@ -1,0 +1,92 @@
+"""A GRU for short steps on a CPU."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+
+class Gru(tf.keras.layers.Layer):
+    """A gated recurrent unit (Cho et al. 2014, "Learning Phrase Representations using RNN Encoder-Decoder").
+
+    Its formula is that of Keras' layer with `reset_after`, the products with the state first and the gate then:
+
+        z = sigmoid(x W_z + h U_z + b_z)
+        r = sigmoid(x W_r + h U_r + b_r)
+        c = tanh(x W_c + b_c + r * (h U_c + d))
+        h' = z * h + (1 - z) * c
+
+    Keras multiplies the input, and sums up the gradient of both matrices, step by step. Here a step holds only the
+    product with the state, forwards and backwards; the rest is one product over all steps.
+    """
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.units = units
+        self.projection = tf.keras.layers.Dense(3 * units)
+        self.recurrent = self.add_weight(name="recurrent", shape=(units, 3 * units), initializer="orthogonal")
+        self.bias = self.add_weight(name="candidate_bias", shape=(units,), initializer="zeros")
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """[batch_size, length, input_dim] to the states [batch_size, length, units], the first one 0."""
+        projected = tf.transpose(self.projection(inputs), [1, 0, 2])
+        states = _states(projected, tf.convert_to_tensor(self.recurrent), tf.convert_to_tensor(self.bias))
+        return tf.transpose(states, [1, 0, 2])
+
+
+@tf.custom_gradient
+def _states(
+    projected: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]]:
+    """States [length, batch_size, units] from x W + b of [length, batch_size, 3 * units]."""
+    units = recurrent.shape[0]
+    length = tf.shape(projected)[0]
+    nothing = tf.zeros([tf.shape(projected)[1], units], projected.dtype)
+
+    def steps(width: int) -> tf.TensorArray:
+        return tf.TensorArray(projected.dtype, size=length, element_shape=[None, width])
+
+    def forward(
+        i: tf.Tensor, before: tf.Tensor, states: tf.TensorArray, gates: tf.TensorArray, candidates: tf.TensorArray,
+        resets: tf.TensorArray,
+    ) -> tuple[object, ...]:  # fmt: skip
+        x, h = projected[i], tf.matmul(before, recurrent)
+        gate = tf.sigmoid(x[:, : 2 * units] + h[:, : 2 * units])
+        reset = h[:, 2 * units :] + bias
+        candidate = tf.tanh(x[:, 2 * units :] + gate[:, units:] * reset)
+        after = candidate + gate[:, :units] * (before - candidate)
+        return (
+            i + 1, after, states.write(i, after), gates.write(i, gate), candidates.write(i, candidate),
+            resets.write(i, reset),
+        )  # fmt: skip
+
+    start = (0, nothing, steps(units), steps(2 * units), steps(units), steps(units))
+    _, _, *arrays = tf.while_loop(lambda i, *_: i < length, forward, start)
+    states, gates, candidates, resets = (each.stack() for each in arrays)
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        before = tf.concat([nothing[tf.newaxis], states[:-1]], axis=0)
+        z, r = gates[..., :units], gates[..., units:]
+        # Derivatives of h' by what goes into z, r and c; the latter's times r is that by h U_c + d.
+        by_candidate = (1.0 - z) * (1.0 - candidates**2)
+        by_product = tf.concat(
+            [(before - candidates) * z * (1.0 - z), by_candidate * resets * r * (1.0 - r), by_candidate * r], axis=-1
+        )
+
+        def backward(
+            i: tf.Tensor, later: tf.Tensor, totals: tf.TensorArray, products: tf.TensorArray
+        ) -> tuple[object, ...]:
+            total = upstream[i] + later
+            product = by_product[i] * tf.tile(total, [1, 3])
+            earlier = z[i] * total + tf.matmul(product, recurrent, transpose_b=True)
+            return i - 1, earlier, totals.write(i, total), products.write(i, product)
+
+        start = (length - 1, nothing, steps(units), steps(3 * units))
+        _, _, *arrays = tf.while_loop(lambda i, *_: i >= 0, backward, start)
+        totals, products = (each.stack() for each in arrays)
+        return (
+            tf.concat([products[..., : 2 * units], totals * by_candidate], axis=-1),
+            tf.matmul(tf.reshape(before, [-1, units]), tf.reshape(products, [-1, 3 * units]), transpose_a=True),
+            tf.reduce_sum(products[..., 2 * units :], axis=[0, 1]),
+        )
+
+    return states, gradient

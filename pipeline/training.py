@@ -61,6 +61,8 @@ def make_training_pipeline(tasks: Tasks | None = None) -> Any:
         max_epochs: int = 4,
         max_valid_targets: int = 50_000,
         patience: int = 2,
+        precision: str = "float32",
+        jit_compile: bool = False,
         refit: bool = False,
         seed: int = 42,
         checkpoint_root: str = "",
@@ -119,6 +121,8 @@ def make_training_pipeline(tasks: Tasks | None = None) -> Any:
             max_epochs: Upper bound of passes over the training sessions.
             max_valid_targets: What is ranked after every epoch at most, drawn by whole sessions; 0 for all.
             patience: Epochs without a better validation recall before training stops.
+            precision: Of the numbers inside the query tower: float32 or bfloat16; table, scores and loss are float32.
+            jit_compile: Compile the query tower's training with XLA; for GPUs, on a CPU it takes longer.
             refit: Train again on train and valid for the number of epochs that was best.
             seed: Seed of everything random.
             checkpoint_root: Folder that outlives a killed step, to resume from; empty for no resuming.

@@ -1,6 +1,6 @@
 """The two towers with their loss as a `tfrs.Model`, and as the SavedModel that leaves the training."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +70,20 @@ class TwoTower(tfrs.Model):
 
         At inference unknown items are passed over; in training they stand for the items that later logs will bring.
         """
-        position = None
         if seed is None:
             items, position = drop_unknown(items)
-        queries = self.query_tower(session, items, self.candidate_tower(items), seed)
-        if position is not None:
-            queries = tf.gather(queries, position, axis=1, batch_dims=1)
+            queries = tf.gather(self._embed(session, items, self.query_tower), position, axis=1, batch_dims=1)
+        else:
+            tower = tf.function(self.query_tower, jit_compile=True) if self.parameters.jit_compile else self.query_tower
+            queries = self._embed(session, items, tower, seed)
         return unit(queries) if self.parameters.normalize else queries
+
+    def _embed(
+        self, session: tf.Tensor, items: tf.Tensor, tower: Callable[..., tf.Tensor], seed: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """What the tower makes of the items, in its own precision between float32 and float32."""
+        embeddings = tf.cast(self.candidate_tower(items), self.query_tower.compute_dtype)
+        return tf.cast(tower(session, items, embeddings, seed), tf.float32)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
     def embed_positions(self, session: tf.Tensor, items: tf.Tensor) -> tf.Tensor:

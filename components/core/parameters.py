@@ -7,6 +7,7 @@ QUERY_TOWERS = ("session_id", "last_item", "mean", "gru", "attention", "gru_atte
 LOSSES = ("in_batch", "sampled", "full", "bpr_max")
 OPTIMIZERS = ("adam", "adagrad")
 SCHEDULES = ("constant", "cosine")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,8 @@ class TrainParameters:
         max_epochs: upper bound of passes over the training sessions.
         max_valid_targets: what is ranked after every epoch at most, drawn by whole sessions; 0 for all.
         patience: epochs without a better validation recall before training stops.
+        precision: of the numbers inside the query tower, one of PRECISIONS; table, scores and loss are float32.
+        jit_compile: compile the query tower's training with XLA, once for each of some 20 shapes of batches.
         refit: train again on train and valid for the number of epochs that was best.
         seed: of everything random.
     """
@@ -71,6 +74,8 @@ class TrainParameters:
     max_epochs: int = 4
     max_valid_targets: int = 50_000
     patience: int = 2
+    precision: str = "float32"
+    jit_compile: bool = False
     refit: bool = False
     seed: int = 42
 
@@ -80,6 +85,7 @@ class TrainParameters:
             ("loss", LOSSES),
             ("optimizer", OPTIMIZERS),
             ("learning_rate_schedule", SCHEDULES),
+            ("precision", PRECISIONS),
         ):
             _expect(getattr(self, name) in choices, name, f"one of {', '.join(choices)}", getattr(self, name))
         for name in (

@@ -1,5 +1,6 @@
 """Sessions as flat arrays, and the padded batches that are cut from them."""
 
+import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,6 +12,8 @@ import pyarrow as pa
 from components.core.vocabulary import Vocabulary
 
 PADDING = -1  # fills the rows of a batch; UNKNOWN is an event, PADDING is none
+
+PADDED_LENGTHS = (0, 1, *sorted(factor << shift for factor in (2, 3) for shift in range(16)))  # 2, 3, 4, 6, 8, 12, ...
 
 Ints = npt.NDArray[np.int32]
 
@@ -156,6 +159,27 @@ def make_batch(sessions: Sessions, windows: Windows, rows: npt.NDArray[np.int64]
         session=windows.session[rows].astype(np.int32),
         items=np.where(within, sessions.items[position], PADDING).astype(np.int32),
         targets=np.where(scored, sessions.items[position + within], PADDING).astype(np.int32),
+    )
+
+
+def pad_batch(batch: Batch, batch_size: int) -> Batch:
+    """Pads a batch to one of a few shapes, for what is compiled anew for every shape.
+
+    Lengths become 1, 2, 3, 4, 6, 8, 12, 16, 24, ...; the rows as many as a batch of that length may have.
+
+    Args:
+        batch: of `plan_batches` with the same `batch_size`, or a share of it.
+        batch_size: positions that a batch holds at most.
+    """
+    num_rows, length = batch.items.shape
+    number = bisect.bisect_left(PADDED_LENGTHS, length)
+    shortest = PADDED_LENGTHS[number - 1] + 1
+    num_padded = max(num_rows, batch_size // shortest)
+    padding = [(0, num_padded - num_rows), (0, PADDED_LENGTHS[number] - length)]
+    return Batch(
+        session=np.pad(batch.session, padding[0]),
+        items=np.pad(batch.items, padding, constant_values=PADDING),
+        targets=np.pad(batch.targets, padding, constant_values=PADDING),
     )
 
 

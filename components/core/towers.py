@@ -4,9 +4,9 @@ Every query tower is called as `tower(session, items, embeddings, seed)` and ret
 
     session: [batch_size] int32 index of a training session from 1, 0 if it is none of them.
     items: [batch_size, length] int32 item indices, PADDING behind the end of a session.
-    embeddings: [batch_size, length, embedding_dim] float32, the candidate tower's of the items.
+    embeddings: [batch_size, length, embedding_dim], the candidate tower's of the items in the tower's precision.
     seed: [2] int32 while training, for dropout; None at inference.
-    returns: [batch_size, length, embedding_dim] float32; position i knows the items up to i and no later one.
+    returns: [batch_size, length, embedding_dim]; position i knows the items up to i and no later one.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from components.core.loss import MASKED
 from components.core.parameters import QUERY_TOWERS, TrainParameters
-from components.core.recurrent import Gru
+from components.core.recurrent import make_gru
 from components.core.sequences import PADDING
 from components.core.vocabulary import UNKNOWN
 
@@ -102,7 +102,7 @@ class SessionIdTower(tf.keras.layers.Layer):
     def call(self, session: tf.Tensor, items: tf.Tensor, embeddings: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
         """See the module."""
         positions = tf.zeros_like(items)[:, :, tf.newaxis]
-        return self.embedding(session)[:, tf.newaxis, :] + tf.cast(positions, tf.float32)
+        return self.embedding(session)[:, tf.newaxis, :] + tf.cast(positions, self.compute_dtype)
 
 
 class LastItemTower(tf.keras.layers.Layer):
@@ -129,7 +129,7 @@ class MeanTower(tf.keras.layers.Layer):
         """See the module."""
         embeddings = dropout(embeddings, self.dropout, seed)
         count = tf.range(1, tf.shape(items)[1] + 1, dtype=tf.float32)
-        return tf.cumsum(embeddings, axis=1) / count[:, tf.newaxis]
+        return tf.cumsum(tf.cast(embeddings, tf.float32), axis=1) / count[:, tf.newaxis]
 
 
 class GruTower(tf.keras.layers.Layer):
@@ -138,7 +138,7 @@ class GruTower(tf.keras.layers.Layer):
     def __init__(self, embedding_dim: int, *, dropout: float) -> None:
         super().__init__()
         self.dropout = dropout
-        self.gru = Gru(embedding_dim)
+        self.gru = make_gru(embedding_dim)
 
     def call(self, session: tf.Tensor, items: tf.Tensor, embeddings: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
         """See the module."""
@@ -156,7 +156,7 @@ class GruAttentionTower(tf.keras.layers.Layer):
     def __init__(self, embedding_dim: int, *, max_length: int, dropout: float) -> None:
         super().__init__()
         self.dropout = dropout
-        self.gru = Gru(embedding_dim)
+        self.gru = make_gru(embedding_dim)
         self.state_projection = tf.keras.layers.Dense(embedding_dim, use_bias=False)
         self.pooling = CausalAttention(min(embedding_dim, 64), max_length=max_length)
 
@@ -245,13 +245,22 @@ def attention_weights(queries: tf.Tensor, keys: tf.Tensor, distance_bias: tf.Ten
 
 
 def make_query_tower(parameters: TrainParameters, *, num_items: int, num_sessions: int) -> tf.keras.layers.Layer:
-    """Makes the query tower that the parameters name.
+    """Makes the query tower that the parameters name, with float32 variables.
 
     Args:
-        parameters: give its name and settings.
+        parameters: give its name, settings and the precision of what it computes.
         num_items: items that the `last_item` tower looks up.
         num_sessions: training sessions that the `session_id` tower looks up.
     """
+    policy = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16" if parameters.precision == "bfloat16" else "float32")
+    try:
+        return _make_query_tower(parameters, num_items=num_items, num_sessions=num_sessions)
+    finally:
+        tf.keras.mixed_precision.set_global_policy(policy)
+
+
+def _make_query_tower(parameters: TrainParameters, *, num_items: int, num_sessions: int) -> tf.keras.layers.Layer:
     dim, rate, max_length = parameters.embedding_dim, parameters.dropout, parameters.max_session_length
     match parameters.query_tower:
         case "session_id":

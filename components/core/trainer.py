@@ -20,7 +20,7 @@ from components.core.model import TwoTower
 from components.core.optimizers import LazyAdam
 from components.core.parameters import TrainParameters
 from components.core.ranking import dot_product, rank_targets
-from components.core.sequences import PADDING, Sessions, Windows, make_batch, make_pairs, plan_batches
+from components.core.sequences import PADDING, Batch, Sessions, Windows, make_batch, make_pairs, pad_batch, plan_batches
 from components.core.trend import log_trend
 
 SELECTION_METRIC = "recall@20"
@@ -193,7 +193,10 @@ def make_dataset(
                     share, targets = slice(replica, None, num_replicas), batch.targets
                     if replica >= len(rows):
                         share, targets = slice(1), np.full_like(targets, PADDING)
-                    yield {"session": batch.session[share] + 1, "items": batch.items[share], "targets": targets[share]}
+                    part = Batch(batch.session[share] + 1, batch.items[share], targets[share])
+                    if parameters.jit_compile:
+                        part = pad_batch(part, parameters.batch_size // num_replicas)
+                    yield part._asdict()
 
     signature = {
         "session": tf.TensorSpec([None], tf.int32),

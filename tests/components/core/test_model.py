@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from components.core.loss import MASKED
 from components.core.model import TwoTower
-from components.core.parameters import TrainParameters
+from components.core.parameters import QUERY_TOWERS, TrainParameters
 from components.core.sequences import PADDING
 
 
@@ -26,6 +26,56 @@ def test_a_sessions_own_items_are_negatives_once_each(model):
         expected = sum(scores[0, position, item - 1] for item in negatives)
         assert share[0, position].sum() == pytest.approx(expected, rel=1e-5)
     assert share[1, 0].sum() == pytest.approx(scores[1, 0, 3 - 1], rel=1e-5)
+
+
+def of(name, **settings):
+    """A model of five items that has been through a step's trace, and its queries of two sessions."""
+    tf.keras.utils.set_random_seed(0)
+    loss = "in_batch" if name == "session_id" else "sampled"
+    parameters = TrainParameters(query_tower=name, embedding_dim=8, loss=loss, dropout=0.0, **settings)
+    return TwoTower(parameters, counts=np.array([5, 4, 3, 2, 1]), num_sessions=2)
+
+
+@pytest.mark.parametrize("name", QUERY_TOWERS)
+def test_in_bfloat16_variables_and_queries_are_float32_and_about_the_same(name):
+    session, items = tf.zeros(2, tf.int32), tf.constant([[1, 2, 1], [3, PADDING, PADDING]])
+    expected = of(name).embed_queries(session, items)
+    model = of(name, precision="bfloat16")
+    queries = model.embed_queries(session, items)
+    assert queries.dtype == tf.float32
+    assert {variable.dtype for variable in model.trainable_variables} == {tf.float32}
+    assert model.query_tower.compute_dtype == "bfloat16"
+    assert not np.array_equal(queries[0], expected[0])
+    # A bfloat16 has 8 significant bits.
+    np.testing.assert_allclose(queries[0], expected[0], atol=0.05)
+    assert tf.keras.mixed_precision.global_policy().name == "float32"
+
+
+@pytest.mark.parametrize("name", ["gru_attention", "attention"])
+def test_compiled_with_xla_a_step_is_the_same(name):
+    inputs = {
+        "session": tf.zeros(2, tf.int32),
+        "items": tf.constant([[1, 2, 1], [3, PADDING, PADDING]]),
+        "targets": tf.constant([[2, 1, 4], [5, PADDING, PADDING]]),
+    }
+
+    def step(jit_compile):
+        model = of(name, jit_compile=jit_compile)
+        model.compile(optimizer="sgd")
+
+        @tf.function
+        def differentiate():
+            with tf.GradientTape() as tape:
+                loss = model.compute_loss(inputs, training=True)
+            gradients = tape.gradient(loss, model.query_tower.trainable_variables)
+            return [loss, *map(tf.convert_to_tensor, gradients)]
+
+        functions = differentiate.get_concrete_function().graph.as_graph_def().library.function
+        assert any(function.attr["_XlaMustCompile"].b for function in functions) == jit_compile
+        return differentiate()
+
+    for mine, other in zip(step(True), step(False), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-3, atol=1e-5)
 
 
 def test_embed_last_is_the_last_position(model):

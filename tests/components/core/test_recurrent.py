@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from components.core.recurrent import Gru
+from components.core.recurrent import Gru, make_gru
 
 
 def test_states_and_gradients_are_those_of_keras():
@@ -42,3 +42,12 @@ def test_one_event_by_hand():
     update, reset = 1 / (1 + np.exp(-2.0)), 1 / (1 + np.exp(1.0))
     expected = (1 - update) * np.tanh(0.5 + reset * 0.3)
     np.testing.assert_allclose(gru(tf.ones([1, 1, 1])), [[[expected]]], rtol=1e-6)
+
+
+def test_on_a_gpu_it_is_the_layer_that_cudnn_runs(monkeypatch):
+    assert isinstance(make_gru(4), Gru)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    layer = make_gru(4)
+    assert layer(tf.zeros([2, 3, 5])).shape == (2, 3, 4)
+    # What Keras asks of a GRU that cuDNN is to run.
+    assert layer._could_use_gpu_kernel

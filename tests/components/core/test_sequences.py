@@ -10,6 +10,7 @@ from components.core.sequences import (
     Windows,
     make_batch,
     make_pairs,
+    pad_batch,
     plan_batches,
     prefix_batches,
     target_events,
@@ -59,6 +60,22 @@ def test_a_sample_is_of_whole_sessions_in_their_order(lengths, max_targets):
     for begin, end, number in zip(drawn.offsets, drawn.offsets[1:], numbers, strict=False):
         assert end - begin == lengths[number]
         assert set(drawn.items[begin:end].tolist()) == {int(sessions.items[sessions.offsets[number]])}
+
+
+def test_padded_batches_have_few_shapes_and_the_same_targets():
+    shapes = set()
+    for length in range(1, 300):
+        rows = np.arange(max(1, 1024 // length))
+        batch = make_batch(data := of_lengths([length + 1] * len(rows)), Windows.cut(data, max_length=300), rows)
+        padded = pad_batch(batch, 1024)
+        assert padded.items.shape == padded.targets.shape
+        assert len(padded.session) == len(padded.items)
+        for whole, part in zip(padded, batch, strict=True):
+            np.testing.assert_array_equal(whole[tuple(slice(size) for size in part.shape)], part)
+        assert (padded.targets != PADDING).sum() == (batch.targets != PADDING).sum()
+        assert padded.items.size <= 2 * max(1024, length)
+        shapes.add(padded.items.shape)
+    assert len(shapes) == 17
 
 
 def test_concatenate():

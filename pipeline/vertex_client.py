@@ -1,7 +1,9 @@
 """Reaching Vertex AI. Needs the extra `vertex`, which is loaded only when it is used."""
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator
+from typing import Any
 
 from pipeline.submission import ClusterError
 
@@ -13,14 +15,12 @@ def explain_errors() -> Iterator[None]:
     Raises:
         ClusterError: for all of it, and if the extra is not there.
     """
-    try:
-        from google.api_core.exceptions import GoogleAPIError
-        from google.auth.exceptions import GoogleAuthError
-        from google.cloud import aiplatform_v1  # noqa: F401
-    except ImportError as error:
-        raise ClusterError(
-            "Expected google-cloud-aiplatform: pip install 'two-tower[vertex]'. Received: none"
-        ) from error
+    # Loading the package takes seconds: enough to know that it is there, a wrong command ends sooner.
+    if not all(importlib.util.find_spec(name) for name in ("google", "google.cloud", "google.cloud.aiplatform")):
+        raise ClusterError("Expected google-cloud-aiplatform: pip install 'two-tower[vertex]'. Received: none")
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
+
     try:
         yield
     except GoogleAuthError as error:
@@ -39,3 +39,14 @@ def check_place(project: str, location: str) -> None:
     """
     if not project or not location:
         raise ValueError(f"Expected --project and --location. Received: {project!r} and {location!r}")
+
+
+def find_credentials() -> Any:
+    """Finds the application default credentials.
+
+    It takes seconds to know that there are none, and Google's clients would look for them again and again.
+    """
+    import google.auth
+
+    credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+    return credentials

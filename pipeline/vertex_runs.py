@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.compilation import compile_pipeline
 from pipeline.submission import Submission, TaskState
-from pipeline.vertex_client import check_place
+from pipeline.vertex_client import check_place, find_credentials
 
 # The label that names what was compiled.
 VERSION_LABEL = "two-tower-version"
@@ -75,6 +75,7 @@ def make_job(submission: Submission, *, project: str, location: str, credentials
         ValueError: the project or the location is not given.
     """
     check_place(project, location)
+    credentials = credentials or find_credentials()
     from google.cloud import aiplatform
 
     pipeline = compile_pipeline(submission.pipeline, submission.tasks)

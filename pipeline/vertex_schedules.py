@@ -19,7 +19,7 @@ import yaml
 
 from pipeline.compilation import Compiled, compile_pipeline
 from pipeline.schedule import Listed, Schedule, list_differences, require_one, select
-from pipeline.vertex_client import check_place
+from pipeline.vertex_client import check_place, find_credentials
 from pipeline.vertex_runs import VERSION_LABEL
 
 # Schedules themselves have no labels, their jobs have: this one holds a hash of the schedule's name. One without it
@@ -219,10 +219,12 @@ def connect(*, project: str, location: str, credentials: Any = None) -> VertexSc
         ValueError: the project or the location is not given.
     """
     check_place(project, location)
+    credentials = credentials or find_credentials()
     from google.cloud import aiplatform_v1
 
     service = aiplatform_v1.ScheduleServiceClient(
-        credentials=credentials, client_options={"api_endpoint": f"{location}-aiplatform.googleapis.com"}
+        credentials=credentials,
+        client_options={"api_endpoint": f"{location}-aiplatform.googleapis.com"},
     )
     return VertexSchedules(service=service, project=project, location=location)
 

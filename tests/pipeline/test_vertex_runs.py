@@ -1,5 +1,6 @@
 """The real google-cloud-aiplatform up to the request it would send; what the service answers is made up here."""
 
+import importlib.util
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ from click.testing import CliRunner
 from factories import PATHS
 from google.api_core.exceptions import PermissionDenied
 from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import aiplatform_v1
 
 from pipeline import vertex_runs
@@ -115,3 +117,24 @@ def test_commands_need_a_project_and_a_bucket(command: list[str], missing: str) 
     done = CliRunner().invoke(cli, [*command, "--target", "vertex", "--image", "registry.example/x:1", *options])
     assert isinstance(done.exception, ValueError)
     assert f"--{missing}" in str(done.exception)
+
+
+@pytest.mark.parametrize("command", [["submit"], ["schedule", "--pipeline", "training", "--cron", "0 3 * * 1"]])
+def test_missing_credentials_are_one_line(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_none(**_: object) -> None:
+        raise DefaultCredentialsError("none were found")
+
+    monkeypatch.setattr("google.auth.default", find_none)
+    options = [f"--set={name}={value}" for name, value in PATHS.items()]
+    options += ["--project", "shop", "--pipeline-root", "gs://bucket/root", "--image", "registry.example/x:1"]
+    done = CliRunner().invoke(cli, [*command, "--target", "vertex", *options])
+    assert isinstance(done.exception, ClusterError)
+    assert "gcloud auth application-default login" in str(done.exception)
+
+
+@pytest.mark.parametrize("missing", ["google", "google.cloud", "google.cloud.aiplatform"])
+def test_a_missing_extra_is_one_line(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == missing else find_spec(name))
+    with pytest.raises(ClusterError, match=r"pip install 'two-tower\[vertex\]'"), explain_errors():
+        pass

@@ -62,6 +62,7 @@ def check_right(service: FakeVertex, wanted: Schedule) -> None:
     assert not installed.allow_queueing
     assert not (wanted.enabled and installed.catch_up)
     assert not installed.end_time
+    assert not installed.max_run_count
     job = installed.create_pipeline_job_request.pipeline_job
     assert job.runtime_config.gcs_output_directory == wanted.submission.pipeline_root
     assert job.service_account == wanted.submission.service_account

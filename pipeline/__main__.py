@@ -9,13 +9,13 @@ from rich.console import Console
 
 from components.image import IMAGE
 from pipeline import local, presets
+from pipeline.cluster.schedule_commands import schedule_command
+from pipeline.cluster.submission import ClusterError
+from pipeline.cluster.submit_command import submit_command
 from pipeline.containers import make_docker_runner
 from pipeline.report import print_metrics
 from pipeline.retraining import make_retraining_pipeline
-from pipeline.schedule_commands import schedule_command
 from pipeline.settings import parse_settings
-from pipeline.submission import ClusterError
-from pipeline.submit_command import submit_command
 from pipeline.tasks import Tasks
 from pipeline.training import make_training_pipeline
 

@@ -4,7 +4,7 @@ import pytest
 from factories import PATHS
 from kfp_server import FakeKfp, serve
 
-from pipeline.submission import Submission
+from pipeline.cluster.submission import Submission
 from pipeline.tasks import Tasks
 
 

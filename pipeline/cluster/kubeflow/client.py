@@ -13,7 +13,7 @@ import kfp_server_api
 import urllib3
 from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
 
-from pipeline.submission import ClusterError
+from pipeline.cluster.submission import ClusterError
 
 # urllib3 asks four times, so that a host that does not answer is known for one within 8 s.
 PROBE_TIMEOUT_SECONDS = 2

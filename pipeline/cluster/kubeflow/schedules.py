@@ -13,10 +13,10 @@ from typing import Any
 
 import kfp_server_api
 
-from pipeline.kfp_client import Client, list_all
-from pipeline.kfp_runs import Version, get_experiment_id, prepare_version
-from pipeline.schedule import Listed, Schedule, list_differences, require_one, select
-from pipeline.submission import EXIT_CODES, ClusterError
+from pipeline.cluster.kubeflow.client import Client, list_all
+from pipeline.cluster.kubeflow.runs import Version, get_experiment_id, prepare_version
+from pipeline.cluster.schedule import Listed, Schedule, list_differences, require_one, select
+from pipeline.cluster.submission import EXIT_CODES, ClusterError
 
 # Begins the description of what this tool made, the times follow: no other schedule is ever changed or deleted.
 OWNER = "two-tower schedule: "
@@ -43,7 +43,7 @@ class Installed:
 
 @dataclass(frozen=True, kw_only=True)
 class KfpSchedules:
-    """The schedules of the client's namespace; see `pipeline.schedule.Schedules`.
+    """The schedules of the client's namespace; see `pipeline.cluster.schedule.Schedules`.
 
     Attributes:
         client: from `connect`.

@@ -11,9 +11,9 @@ from typing import Any
 import kfp_server_api
 
 from components.image import SOURCE_VERSION
+from pipeline.cluster.kubeflow.client import Client, list_all, make_run_url, quiet
+from pipeline.cluster.submission import EXIT_CODES, Submission, TaskState
 from pipeline.compilation import compile_pipeline
-from pipeline.kfp_client import Client, list_all, make_run_url, quiet
-from pipeline.submission import EXIT_CODES, Submission, TaskState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ def start_run(client: Client, submission: Submission, *, host: str = "") -> "Run
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run that was started; see `pipeline.submission.Run`."""
+    """A run that was started; see `pipeline.cluster.submission.Run`."""
 
     client: Client
     run_id: str

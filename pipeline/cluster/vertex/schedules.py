@@ -17,10 +17,10 @@ from typing import Any
 
 import yaml
 
+from pipeline.cluster.schedule import Listed, Schedule, list_differences, require_one, select
+from pipeline.cluster.vertex.client import check_place, find_credentials
+from pipeline.cluster.vertex.runs import VERSION_LABEL
 from pipeline.compilation import Compiled, compile_pipeline
-from pipeline.schedule import Listed, Schedule, list_differences, require_one, select
-from pipeline.vertex_client import check_place, find_credentials
-from pipeline.vertex_runs import VERSION_LABEL
 
 # Schedules themselves have no labels, their jobs have: this one holds a hash of the schedule's name. One without it
 # is never changed or deleted, nor is one that somebody copied under another name.
@@ -64,7 +64,7 @@ class Installed:
 
 @dataclass(frozen=True, kw_only=True)
 class VertexSchedules:
-    """The schedules of a project in a location; see `pipeline.schedule.Schedules`.
+    """The schedules of a project in a location; see `pipeline.cluster.schedule.Schedules`.
 
     Attributes:
         service: google-cloud-aiplatform's ScheduleServiceClient.

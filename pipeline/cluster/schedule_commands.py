@@ -8,7 +8,8 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.cluster_options import (
+from pipeline.cluster.cron import Cron
+from pipeline.cluster.options import (
     CONNECTION_OPTIONS,
     RETIRE_OPTION,
     SUBMISSION_OPTIONS,
@@ -16,10 +17,9 @@ from pipeline.cluster_options import (
     connected_schedules,
     make_submission,
 )
+from pipeline.cluster.schedule import Schedule
+from pipeline.cluster.schedule_file import read_schedules
 from pipeline.compilation import PIPELINES, SCHEDULED_PIPELINE
-from pipeline.cron import Cron
-from pipeline.schedule import Schedule
-from pipeline.schedule_file import read_schedules
 
 
 @click.group("schedule", invoke_without_command=True)

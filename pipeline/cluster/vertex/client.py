@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.submission import ClusterError
+from pipeline.cluster.submission import ClusterError
 
 
 @contextlib.contextmanager

@@ -7,12 +7,17 @@ from typing import Any
 import click
 
 from components.image import IMAGE
-from pipeline import kfp_client, kfp_runs, presets, vertex_client, vertex_runs, vertex_schedules
+from pipeline import presets
+from pipeline.cluster.kubeflow import client as kfp_client
+from pipeline.cluster.kubeflow import runs as kfp_runs
+from pipeline.cluster.kubeflow.schedules import KfpSchedules
+from pipeline.cluster.schedule import Schedules
+from pipeline.cluster.submission import Run, Submission
+from pipeline.cluster.vertex import client as vertex_client
+from pipeline.cluster.vertex import runs as vertex_runs
+from pipeline.cluster.vertex import schedules as vertex_schedules
 from pipeline.compilation import TARGETS, compile_pipeline
-from pipeline.kfp_schedules import KfpSchedules
-from pipeline.schedule import Schedules
 from pipeline.settings import parse_settings
-from pipeline.submission import Run, Submission
 from pipeline.tasks import Tasks
 
 CONNECTION_OPTIONS = (

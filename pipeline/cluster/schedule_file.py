@@ -7,10 +7,10 @@ import yaml
 
 from components.image import IMAGE
 from pipeline import presets
+from pipeline.cluster.cron import Cron
+from pipeline.cluster.schedule import Schedule
+from pipeline.cluster.submission import Submission
 from pipeline.compilation import SCHEDULED_PIPELINE, TARGETS
-from pipeline.cron import Cron
-from pipeline.schedule import Schedule
-from pipeline.submission import Submission
 from pipeline.tasks import Tasks
 
 # What an entry may say; `name` and `cron` it must. Under the name of a target it may say what differs there.

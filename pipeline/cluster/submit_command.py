@@ -6,9 +6,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from pipeline.cluster_options import CONNECTION_OPTIONS, SUBMISSION_OPTIONS, add_options, make_submission, started_run
+from pipeline.cluster.options import CONNECTION_OPTIONS, SUBMISSION_OPTIONS, add_options, make_submission, started_run
+from pipeline.cluster.submission import EXIT_CODES, TIMEOUT_CODE, TaskState
 from pipeline.compilation import PIPELINES
-from pipeline.submission import EXIT_CODES, TIMEOUT_CODE, TaskState
 
 
 def print_task(task: TaskState) -> None:

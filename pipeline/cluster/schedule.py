@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from pipeline.cron import Cron
-from pipeline.submission import ClusterError, Submission
+from pipeline.cluster.cron import Cron
+from pipeline.cluster.submission import ClusterError, Submission
 
 
 @dataclass(frozen=True, kw_only=True)

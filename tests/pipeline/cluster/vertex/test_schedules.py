@@ -17,14 +17,15 @@ from google.cloud import aiplatform_v1
 from google.protobuf import json_format
 from vertex_server import FakeVertex, State
 
-from pipeline import vertex_runs, vertex_schedules
 from pipeline.__main__ import cli
-from pipeline.cron import Cron
-from pipeline.schedule import Schedule
-from pipeline.schedule_file import read_schedules
-from pipeline.submission import ClusterError, Submission
-from pipeline.vertex_client import explain_errors
-from pipeline.vertex_schedules import VertexSchedules
+from pipeline.cluster.cron import Cron
+from pipeline.cluster.schedule import Schedule
+from pipeline.cluster.schedule_file import read_schedules
+from pipeline.cluster.submission import ClusterError, Submission
+from pipeline.cluster.vertex import runs as vertex_runs
+from pipeline.cluster.vertex import schedules as vertex_schedules
+from pipeline.cluster.vertex.client import explain_errors
+from pipeline.cluster.vertex.schedules import VertexSchedules
 
 NAME = "weekly"
 PLACE = {"project": "shop", "location": "europe-west4"}

@@ -7,15 +7,15 @@ from click.testing import CliRunner, Result
 from factories import PATHS
 from kfp_server import FakeKfp
 
-from pipeline import kfp_schedules
 from pipeline.__main__ import cli
-from pipeline.cron import Cron
-from pipeline.kfp_client import connect, explain_errors
-from pipeline.kfp_runs import prepare_version
-from pipeline.kfp_schedules import KfpSchedules
-from pipeline.schedule import Schedule
-from pipeline.schedule_file import read_schedules
-from pipeline.submission import ClusterError, Submission
+from pipeline.cluster.cron import Cron
+from pipeline.cluster.kubeflow import schedules as kfp_schedules
+from pipeline.cluster.kubeflow.client import connect, explain_errors
+from pipeline.cluster.kubeflow.runs import prepare_version
+from pipeline.cluster.kubeflow.schedules import KfpSchedules
+from pipeline.cluster.schedule import Schedule
+from pipeline.cluster.schedule_file import read_schedules
+from pipeline.cluster.submission import ClusterError, Submission
 
 NAME = "weekly"
 WEEKLY = Cron(expression="0 3 * * 1")
@@ -170,7 +170,7 @@ def test_waits_for_a_run_that_ends(
 ) -> None:
     schedules.apply(wanted)
     start_run(cluster, "RUNNING")
-    monkeypatch.setattr("pipeline.kfp_schedules.time.sleep", lambda _: cluster.runs["run"].update(state="FAILED"))
+    monkeypatch.setattr("pipeline.cluster.kubeflow.schedules.time.sleep", lambda _: cluster.runs["run"].update(state="FAILED"))
     schedules.apply(change(wanted))
     check_right(cluster, change(wanted))
     assert cluster.killed_runs == []

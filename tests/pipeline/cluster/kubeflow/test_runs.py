@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 from kfp_server import FakeKfp, now
 
 from components.image import SOURCE_VERSION
-from pipeline import kfp_runs
 from pipeline.__main__ import cli
-from pipeline.kfp_client import connect, explain_errors
-from pipeline.submission import TIMEOUT_CODE, ClusterError, Submission
+from pipeline.cluster.kubeflow import runs as kfp_runs
+from pipeline.cluster.kubeflow.client import connect, explain_errors
+from pipeline.cluster.submission import TIMEOUT_CODE, ClusterError, Submission
 from pipeline.tasks import Tasks
 
 SETTINGS = [f"--set={name}_path=/data/{name}.tsv" for name in ("train", "valid", "test")]
@@ -91,7 +91,7 @@ def test_parameters_are_checked_before_anything_is_sent(parameters: dict[str, ob
 def test_command_follows_the_tasks_to_the_end(
     cluster: FakeKfp, host: str, monkeypatch: pytest.MonkeyPatch, final: str, code: int
 ) -> None:
-    monkeypatch.setattr("pipeline.kfp_runs.time.sleep", lambda _: None)
+    monkeypatch.setattr("pipeline.cluster.kubeflow.runs.time.sleep", lambda _: None)
     cluster.script = make_script("PENDING", "RUNNING", "RUNNING", final, final=final)
     done = run_cli("--host", host)
     assert done.exit_code == code, done.output

@@ -8,9 +8,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from pipeline.cluster.submission import Submission, TaskState
+from pipeline.cluster.vertex.client import check_place, find_credentials
 from pipeline.compilation import compile_pipeline
-from pipeline.submission import Submission, TaskState
-from pipeline.vertex_client import check_place, find_credentials
 
 # The label that names what was compiled.
 VERSION_LABEL = "two-tower-version"
@@ -24,7 +24,7 @@ _FINAL_STATES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A pipeline job; see `pipeline.submission.Run`.
+    """A pipeline job; see `pipeline.cluster.submission.Run`.
 
     Attributes:
         job: google-cloud-aiplatform's PipelineJob, submitted.

@@ -7,12 +7,12 @@ import pytest
 from factories import PATHS
 
 from components.image import IMAGE
-from pipeline.cron import Cron
-from pipeline.kfp_client import connect
-from pipeline.kfp_runs import prepare_version
-from pipeline.kfp_schedules import KfpSchedules
-from pipeline.schedule import Schedule
-from pipeline.submission import Submission
+from pipeline.cluster.cron import Cron
+from pipeline.cluster.kubeflow.client import connect
+from pipeline.cluster.kubeflow.runs import prepare_version
+from pipeline.cluster.kubeflow.schedules import KfpSchedules
+from pipeline.cluster.schedule import Schedule
+from pipeline.cluster.submission import Submission
 from pipeline.tasks import Tasks
 
 pytestmark = pytest.mark.cluster

@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.__main__ import cli
-from pipeline.schedule_file import read_schedules
+from pipeline.cluster.schedule_file import read_schedules
 
-ROOT = Path(__file__).parents[2]
-PAGES = ("pipeline/CLUSTER.md", "pipeline/VERTEX.md")
+ROOT = Path(__file__).parents[3]
+PAGES = ("pipeline/cluster/kubeflow/README.md", "pipeline/cluster/vertex/README.md")
 
 
 def read_blocks(page: str, language: str) -> list[str]:
@@ -51,7 +51,7 @@ def test_commands_are_understood(page: str, monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_the_schedules_of_the_page_are_understood(tmp_path: Path) -> None:
-    (text,) = read_blocks("pipeline/CLUSTER.md", "yaml")
+    (text,) = read_blocks("pipeline/cluster/kubeflow/README.md", "yaml")
     (tmp_path / "schedules.yaml").write_text(text)
     for target in ("kfp", "vertex"):
         (schedule,) = read_schedules(tmp_path / "schedules.yaml", target)

@@ -12,10 +12,10 @@ from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import aiplatform_v1
 
-from pipeline import vertex_runs
 from pipeline.__main__ import cli
-from pipeline.submission import ClusterError, Submission, TaskState
-from pipeline.vertex_client import explain_errors
+from pipeline.cluster.submission import ClusterError, Submission, TaskState
+from pipeline.cluster.vertex import runs as vertex_runs
+from pipeline.cluster.vertex.client import explain_errors
 
 NAME = "projects/1/locations/europe-west4/pipelineJobs/job"
 PLACE = {"project": "shop", "location": "europe-west4"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cron import Cron
+from pipeline.cluster.cron import Cron
 
 
 def matches(fields: list[str], moment: datetime) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -76,6 +75,17 @@ class Sample:
         return np.sort(np.random.default_rng(self.seed).choice(num, num_kept, replace=False, shuffle=False))
 
 
+def encode_ids(events: pa.RecordBatch) -> pa.RecordBatch:
+    """Dictionary-encodes session and item ids; sessions that come in one piece are looked up once."""
+    session, item, time = events.columns
+    is_first = np.ones(len(session), np.bool_)
+    is_first[1:] = pc.not_equal(session[1:], session[:-1]).to_numpy(zero_copy_only=False)
+    heads = session.take(pa.array(np.flatnonzero(is_first))).dictionary_encode()
+    codes = heads.indices.to_numpy()[np.cumsum(is_first, dtype=np.int32) - 1]
+    session = pa.DictionaryArray.from_arrays(pa.array(codes), heads.dictionary)
+    return pa.RecordBatch.from_arrays([session, item.dictionary_encode(), time], names=SCHEMA.names)
+
+
 class EventSorter:
     """Collects events and gives them back sorted.
 
@@ -135,13 +145,13 @@ class EventSorter:
 def _sort_in_memory(events: pa.Table, sample: Sample | None) -> Iterator[SortedEvents]:
     events = events.unify_dictionaries().combine_chunks()
     session_column, item_column = (events[name].chunk(0) for name in SCHEMA.names[:2])
-    times, rows = events["time"].to_numpy(), np.arange(events.num_rows)
+    times, rows = events["time"].to_numpy(), None
     sessions, items = session_column.indices.to_numpy(), item_column.indices.to_numpy()
     session_ids = session_column.dictionary
     del events
     if sample is not None:
         if sample.unit == "events":
-            rows = sample.draw(len(rows))
+            rows = sample.draw(len(times))
         else:
             is_kept = np.zeros(len(session_ids), np.bool_)
             is_kept[sample.draw(len(session_ids))] = True
@@ -151,58 +161,58 @@ def _sort_in_memory(events: pa.Table, sample: Sample | None) -> Iterator[SortedE
         is_used[sessions] = True
         sessions = (np.cumsum(is_used, dtype=np.int32) - 1)[sessions]
         session_ids = session_ids.filter(pa.array(is_used))
-    in_order = _order_sessions(sessions, times, session_ids)
-    rank = np.empty(len(in_order), np.int32)
-    rank[in_order] = np.arange(len(in_order), dtype=np.int32)
-    sessions = rank[sessions]
-    order = _order_events(sessions, times)
-    if order is not None:
-        sessions, items, times, rows = (column.take(order) for column in (sessions, items, times, rows))
+    in_order, order, sessions = _order(sessions, times, session_ids)
     session_ids = session_ids.take(pa.array(in_order))
     for begin, end in _cuts(sessions):
         first, last = sessions[begin], sessions[end - 1]
+        chosen = order[begin:end]
         yield SortedEvents(
             sessions=sessions[begin:end] - first,
             session_ids=session_ids.slice(first, last + 1 - first),
-            items=items[begin:end],
+            items=items[chosen],
             item_ids=item_column.dictionary,
-            times=times[begin:end],
-            rows=rows[begin:end],
+            times=times[chosen],
+            rows=chosen if rows is None else rows[chosen],
         )
 
 
-def _order_sessions(sessions: Codes, times: Longs, session_ids: pa.StringArray) -> Longs:
-    """[num_sessions] positions of the sessions by their first time, then by their id."""
-    starts = np.full(len(session_ids), np.iinfo(np.int64).max)
+def _order(sessions: Codes, times: Longs, session_ids: pa.StringArray) -> tuple[Longs, Longs, Codes]:
+    """Positions of the sessions in order, positions of the events in order, and their sessions in the new numbering."""
+    num_sessions = len(session_ids)
+    same = sessions[1:] == sessions[:-1]
+    begin = np.append(0, np.flatnonzero(~same) + 1)
+    if len(begin) == num_sessions and not (same & (times[1:] < times[:-1])).any():  # sessions in one sorted piece each
+        pieces = np.empty(num_sessions, np.int64)
+        pieces[sessions[begin]] = np.arange(num_sessions)
+        in_order = _order_sessions(times[begin[pieces]], session_ids)
+        pieces = pieces[in_order]
+        lengths = np.diff(begin, append=len(sessions))[pieces]
+        order = np.repeat(begin[pieces] - (np.cumsum(lengths) - lengths), lengths)
+        order += np.arange(len(order))
+        return in_order, order, np.repeat(np.arange(num_sessions, dtype=np.int32), lengths)
+    starts = np.full(num_sessions, np.iinfo(np.int64).max)
     np.minimum.at(starts, sessions, times)
-    in_order = np.argsort(starts, kind="stable")
+    in_order = _order_sessions(starts, session_ids)
+    rank = np.empty(num_sessions, np.int32)
+    rank[in_order] = np.arange(num_sessions, dtype=np.int32)
+    sessions = rank[sessions]
+    order = np.lexsort((times, sessions))
+    return in_order, order, sessions[order]
+
+
+def _order_sessions(starts: Longs, session_ids: pa.StringArray) -> Longs:
+    """[num_sessions] positions of the sessions by their first time, then by their id."""
+    in_order = np.argsort(starts)
     ordered = starts[in_order]
-    tied = np.zeros(len(ordered), np.bool_)
     same = ordered[1:] == ordered[:-1]
-    tied[1:] |= same
-    tied[:-1] |= same
-    if tied.any():
+    if same.any():
+        tied = np.append(same, False) | np.append(False, same)
         positions = in_order[tied]
         keys = pa.table([ordered[tied], session_ids.take(pa.array(positions))], names=["start", "session_id"])
         in_order[tied] = positions[
             pc.sort_indices(keys, [("start", "ascending"), ("session_id", "ascending")]).to_numpy()
         ]
     return in_order
-
-
-def _order_events(sessions: Codes, times: Longs) -> Longs | None:
-    """Positions of the events by session and time, equal ones as they come; None when they are so already."""
-    same = sessions[1:] == sessions[:-1]
-    if not (same & (times[1:] < times[:-1])).any():
-        if (sessions[1:] >= sessions[:-1]).all():
-            return None
-        begin = np.concatenate(([0], np.flatnonzero(~same) + 1))
-        by_session = np.argsort(sessions[begin], kind="stable")
-        if len(begin) == sessions.max() + 1:  # each session in one piece
-            lengths = np.diff(begin, append=len(sessions))[by_session]
-            ahead = np.concatenate(([0], np.cumsum(lengths)[:-1]))
-            return np.repeat(begin[by_session] - ahead, lengths) + np.arange(len(sessions))
-    return np.lexsort((times, sessions))
 
 
 def _cuts(sessions: Codes) -> Iterator[tuple[int, int]]:
@@ -216,6 +226,8 @@ def _cuts(sessions: Codes) -> Iterator[tuple[int, int]]:
 
 
 def _sort_on_disk(staged_path: Path, num_rows: int, sample: Sample | None) -> Iterator[SortedEvents]:
+    import duckdb  # which takes longer to import than a log that fits in memory to sort
+
     with duckdb.connect(staged_path.with_suffix(".duckdb")) as connection:
         connection.execute(f"SET memory_limit = '{SORT_MEMORY}'")
         connection.execute("SET preserve_insertion_order = false")

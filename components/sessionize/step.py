@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.core.clean_lines import to_whole_numbers
 from components.core.data_report import DataReport
 from components.core.events import SPLITS
 from components.core.events_draft import Acceptance, EventsDraft
@@ -21,8 +22,7 @@ from components.sessionize.engines import ENGINES, Engine, start
 from components.sessionize.sessions import cut_sessions, filter_support, order_events, split_sessions
 
 DAY_MS = 24 * 60 * 60 * 1000
-EVENT_FIELDS = [("counts", pa.bool_()), ("time", pa.int64())]
-WHOLE_NUMBER = "^(0|[1-9][0-9]{0,17})$"  # text that a number gives back unchanged
+EVENT_NAMES = ["visitor", "item", "counts", "time"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,33 +123,34 @@ class StagedLog:
 
     def __init__(self, work_dir: Path, event_types: tuple[str, ...]) -> None:
         self.work_dir = work_dir
-        self.event_types = event_types
+        self.event_types = pa.array(event_types)
         self.newest = 0
         self.num_backward = 0
         self.writers: dict[bool, pq.ParquetWriter] = {}
 
-    def add(self, events: pa.RecordBatch) -> None:
-        """Takes visitor, item, type and time."""
+    def prepare(self, events: pa.RecordBatch) -> pa.RecordBatch:
+        """Makes visitor, item, whether the event counts, and time of visitor, item, type and time."""
         visitor, item, event, time = events.columns
-        times = time.to_numpy()
+        numbers = [to_whole_numbers(ids) for ids in (visitor, item)]
+        if all(ids is not None for ids in numbers):
+            visitor, item = numbers
+        return pa.RecordBatch.from_arrays([visitor, item, pc.is_in(event, self.event_types), time], names=EVENT_NAMES)
+
+    def add(self, events: pa.RecordBatch) -> None:
+        """Takes what was prepared."""
+        times = events["time"].to_numpy()
         self.newest = max(self.newest, int(times.max(initial=0)))
         self.num_backward += int((times[1:] < times[:-1]).sum())
-        counts = pc.is_in(event.dictionary, value_set=pa.array(self.event_types)).take(event.indices)
-        is_whole = all(
-            pc.all(pc.match_substring_regex(ids.dictionary, WHOLE_NUMBER)).as_py() for ids in (visitor, item)
-        )
-        kind = pa.int64() if is_whole else pa.string()
+        is_whole = pa.types.is_integer(events.schema.field("visitor").type)
         if is_whole not in self.writers:
-            schema = pa.schema([("visitor", kind), ("item", kind), *EVENT_FIELDS])
             self.writers[is_whole] = pq.ParquetWriter(
                 self._path(is_whole),
-                schema,
+                events.schema,
                 compression="lz4",
                 use_dictionary=not is_whole,
                 write_statistics=False,
             )
-        columns = [ids.dictionary.cast(kind).take(ids.indices) for ids in (visitor, item)]
-        self.writers[is_whole].write_table(pa.table([*columns, counts, time], schema=self.writers[is_whole].schema))
+        self.writers[is_whole].write_batch(events)
 
     def read(self, engine: Engine, *, end_ms: int, window_days: int) -> ir.Table:
         """The events up to `end_ms` and after the begin of the window, if it has one."""
@@ -190,7 +191,7 @@ def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) 
     with EventsDraft(events_dir, parameters.acceptance) as draft:
         spill_dir = draft.spill_dir("log")
         staged = StagedLog(spill_dir, parameters.event_types)
-        for batch in read_log(files, parameters.columns):
+        for batch in read_log(files, parameters.columns, staged.prepare):
             draft.count(batch)
             staged.add(batch.events)
         draft.check_lines()

@@ -45,6 +45,7 @@ def test_order_is_session_start_then_session_then_time(tmp_path):
     ]  # fmt: skip
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_any_rows_are_sorted_and_equal_ones_keep_their_order(tmp_path_factory, rows):
     assert sort(rows, tmp_path_factory.mktemp("spill")) == expected(rows)

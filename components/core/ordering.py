@@ -161,7 +161,7 @@ def _sort_in_memory(events: pa.Table, sample: Sample | None) -> Iterator[SortedE
         is_used[sessions] = True
         sessions = (np.cumsum(is_used, dtype=np.int32) - 1)[sessions]
         session_ids = session_ids.filter(pa.array(is_used))
-    in_order, order, sessions = _order(sessions, times, session_ids)
+    in_order, order, sessions = sort_sessions(sessions, times, session_ids)
     session_ids = session_ids.take(pa.array(in_order))
     for begin, end in _cuts(sessions):
         first, last = sessions[begin], sessions[end - 1]
@@ -176,8 +176,18 @@ def _sort_in_memory(events: pa.Table, sample: Sample | None) -> Iterator[SortedE
         )
 
 
-def _order(sessions: Codes, times: Longs, session_ids: pa.StringArray) -> tuple[Longs, Longs, Codes]:
-    """Positions of the sessions in order, positions of the events in order, and their sessions in the new numbering."""
+def sort_sessions(sessions: Codes, times: Longs, session_ids: pa.StringArray) -> tuple[Longs, Longs, Codes]:
+    """Finds the order of the artifact, quickly where each session is one piece in the order of time.
+
+    Args:
+        sessions: [num_events] positions in `session_ids`.
+        times: [num_events] milliseconds.
+        session_ids: [num_sessions] strings, each of them with events.
+
+    Returns:
+        Positions of the sessions in order, positions of the events in order, and the sessions of these in the new
+        numbering.
+    """
     num_sessions = len(session_ids)
     same = sessions[1:] == sessions[:-1]
     begin = np.append(0, np.flatnonzero(~same) + 1)

@@ -1,14 +1,11 @@
 """What runs the expressions: DuckDB in this process, or Spark."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import ibis
 import ibis.expr.types as ir
-import pyarrow as pa
 
-BATCH_ROWS = 1 << 20
 ENGINES = ("duckdb", "spark")
 
 
@@ -20,9 +17,6 @@ class Engine(Protocol):
 
     def keep(self, expression: ir.Table) -> ir.Table:
         """Computes a table once, for all that is derived from it."""
-
-    def batches(self, expression: ir.Table) -> Iterator[pa.RecordBatch]:
-        """The rows of a table, in its order if it has one."""
 
     def close(self) -> None:
         """Lets go of all tables."""
@@ -53,10 +47,6 @@ class DuckDB:
         """Computes a table once, for all that is derived from it."""
         self.num_kept += 1
         return self.connection.create_table(f"kept_{self.num_kept}", expression, temp=True)
-
-    def batches(self, expression: ir.Table) -> Iterator[pa.RecordBatch]:
-        """The rows of a table, in its order if it has one."""
-        yield from self.connection.con.sql(ibis.to_sql(expression)).to_arrow_reader(BATCH_ROWS)
 
     def close(self) -> None:
         """Lets go of all tables."""
@@ -92,10 +82,6 @@ class Spark:
         """Computes a table once, for all that is derived from it."""
         self.kept.append(expression.cache())
         return self.kept[-1]
-
-    def batches(self, expression: ir.Table) -> Iterator[pa.RecordBatch]:
-        """The rows of a table, in its order if it has one."""
-        yield from expression.to_pyarrow_batches(chunk_size=BATCH_ROWS)
 
     def close(self) -> None:
         """Lets go of all tables."""

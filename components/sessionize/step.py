@@ -1,6 +1,6 @@
 """A raw event log -> the events artifact, by the GRU4Rec preparation."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -15,13 +15,23 @@ from components.core.clean_lines import to_whole_numbers
 from components.core.data_report import DataReport
 from components.core.events import SPLITS
 from components.core.events_draft import Acceptance, EventsDraft
+from components.core.lines import TIME_LIMIT
 from components.core.log_files import find_files
 from components.core.log_reader import LogColumns, read_log
-from components.core.ordering import STAGED, group_sessions
+from components.core.ordering import SortedEvents, sort_sessions
 from components.sessionize.engines import ENGINES, Engine, start
-from components.sessionize.sessions import cut_sessions, filter_support, order_events, split_sessions
+from components.sessionize.sessions import (
+    SESSION,
+    count_starts,
+    cut_sessions,
+    filter_support,
+    order_events,
+    split_sessions,
+)
 
-DAY_MS = 24 * 60 * 60 * 1000
+HOUR_MS = 60 * 60 * 1000
+DAY_MS = 24 * HOUR_MS
+SLICE_EVENTS = 1 << 20  # that are put in order at a time
 EVENT_NAMES = ["visitor", "item", "counts", "time"]
 
 
@@ -218,34 +228,49 @@ def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) 
                 min_session_length=parameters.min_session_length,
             )
             for split in reversed(SPLITS):
-                ordered = order_events(getattr(splits, split), engine.keep)
-                draft.write_split(split, group_sessions(_name_sessions(engine.batches(ordered))))
+                draft.write_split(split, _in_order(getattr(splits, split)))
         finally:
             engine.close()
         return draft.publish()
 
 
-def _name_sessions(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Makes session ids from visitor and session start, which no two sessions share."""
-    row = 0
-    for batch in batches:
-        numbers = batch["number"].to_numpy()
-        is_first = np.append(True, numbers[1:] != numbers[:-1])
+def _in_order(views: ir.Table) -> Iterator[SortedEvents]:
+    """The events of a split in the order of the artifact, the sessions that start in some hours at a time.
+
+    A session may have lost its first events, so that another one that starts later comes before it: then it waits.
+    """
+    waiting: list[pa.Table] = []
+    for begin_ms, end_ms in _slices(views):
+        found = order_events(views, begin_ms=begin_ms, end_ms=end_ms).to_pyarrow()
+        events = pa.concat_tables([*waiting, found]).combine_chunks()
+        visitor, start, item, time = (events[name].combine_chunks() for name in (*SESSION, "item", "time"))
+        is_first = np.ones(len(events), np.bool_)
+        is_first[1:] = pc.or_(pc.not_equal(visitor[1:], visitor[:-1]), pc.not_equal(start[1:], start[:-1]))
         first = pa.array(np.flatnonzero(is_first))
-        names = pc.binary_join_element_wise(
-            batch["visitor"].take(first).cast(pa.string()),
-            batch["session_start"].take(first).cast(pa.string()),
-            "-",
-        )
-        codes = np.cumsum(is_first, dtype=np.int32) - 1
-        item = batch["item"].dictionary_encode()
-        yield pa.table(
-            [
-                pa.DictionaryArray.from_arrays(pa.array(codes), names),
-                pa.DictionaryArray.from_arrays(item.indices, item.dictionary.cast(pa.string())),
-                batch["time"],
-                np.arange(row, row + len(batch)),
-            ],
-            names=STAGED.names,
-        )
-        row += len(batch)
+        names = pc.binary_join_element_wise(visitor.take(first).cast("string"), start.take(first).cast("string"), "-")
+        times = time.to_numpy()
+        in_order, order, sessions = sort_sessions(np.cumsum(is_first, dtype=np.int32) - 1, times, names)
+        is_ready = times[order[np.flatnonzero(np.diff(sessions, prepend=-1))]] < end_ms
+        num_ready = int(np.searchsorted(sessions, is_ready.sum()))
+        waiting = [events.take(pa.array(order[num_ready:]))]
+        if num_ready:
+            item = item.dictionary_encode()
+            yield SortedEvents(
+                sessions=sessions[:num_ready],
+                session_ids=names.take(pa.array(in_order[: is_ready.sum()])),
+                items=item.indices.to_numpy()[order[:num_ready]],
+                item_ids=item.dictionary.cast("string"),
+                times=times[order[:num_ready]],
+                rows=order[:num_ready],
+            )
+
+
+def _slices(views: ir.Table) -> Iterator[tuple[int, int]]:
+    """Times between which sessions with about SLICE_EVENTS start; the last one has no end."""
+    counts = count_starts(views, width_ms=HOUR_MS).to_pyarrow()
+    if not len(counts):
+        return
+    spans, total = counts["span"].to_numpy(), np.cumsum(counts["count"].to_numpy())
+    is_new = np.diff((total - 1) // SLICE_EVENTS, prepend=-1) > 0
+    begins = spans[is_new] * HOUR_MS
+    yield from zip(begins.tolist(), [*begins[1:].tolist(), TIME_LIMIT], strict=True)

@@ -57,6 +57,12 @@ def to_whole_numbers(texts: pa.StringArray) -> pa.Int64Array | None:
     return texts.cast(pa.int64())
 
 
+def last_bytes(texts: pa.StringArray) -> npt.NDArray[np.int64]:
+    """[num_texts] the last byte of each text, none of which is empty."""
+    offsets, data = _buffers(texts)
+    return data[offsets[1:] - 1].astype(np.int64)
+
+
 def _has_lengths(texts: pa.StringArray, longest: int) -> bool:
     """Whether each text has 1 to `longest` bytes."""
     lengths = np.diff(_buffers(texts)[0])

@@ -178,7 +178,7 @@ class EventsDraft:
                 table = events.to_table().cast(schema)
                 writing = executor.submit(writer.write_table, table, row_group_size=len(table))
                 counter.add(events)
-                shared = pc.sum(pc.is_in(events.session_ids, value_set=self.other_sessions)).as_py()
+                shared = pc.sum(pc.is_in(self.other_sessions, value_set=events.session_ids)).as_py() or 0
                 self.findings["sessions_in_two_splits"] += shared
                 if split != "train":
                     own.append(events.session_ids)

@@ -13,10 +13,13 @@ class Engine(Protocol):
     """Runs Ibis expressions."""
 
     def read(self, path: Path) -> ir.Table:
-        """The table in a Parquet file."""
+        """The table in a Parquet file, or in those that match a glob."""
 
     def keep(self, expression: ir.Table) -> ir.Table:
         """Computes a table once, for all that is derived from it."""
+
+    def drop(self, table: ir.Table) -> None:
+        """Lets go of a table that was kept."""
 
     def close(self) -> None:
         """Lets go of all tables."""
@@ -40,13 +43,17 @@ class DuckDB:
         self.num_kept = 0
 
     def read(self, path: Path) -> ir.Table:
-        """The table in a Parquet file."""
+        """The table in a Parquet file, or in those that match a glob."""
         return self.connection.read_parquet(path)
 
     def keep(self, expression: ir.Table) -> ir.Table:
         """Computes a table once, for all that is derived from it."""
         self.num_kept += 1
         return self.connection.create_table(f"kept_{self.num_kept}", expression, temp=True)
+
+    def drop(self, table: ir.Table) -> None:
+        """Lets go of a table that was kept."""
+        self.connection.raw_sql(f"DROP TABLE {table.get_name()}")
 
     def close(self) -> None:
         """Lets go of all tables."""
@@ -75,13 +82,18 @@ class Spark:
         self.kept: list[Any] = []
 
     def read(self, path: Path) -> ir.Table:
-        """The table in a Parquet file."""
+        """The table in a Parquet file, or in those that match a glob."""
         return self.connection.read_parquet(path)
 
     def keep(self, expression: ir.Table) -> ir.Table:
         """Computes a table once, for all that is derived from it."""
         self.kept.append(expression.cache())
         return self.kept[-1]
+
+    def drop(self, table: ir.Table) -> None:
+        """Lets go of a table that was kept."""
+        self.kept.remove(next(kept for kept in self.kept if kept is table))
+        table.release()
 
     def close(self) -> None:
         """Lets go of all tables."""

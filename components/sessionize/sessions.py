@@ -48,26 +48,37 @@ def cut_sessions(events: ir.Table, *, max_gap_ms: int) -> ir.Table:
     return views.select(*SESSION, "item", "time", is_repeat=is_repeat, is_duplicate=is_repeat & is_same_time)
 
 
-def filter_support(views: ir.Table, keep: Keep, *, min_session_length: int, min_item_support: int) -> ir.Table:
-    """Drops short sessions and rare items until neither is left.
+def drop_short(views: ir.Table, min_session_length: int) -> ir.Table:
+    """Drops sessions with fewer events than the minimum."""
+    return views.anti_join(_too_few(views, SESSION, min_session_length), SESSION)
+
+
+def drop_all(views: ir.Table, items: ir.Table, sessions: ir.Table) -> ir.Table:
+    """Drops the events of these items and those of these sessions."""
+    return views.anti_join(items, "item").anti_join(sessions, SESSION)
+
+
+def find_unsupported(
+    views: ir.Table, keep: Keep, *, min_session_length: int, min_item_support: int
+) -> tuple[ir.Table, ir.Table]:
+    """Finds the items and the sessions to drop, so that neither a rare item nor a short session is left.
 
     What is left at the end does not depend on the order of the drops, so after the first pass only sessions with an
     item that was dropped are looked at again, and what the items lose with them is subtracted.
 
     Args:
-        views: visitor, session_start, item, time.
+        views: visitor, session_start, item, time, without short sessions.
         keep: computes a table once for all its uses.
         min_session_length: sessions with fewer events are dropped.
         min_item_support: items with fewer events are dropped.
     """
-    views = keep(views.anti_join(_too_few(views, SESSION, min_session_length), SESSION))
-    left = views
+    items, sessions = (keep(views.select(*keys).limit(0)) for keys in (["item"], SESSION))
     support = keep(views.group_by("item").agg(num_events=views.count()))
-    dropped_items, dropped_sessions = None, None
     while True:
         rare = keep(support.filter(support.num_events < min_item_support).select("item"))
         if rare.count().to_pyarrow().as_py() == 0:
-            return left
+            return items, sessions
+        left = drop_all(views, items, sessions)
         touched = left.semi_join(rare, "item").select(*SESSION).distinct()
         rest = keep(left.semi_join(touched, SESSION).anti_join(rare, "item"))
         short = keep(_too_few(rest, SESSION, min_session_length))
@@ -76,9 +87,7 @@ def filter_support(views: ir.Table, keep: Keep, *, min_session_length: int, min_
         support = support.anti_join(rare, "item")
         support = support.left_join(lost, support.item == lost.lost_item)
         support = keep(support.select("item", num_events=support.num_events - support.num_lost.fill_null(0)))
-        dropped_items = rare if dropped_items is None else keep(dropped_items.union(rare))
-        dropped_sessions = short if dropped_sessions is None else keep(dropped_sessions.union(short))
-        left = views.anti_join(dropped_items, "item").anti_join(dropped_sessions, SESSION)
+        items, sessions = keep(items.union(rare)), keep(sessions.union(short))
 
 
 def split_sessions(
@@ -116,7 +125,7 @@ def order_events(views: ir.Table, *, begin_ms: int, end_ms: int) -> ir.Table:
 def _hold_out(views: ir.Table, keep: Keep, start_ms: int, min_session_length: int) -> tuple[ir.Table, ir.Table]:
     """What lies before a time, sessions cut there, and the sessions that begin after it."""
     before, after = views.filter(views.time < start_ms), views.filter(views.time >= start_ms)
-    straddling = keep(before.semi_join(after, SESSION))
+    straddling = keep(before.semi_join(after.filter(after.session_start < start_ms), SESSION))
     short = keep(_too_few(straddling, SESSION, min_session_length))
     return before.anti_join(short, SESSION), after.anti_join(straddling, SESSION)
 

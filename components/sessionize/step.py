@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import reduce
 from pathlib import Path
 
 import ibis.expr.types as ir
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.core.clean_lines import to_whole_numbers
+from components.core.clean_lines import last_bytes, to_whole_numbers
 from components.core.data_report import DataReport
 from components.core.events import SPLITS
 from components.core.events_draft import Acceptance, EventsDraft
@@ -24,14 +25,19 @@ from components.sessionize.sessions import (
     SESSION,
     count_starts,
     cut_sessions,
-    filter_support,
+    drop_all,
+    drop_short,
+    find_unsupported,
     order_events,
     split_sessions,
 )
 
 HOUR_MS = 60 * 60 * 1000
 DAY_MS = 24 * HOUR_MS
-SLICE_EVENTS = 1 << 20  # that are put in order at a time
+NUM_SHARDS = 10  # by the last digit of a visitor that is a number
+STAGED_EVENTS = 1 << 19  # that are written to them at a time
+PART_EVENTS = 2_000_000  # at least, that are cut at a time
+SLICE_EVENTS = 1 << 19  # that are put in order at a time
 EVENT_NAMES = ["visitor", "item", "counts", "time"]
 
 
@@ -121,7 +127,7 @@ class SessionizeParameters:
 
 
 class StagedLog:
-    """The accepted events as Parquet, where the engine reads them.
+    """The accepted events as Parquet, where the engine reads them, in NUM_SHARDS by visitor.
 
     Where all ids of a batch are whole numbers in their shortest form, it is written with numbers instead of texts:
     they sort several times as fast and become the same texts again.
@@ -135,8 +141,11 @@ class StagedLog:
         self.work_dir = work_dir
         self.event_types = pa.array(event_types)
         self.newest = 0
+        self.largest = 0
+        self.num_events = 0
         self.num_backward = 0
-        self.writers: dict[bool, pq.ParquetWriter] = {}
+        self.writers: dict[bool, list[pq.ParquetWriter]] = {}
+        self.waiting: list[pa.RecordBatch] = []
 
     def prepare(self, events: pa.RecordBatch) -> pa.RecordBatch:
         """Makes visitor, item, whether the event counts, and time of visitor, item, type and time."""
@@ -148,36 +157,63 @@ class StagedLog:
 
     def add(self, events: pa.RecordBatch) -> None:
         """Takes what was prepared."""
+        if not events.num_rows:
+            return
         times = events["time"].to_numpy()
-        self.newest = max(self.newest, int(times.max(initial=0)))
+        self.newest = max(self.newest, int(times.max()))
+        self.num_events += len(times)
         self.num_backward += int((times[1:] < times[:-1]).sum())
-        is_whole = pa.types.is_integer(events.schema.field("visitor").type)
+        if self.waiting and (
+            self.waiting[0].schema != events.schema or sum(map(len, self.waiting)) + len(times) > STAGED_EVENTS
+        ):
+            self._write()
+        self.waiting.append(events)
+
+    def _write(self) -> None:
+        events = pa.Table.from_batches(self.waiting).combine_chunks()
+        self.waiting = []
+        visitor = events["visitor"].chunk(0)
+        is_whole = pa.types.is_integer(visitor.type)
+        largest = max(pc.max(events[name]).as_py() for name in ("visitor", "item")) if is_whole else 2**63
+        self.largest = max(self.largest, largest)
         if is_whole not in self.writers:
-            self.writers[is_whole] = pq.ParquetWriter(
-                self._path(is_whole),
-                events.schema,
-                compression="lz4",
-                use_dictionary=not is_whole,
-                write_statistics=False,
-            )
-        self.writers[is_whole].write_batch(events)
+            self.writers[is_whole] = [
+                pq.ParquetWriter(
+                    self._path(is_whole, str(shard)), events.schema, compression="none", use_dictionary=not is_whole
+                )
+                for shard in range(NUM_SHARDS)
+            ]
+        last_byte = visitor.to_numpy() if is_whole else 2 + last_bytes(visitor)
+        shard = (last_byte % NUM_SHARDS).astype(np.uint8)
+        events = events.take(pa.array(np.argsort(shard, kind="stable")))
+        ends = np.cumsum(np.bincount(shard, minlength=NUM_SHARDS)).tolist()
+        for writer, begin, end in zip(self.writers[is_whole], [0, *ends], ends, strict=False):
+            writer.write_table(events.slice(begin, end - begin))
 
-    def read(self, engine: Engine, *, end_ms: int, window_days: int) -> ir.Table:
-        """The events up to `end_ms` and after the begin of the window, if it has one."""
-        tables = {}
-        for is_whole, writer in self.writers.items():
-            writer.close()
-            tables[is_whole] = engine.read(self._path(is_whole))
-        if len(tables) > 1:
-            whole, other = tables[True], tables[False]
-            events = whole.mutate(visitor=whole.visitor.cast("string"), item=whole.item.cast("string")).union(other)
-        else:
-            [events] = tables.values()
-        events = events.filter(events.time <= end_ms)
-        return events.filter(events.time > end_ms - window_days * DAY_MS) if window_days else events
+    def read(self, engine: Engine, *, end_ms: int, window_days: int) -> Iterator[ir.Table]:
+        """The events up to `end_ms` and after the begin of the window, if it has one; no visitor is in two tables."""
+        self._write()
+        pa.default_memory_pool().release_unused()
+        for writers in self.writers.values():
+            for writer in writers:
+                writer.close()
+        num_parts = min(NUM_SHARDS, -(-self.num_events // PART_EVENTS))
+        for part in range(num_parts):
+            first, last = part * NUM_SHARDS // num_parts, (part + 1) * NUM_SHARDS // num_parts - 1
+            shards = f"[{first}-{last}]"
+            tables = {is_whole: engine.read(self._path(is_whole, shards)) for is_whole in self.writers}
+            if len(tables) > 1:
+                whole, other = tables[True], tables[False]
+                events = whole.mutate(visitor=whole.visitor.cast("string"), item=whole.item.cast("string")).union(other)
+            else:
+                [events] = tables.values()
+            if self.largest < 2**31:  # which is never so where there are texts
+                events = events.mutate(visitor=events.visitor.cast("int32"), item=events.item.cast("int32"))
+            events = events.filter(events.time <= end_ms)
+            yield events.filter(events.time > end_ms - window_days * DAY_MS) if window_days else events
 
-    def _path(self, is_whole: bool) -> Path:
-        return self.work_dir / ("whole.parquet" if is_whole else "text.parquet")
+    def _path(self, is_whole: bool, shard: str) -> Path:
+        return self.work_dir / f"{'whole' if is_whole else 'text'}-{shard}.parquet"
 
 
 def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) -> DataReport:
@@ -209,26 +245,36 @@ def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) 
         end_ms = staged.newest if parameters.end_ms is None else parameters.end_ms
         engine = start(parameters.engine, spill_dir, memory_gib=parameters.memory_gib)
         try:
-            events = staged.read(engine, end_ms=end_ms, window_days=parameters.window_days)
-            cut = cut_sessions(events, max_gap_ms=round(parameters.max_gap_minutes * 60_000))
-            cut = engine.keep(cut.filter(~cut.is_repeat | cut.is_duplicate))
-            draft.findings["duplicates"] += cut.is_duplicate.sum().to_pyarrow().as_py() or 0
-            views = filter_support(
-                cut.filter(~cut.is_repeat).drop("is_repeat", "is_duplicate"),
+            parts = []
+            for events in staged.read(engine, end_ms=end_ms, window_days=parameters.window_days):
+                cut = cut_sessions(events, max_gap_ms=round(parameters.max_gap_minutes * 60_000))
+                cut = engine.keep(cut.filter(~cut.is_repeat | cut.is_duplicate))
+                draft.findings["duplicates"] += cut.is_duplicate.sum().to_pyarrow().as_py() or 0
+                views = cut.filter(~cut.is_repeat).drop("is_repeat", "is_duplicate")
+                parts.append(engine.keep(drop_short(views, parameters.min_session_length)))
+                engine.drop(cut)
+            unsupported = find_unsupported(
+                reduce(ir.Table.union, parts),
                 engine.keep,
                 min_session_length=parameters.min_session_length,
                 min_item_support=parameters.min_item_support,
             )
+            for number, part in enumerate(parts):
+                parts[number] = engine.keep(drop_all(part, *unsupported))
+                engine.drop(part)
             splits = split_sessions(
-                engine.keep(views),
+                reduce(ir.Table.union, parts),
                 engine.keep,
                 end_ms=end_ms,
                 test_days=parameters.test_days,
                 valid_days=parameters.valid_days,
                 min_session_length=parameters.min_session_length,
             )
-            for split in reversed(SPLITS):
-                draft.write_split(split, _in_order(getattr(splits, split)))
+            tables = {split: engine.keep(getattr(splits, split)) for split in reversed(SPLITS)}
+            for part in parts:
+                engine.drop(part)
+            for split, views in tables.items():
+                draft.write_split(split, _in_order(views))
         finally:
             engine.close()
         return draft.publish()

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.core.clean_lines import to_whole_numbers
 from components.core.events import SCHEMA
 
 MAX_ROWS_IN_MEMORY = 16_000_000  # about 1 GiB at its peak
@@ -76,13 +77,12 @@ class Sample:
 
 
 def encode_ids(events: pa.RecordBatch) -> pa.RecordBatch:
-    """Dictionary-encodes session and item ids; sessions that come in one piece are looked up once."""
+    """Dictionary-encodes ids: the items', and the session's of each piece, the same one perhaps more than once."""
     session, item, time = events.columns
     is_first = np.ones(len(session), np.bool_)
     is_first[1:] = pc.not_equal(session[1:], session[:-1]).to_numpy(zero_copy_only=False)
-    heads = session.take(pa.array(np.flatnonzero(is_first))).dictionary_encode()
-    codes = heads.indices.to_numpy()[np.cumsum(is_first, dtype=np.int32) - 1]
-    session = pa.DictionaryArray.from_arrays(pa.array(codes), heads.dictionary)
+    pieces = pa.array(np.cumsum(is_first, dtype=np.int32) - 1)
+    session = pa.DictionaryArray.from_arrays(pieces, session.take(pa.array(np.flatnonzero(is_first))))
     return pa.RecordBatch.from_arrays([session, item.dictionary_encode(), time], names=SCHEMA.names)
 
 
@@ -108,7 +108,7 @@ class EventSorter:
         self.writer: pq.ParquetWriter | None = None
 
     def add(self, events: pa.RecordBatch) -> None:
-        """Takes session ids, item ids (both dictionary-encoded) and times in milliseconds, in this order."""
+        """Takes what `encode_ids` makes of session ids, item ids and times in milliseconds, in this order."""
         self.num_rows += events.num_rows
         self.batches.append(events.rename_columns(SCHEMA.names))
         num_waiting = self.num_rows if self.writer is None else sum(len(batch) for batch in self.batches)
@@ -143,11 +143,9 @@ class EventSorter:
 
 
 def _sort_in_memory(events: pa.Table, sample: Sample | None) -> Iterator[SortedEvents]:
-    events = events.unify_dictionaries().combine_chunks()
-    session_column, item_column = (events[name].chunk(0) for name in SCHEMA.names[:2])
-    times, rows = events["time"].to_numpy(), None
-    sessions, items = session_column.indices.to_numpy(), item_column.indices.to_numpy()
-    session_ids = session_column.dictionary
+    sessions, session_ids = _unify(events["session_id"])
+    item_column = events["item_id"].unify_dictionaries().combine_chunks()
+    items, times, rows = item_column.indices.to_numpy(), events["time"].to_numpy(), None
     del events
     if sample is not None:
         if sample.unit == "events":
@@ -174,6 +172,21 @@ def _sort_in_memory(events: pa.Table, sample: Sample | None) -> Iterator[SortedE
             times=times[chosen],
             rows=chosen if rows is None else rows[chosen],
         )
+
+
+def _unify(column: pa.ChunkedArray) -> tuple[Codes, pa.StringArray]:
+    """[num_events] positions in the distinct ids; ids that rise are known to be distinct without a look at each."""
+    ids = pa.chunked_array([chunk.dictionary for chunk in column.chunks]).combine_chunks()
+    begins = np.cumsum([0, *(len(chunk.dictionary) for chunk in column.chunks)])
+    codes = np.concatenate(
+        [chunk.indices.to_numpy() + np.int32(begin) for chunk, begin in zip(column.chunks, begins, strict=False)]
+    )
+    keys = to_whole_numbers(ids)
+    keys = ids if keys is None else keys
+    if pc.all(pc.greater(keys[1:], keys[:-1])).as_py():
+        return codes, ids
+    encoded = ids.dictionary_encode()
+    return encoded.indices.to_numpy()[codes], encoded.dictionary
 
 
 def sort_sessions(sessions: Codes, times: Longs, session_ids: pa.StringArray) -> tuple[Longs, Longs, Codes]:

@@ -125,7 +125,8 @@ def order_events(views: ir.Table, *, begin_ms: int, end_ms: int) -> ir.Table:
 def _hold_out(views: ir.Table, keep: Keep, start_ms: int, min_session_length: int) -> tuple[ir.Table, ir.Table]:
     """What lies before a time, sessions cut there, and the sessions that begin after it."""
     before, after = views.filter(views.time < start_ms), views.filter(views.time >= start_ms)
-    straddling = keep(before.semi_join(after.filter(after.session_start < start_ms), SESSION))
+    older = keep(after.filter(after.session_start < start_ms).select(*SESSION).distinct())
+    straddling = keep(before.semi_join(older, SESSION))
     short = keep(_too_few(straddling, SESSION, min_session_length))
     return before.anti_join(short, SESSION), after.anti_join(straddling, SESSION)
 

@@ -37,7 +37,7 @@ DAY_MS = 24 * HOUR_MS
 NUM_SHARDS = 10  # by the last digit of a visitor that is a number
 STAGED_EVENTS = 1 << 19  # that are written to them at a time
 PART_EVENTS = 2_000_000  # at least, that are cut at a time
-SLICE_EVENTS = 1 << 19  # that are put in order at a time
+SLICE_EVENTS = 1 << 18  # that are put in order at a time
 EVENT_NAMES = ["visitor", "item", "counts", "time"]
 
 

@@ -46,16 +46,14 @@ class Block:
 
     Attributes:
         num_lines: accepted and rejected ones.
-        texts: one dictionary-encoded column [num_accepted] a text field.
+        texts: one column of strings [num_accepted] a text field.
         times: [num_accepted] int64 milliseconds since 1970.
-        lines: [num_accepted] int32 positions of the accepted lines in the block, from 0.
         rejected: position in the block, reason and text of each line that was not accepted.
     """
 
     num_lines: int
-    texts: list[pa.DictionaryArray]
+    texts: list[pa.StringArray]
     times: pa.Int64Array
-    lines: Positions
     rejected: list[tuple[int, str, str]]
 
 
@@ -112,12 +110,11 @@ def scan_block(block: bytes, layout: Layout) -> Block:
         begin, stop = bounds(field)
         checks.reject_open(stop - begin > layout.max_id_bytes, f"{name} of over {layout.max_id_bytes} bytes")
     times = _parse_times(data, bounds, checks, layout)
-    texts = [gather(data, *bounds(field)).dictionary_encode() for field in layout.text_fields]
+    texts = [gather(data, *bounds(field)) for field in layout.text_fields]
     return Block(
         num_lines=len(ends),
         texts=texts,
         times=times,
-        lines=checks.open_lines(),
         rejected=list(_rejected_lines(block, checks, starts, stops)),
     )
 

@@ -1,13 +1,14 @@
 """A log -> batches of accepted events, every other line with the reason against it."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.core.clean_lines import BYTE_ORDER_MARK, scan_clean
 from components.core.lines import Block, Layout, scan_block, show
 from components.core.log_files import LogFile
 from components.core.rows import check_types, scan_rows
@@ -16,7 +17,6 @@ BLOCK_BYTES = 1 << 21
 MAX_LINE_BYTES = 1 << 26
 BATCH_ROWS = 1 << 17  # of Parquet
 NUM_THREADS = 2
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class Batch:
 
     Attributes:
         num_lines: accepted and rejected ones.
-        events: the accepted ones; text columns dictionary-encoded, then the time as int64, by their headers.
+        events: the accepted ones, as they were prepared.
         rejected: the others.
         is_cut: the file ends behind them without a newline.
     """
@@ -85,35 +85,46 @@ class Batch:
     is_cut: bool = False
 
 
-def read_log(files: list[LogFile], columns: LogColumns) -> Iterator[Batch]:
+Prepare = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+
+def read_log(files: list[LogFile], columns: LogColumns, prepare: Prepare = lambda events: events) -> Iterator[Batch]:
     """Reads files one after the other; at any time a few blocks of one of them are in memory.
+
+    Args:
+        files: what to read.
+        columns: of the files.
+        prepare: makes something of the accepted events, in the threads that read. It is given the text columns as
+            strings and then the time as int64, by their headers, and leaves the time the last column.
 
     Raises:
         FileNotFoundError: a file has gone since it was listed.
         ValueError: a file is empty, lacks a column, ends before it should, or holds a line of over 64 MiB.
     """
     for file in files:
-        yield from _read_parquet(file, columns) if file.is_parquet else _read_lines(file, columns)
+        yield from (_read_parquet if file.is_parquet else _read_lines)(file, columns, prepare)
 
 
-def _read_lines(file: LogFile, columns: LogColumns) -> Iterator[Batch]:
+def _read_lines(file: LogFile, columns: LogColumns, prepare: Prepare) -> Iterator[Batch]:
     with file.open_stream() as stream, ThreadPoolExecutor(NUM_THREADS) as executor:
         blocks = _whole_lines(stream, file)
         first = next(blocks, b"")
         header, _, rest = first.partition(b"\n")
         layout = _layout(header, file, columns)
-        first_line = 2
-        pending: deque[tuple[bool, Future[Block]]] = deque()
-        for block in _chain(rest, blocks):
-            pending.append((not block.endswith(b"\n"), executor.submit(scan_block, block, layout)))
-            if len(pending) > 2 * NUM_THREADS:
-                batch = _to_batch(pending.popleft(), file, columns, first_line)
-                first_line += batch.num_lines
-                yield batch
-        while pending:
-            batch = _to_batch(pending.popleft(), file, columns, first_line)
-            first_line += batch.num_lines
-            yield batch
+
+        def scan(block: bytes) -> Batch:
+            scanned = scan_clean(block, layout) or scan_block(block, layout)
+            return _to_batch(scanned, file, columns, prepare, is_cut=not block.endswith(b"\n"))
+
+        def scan_ahead() -> Iterator[Batch]:
+            pending: deque[Future[Batch]] = deque()
+            for block in _chain(rest, blocks):
+                pending.append(executor.submit(scan, block))
+                if len(pending) > 2 * NUM_THREADS:
+                    yield pending.popleft().result()
+            yield from (future.result() for future in pending)
+
+        yield from _number_lines(scan_ahead(), first_line=2)
 
 
 def _chain(rest: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -160,30 +171,35 @@ def _layout(header: bytes, file: LogFile, columns: LogColumns) -> Layout:
     )
 
 
-def _to_batch(scanned: tuple[bool, Future[Block]], file: LogFile, columns: LogColumns, first_line: int) -> Batch:
-    is_cut, future = scanned
-    block = future.result()
+def _to_batch(block: Block, file: LogFile, columns: LogColumns, prepare: Prepare, *, is_cut: bool) -> Batch:
+    """A batch whose lines are still numbered from 0."""
     return Batch(
         num_lines=block.num_lines,
-        events=pa.RecordBatch.from_arrays([*block.texts, block.times], names=list(columns.names)),
+        events=prepare(pa.RecordBatch.from_arrays([*block.texts, block.times], names=list(columns.names))),
         rejected=[
-            Rejected(source=file.name, line=first_line + line, reason=reason, text=text)
-            for line, reason, text in block.rejected
+            Rejected(source=file.name, line=line, reason=reason, text=text) for line, reason, text in block.rejected
         ],
         is_cut=is_cut,
     )
 
 
-def _read_parquet(file: LogFile, columns: LogColumns) -> Iterator[Batch]:
+def _number_lines(batches: Iterator[Batch], first_line: int) -> Iterator[Batch]:
+    for batch in batches:
+        rejected = [replace(each, line=first_line + each.line) for each in batch.rejected]
+        yield replace(batch, rejected=rejected)
+        first_line += batch.num_lines
+
+
+def _read_parquet(file: LogFile, columns: LogColumns, prepare: Prepare) -> Iterator[Batch]:
     with file.open_random_access() as raw:
         try:
             parquet = pq.ParquetFile(raw)
         except pa.ArrowInvalid as error:
             raise ValueError(f"Expected {file.name} to be Parquet. Received: {error}") from error
         check_types(parquet.schema_arrow, columns.names, file.name)
-        first_row = 1
-        for rows in parquet.iter_batches(BATCH_ROWS, columns=list(columns.names)):
-            future: Future[Block] = Future()
-            future.set_result(scan_rows(rows, columns.names, columns.max_id_bytes))
-            yield _to_batch((False, future), file, columns, first_row)
-            first_row += rows.num_rows
+        blocks = (
+            scan_rows(rows, columns.names, columns.max_id_bytes)
+            for rows in parquet.iter_batches(BATCH_ROWS, columns=list(columns.names))
+        )
+        batches = (_to_batch(block, file, columns, prepare, is_cut=False) for block in blocks)
+        yield from _number_lines(batches, first_line=1)

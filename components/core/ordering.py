@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.core.clean_lines import to_whole_numbers
 from components.core.events import SCHEMA
 
 MAX_ROWS_IN_MEMORY = 16_000_000  # about 1 GiB at its peak
@@ -76,6 +76,16 @@ class Sample:
         return np.sort(np.random.default_rng(self.seed).choice(num, num_kept, replace=False, shuffle=False))
 
 
+def encode_ids(events: pa.RecordBatch) -> pa.RecordBatch:
+    """Dictionary-encodes ids: the items', and the session's of each piece, the same one perhaps more than once."""
+    session, item, time = events.columns
+    is_first = np.ones(len(session), np.bool_)
+    is_first[1:] = pc.not_equal(session[1:], session[:-1]).to_numpy(zero_copy_only=False)
+    pieces = pa.array(np.cumsum(is_first, dtype=np.int32) - 1)
+    session = pa.DictionaryArray.from_arrays(pieces, session.take(pa.array(np.flatnonzero(is_first))))
+    return pa.RecordBatch.from_arrays([session, item.dictionary_encode(), time], names=SCHEMA.names)
+
+
 class EventSorter:
     """Collects events and gives them back sorted.
 
@@ -98,7 +108,7 @@ class EventSorter:
         self.writer: pq.ParquetWriter | None = None
 
     def add(self, events: pa.RecordBatch) -> None:
-        """Takes session ids, item ids (both dictionary-encoded) and times in milliseconds, in this order."""
+        """Takes what `encode_ids` makes of session ids, item ids and times in milliseconds, in this order."""
         self.num_rows += events.num_rows
         self.batches.append(events.rename_columns(SCHEMA.names))
         num_waiting = self.num_rows if self.writer is None else sum(len(batch) for batch in self.batches)
@@ -133,15 +143,13 @@ class EventSorter:
 
 
 def _sort_in_memory(events: pa.Table, sample: Sample | None) -> Iterator[SortedEvents]:
-    events = events.unify_dictionaries().combine_chunks()
-    session_column, item_column = (events[name].chunk(0) for name in SCHEMA.names[:2])
-    times, rows = events["time"].to_numpy(), np.arange(events.num_rows)
-    sessions, items = session_column.indices.to_numpy(), item_column.indices.to_numpy()
-    session_ids = session_column.dictionary
+    sessions, session_ids = _unify(events["session_id"])
+    item_column = events["item_id"].unify_dictionaries().combine_chunks()
+    items, times, rows = item_column.indices.to_numpy(), events["time"].to_numpy(), None
     del events
     if sample is not None:
         if sample.unit == "events":
-            rows = sample.draw(len(rows))
+            rows = sample.draw(len(times))
         else:
             is_kept = np.zeros(len(session_ids), np.bool_)
             is_kept[sample.draw(len(session_ids))] = True
@@ -151,58 +159,83 @@ def _sort_in_memory(events: pa.Table, sample: Sample | None) -> Iterator[SortedE
         is_used[sessions] = True
         sessions = (np.cumsum(is_used, dtype=np.int32) - 1)[sessions]
         session_ids = session_ids.filter(pa.array(is_used))
-    in_order = _order_sessions(sessions, times, session_ids)
-    rank = np.empty(len(in_order), np.int32)
-    rank[in_order] = np.arange(len(in_order), dtype=np.int32)
-    sessions = rank[sessions]
-    order = _order_events(sessions, times)
-    if order is not None:
-        sessions, items, times, rows = (column.take(order) for column in (sessions, items, times, rows))
+    in_order, order, sessions = sort_sessions(sessions, times, session_ids)
     session_ids = session_ids.take(pa.array(in_order))
     for begin, end in _cuts(sessions):
         first, last = sessions[begin], sessions[end - 1]
+        chosen = order[begin:end]
         yield SortedEvents(
             sessions=sessions[begin:end] - first,
             session_ids=session_ids.slice(first, last + 1 - first),
-            items=items[begin:end],
+            items=items[chosen],
             item_ids=item_column.dictionary,
-            times=times[begin:end],
-            rows=rows[begin:end],
+            times=times[chosen],
+            rows=chosen if rows is None else rows[chosen],
         )
 
 
-def _order_sessions(sessions: Codes, times: Longs, session_ids: pa.StringArray) -> Longs:
-    """[num_sessions] positions of the sessions by their first time, then by their id."""
-    starts = np.full(len(session_ids), np.iinfo(np.int64).max)
+def _unify(column: pa.ChunkedArray) -> tuple[Codes, pa.StringArray]:
+    """[num_events] positions in the distinct ids; ids that rise are known to be distinct without a look at each."""
+    ids = pa.chunked_array([chunk.dictionary for chunk in column.chunks]).combine_chunks()
+    begins = np.cumsum([0, *(len(chunk.dictionary) for chunk in column.chunks)])
+    codes = np.concatenate(
+        [chunk.indices.to_numpy() + np.int32(begin) for chunk, begin in zip(column.chunks, begins, strict=False)]
+    )
+    keys = to_whole_numbers(ids)
+    keys = ids if keys is None else keys
+    if pc.all(pc.greater(keys[1:], keys[:-1])).as_py():
+        return codes, ids
+    encoded = ids.dictionary_encode()
+    return encoded.indices.to_numpy()[codes], encoded.dictionary
+
+
+def sort_sessions(sessions: Codes, times: Longs, session_ids: pa.StringArray) -> tuple[Longs, Longs, Codes]:
+    """Finds the order of the artifact, quickly where each session is one piece in the order of time.
+
+    Args:
+        sessions: [num_events] positions in `session_ids`.
+        times: [num_events] milliseconds.
+        session_ids: [num_sessions] strings, each of them with events.
+
+    Returns:
+        Positions of the sessions in order, positions of the events in order, and the sessions of these in the new
+        numbering.
+    """
+    num_sessions = len(session_ids)
+    same = sessions[1:] == sessions[:-1]
+    begin = np.append(0, np.flatnonzero(~same) + 1)
+    if len(begin) == num_sessions and not (same & (times[1:] < times[:-1])).any():  # sessions in one sorted piece each
+        pieces = np.empty(num_sessions, np.int64)
+        pieces[sessions[begin]] = np.arange(num_sessions)
+        in_order = _order_sessions(times[begin[pieces]], session_ids)
+        pieces = pieces[in_order]
+        lengths = np.diff(begin, append=len(sessions))[pieces]
+        order = np.repeat(begin[pieces] - (np.cumsum(lengths) - lengths), lengths)
+        order += np.arange(len(order))
+        return in_order, order, np.repeat(np.arange(num_sessions, dtype=np.int32), lengths)
+    starts = np.full(num_sessions, np.iinfo(np.int64).max)
     np.minimum.at(starts, sessions, times)
-    in_order = np.argsort(starts, kind="stable")
+    in_order = _order_sessions(starts, session_ids)
+    rank = np.empty(num_sessions, np.int32)
+    rank[in_order] = np.arange(num_sessions, dtype=np.int32)
+    sessions = rank[sessions]
+    order = np.lexsort((times, sessions))
+    return in_order, order, sessions[order]
+
+
+def _order_sessions(starts: Longs, session_ids: pa.StringArray) -> Longs:
+    """[num_sessions] positions of the sessions by their first time, then by their id."""
+    in_order = np.argsort(starts)
     ordered = starts[in_order]
-    tied = np.zeros(len(ordered), np.bool_)
     same = ordered[1:] == ordered[:-1]
-    tied[1:] |= same
-    tied[:-1] |= same
-    if tied.any():
+    if same.any():
+        tied = np.append(same, False) | np.append(False, same)
         positions = in_order[tied]
         keys = pa.table([ordered[tied], session_ids.take(pa.array(positions))], names=["start", "session_id"])
         in_order[tied] = positions[
             pc.sort_indices(keys, [("start", "ascending"), ("session_id", "ascending")]).to_numpy()
         ]
     return in_order
-
-
-def _order_events(sessions: Codes, times: Longs) -> Longs | None:
-    """Positions of the events by session and time, equal ones as they come; None when they are so already."""
-    same = sessions[1:] == sessions[:-1]
-    if not (same & (times[1:] < times[:-1])).any():
-        if (sessions[1:] >= sessions[:-1]).all():
-            return None
-        begin = np.concatenate(([0], np.flatnonzero(~same) + 1))
-        by_session = np.argsort(sessions[begin], kind="stable")
-        if len(begin) == sessions.max() + 1:  # each session in one piece
-            lengths = np.diff(begin, append=len(sessions))[by_session]
-            ahead = np.concatenate(([0], np.cumsum(lengths)[:-1]))
-            return np.repeat(begin[by_session] - ahead, lengths) + np.arange(len(sessions))
-    return np.lexsort((times, sessions))
 
 
 def _cuts(sessions: Codes) -> Iterator[tuple[int, int]]:
@@ -216,6 +249,8 @@ def _cuts(sessions: Codes) -> Iterator[tuple[int, int]]:
 
 
 def _sort_on_disk(staged_path: Path, num_rows: int, sample: Sample | None) -> Iterator[SortedEvents]:
+    import duckdb  # which takes longer to import than a log that fits in memory to sort
+
     with duckdb.connect(staged_path.with_suffix(".duckdb")) as connection:
         connection.execute(f"SET memory_limit = '{SORT_MEMORY}'")
         connection.execute("SET preserve_insertion_order = false")

@@ -36,7 +36,7 @@ def check_types(schema: pa.Schema, names: tuple[str, ...], source: str) -> None:
 
 
 def scan_rows(rows: pa.RecordBatch, names: tuple[str, ...], max_id_bytes: int) -> Block:
-    """Checks each row; its `lines` are positions of rows.
+    """Checks each row.
 
     Args:
         rows: a batch with at least the named columns, of types that `check_types` lets through.
@@ -62,13 +62,11 @@ def scan_rows(rows: pa.RecordBatch, names: tuple[str, ...], max_id_bytes: int) -
     checks.reject(_mask(pc.is_null(time)), f"{name} is not an integer")
     checks.reject(_mask(pc.less(time, 0)), f"{name} is negative")
     checks.reject(_mask(pc.greater_equal(time, TIME_LIMIT)), f"{name} is beyond the year 2200")
-    lines = checks.open_lines()
-    kept = pa.array(lines)
+    kept = pa.array(checks.open_lines())
     return Block(
         num_lines=rows.num_rows,
-        texts=[text.take(kept).cast(pa.string()).dictionary_encode() for text in texts],
+        texts=[text.take(kept).cast(pa.string()) for text in texts],
         times=time.take(kept).cast(pa.int64()),
-        lines=lines,
         rejected=list(_rejected_rows(checks, texts, time)),
     )
 

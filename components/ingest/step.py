@@ -9,7 +9,7 @@ from components.core.events import SPLITS
 from components.core.events_draft import Acceptance, EventsDraft
 from components.core.log_files import find_files
 from components.core.log_reader import LogColumns, read_log
-from components.core.ordering import EventSorter, Sample
+from components.core.ordering import EventSorter, Sample, encode_ids
 
 SAMPLE_UNITS = ("sessions", "events")
 
@@ -87,7 +87,7 @@ def ingest(sources: Mapping[str, str | Path], events_dir: Path, parameters: Inge
     with EventsDraft(events_dir, parameters.acceptance) as draft:
         for split in reversed(SPLITS):
             sorter = EventSorter(draft.spill_dir(split), parameters.sample)
-            for batch in read_log(files[split], parameters.columns):
+            for batch in read_log(files[split], parameters.columns, encode_ids):
                 draft.count(batch)
                 sorter.add(batch.events)
             draft.check_lines()

@@ -1,14 +1,11 @@
 """What runs the expressions: DuckDB in this process, or Spark."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import ibis
 import ibis.expr.types as ir
-import pyarrow as pa
 
-BATCH_ROWS = 1 << 20
 ENGINES = ("duckdb", "spark")
 
 
@@ -16,13 +13,13 @@ class Engine(Protocol):
     """Runs Ibis expressions."""
 
     def read(self, path: Path) -> ir.Table:
-        """The table in a Parquet file."""
+        """The table in a Parquet file, or in those that match a glob."""
 
     def keep(self, expression: ir.Table) -> ir.Table:
         """Computes a table once, for all that is derived from it."""
 
-    def batches(self, expression: ir.Table) -> Iterator[pa.RecordBatch]:
-        """The rows of a table, in its order if it has one."""
+    def drop(self, table: ir.Table) -> None:
+        """Lets go of a table that was kept."""
 
     def close(self) -> None:
         """Lets go of all tables."""
@@ -46,7 +43,7 @@ class DuckDB:
         self.num_kept = 0
 
     def read(self, path: Path) -> ir.Table:
-        """The table in a Parquet file."""
+        """The table in a Parquet file, or in those that match a glob."""
         return self.connection.read_parquet(path)
 
     def keep(self, expression: ir.Table) -> ir.Table:
@@ -54,9 +51,9 @@ class DuckDB:
         self.num_kept += 1
         return self.connection.create_table(f"kept_{self.num_kept}", expression, temp=True)
 
-    def batches(self, expression: ir.Table) -> Iterator[pa.RecordBatch]:
-        """The rows of a table, in its order if it has one."""
-        yield from self.connection.con.sql(ibis.to_sql(expression)).to_arrow_reader(BATCH_ROWS)
+    def drop(self, table: ir.Table) -> None:
+        """Lets go of a table that was kept."""
+        self.connection.raw_sql(f"DROP TABLE {table.get_name()}")
 
     def close(self) -> None:
         """Lets go of all tables."""
@@ -85,7 +82,7 @@ class Spark:
         self.kept: list[Any] = []
 
     def read(self, path: Path) -> ir.Table:
-        """The table in a Parquet file."""
+        """The table in a Parquet file, or in those that match a glob."""
         return self.connection.read_parquet(path)
 
     def keep(self, expression: ir.Table) -> ir.Table:
@@ -93,9 +90,10 @@ class Spark:
         self.kept.append(expression.cache())
         return self.kept[-1]
 
-    def batches(self, expression: ir.Table) -> Iterator[pa.RecordBatch]:
-        """The rows of a table, in its order if it has one."""
-        yield from expression.to_pyarrow_batches(chunk_size=BATCH_ROWS)
+    def drop(self, table: ir.Table) -> None:
+        """Lets go of a table that was kept."""
+        self.kept.remove(next(kept for kept in self.kept if kept is table))
+        table.release()
 
     def close(self) -> None:
         """Lets go of all tables."""

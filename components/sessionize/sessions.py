@@ -41,40 +41,53 @@ def cut_sessions(events: ir.Table, *, max_gap_ms: int) -> ir.Table:
     so_far = ibis.window(group_by="visitor", order_by="time", range=(None, 0))
     events = events.mutate(session_start=events.started.max().over(so_far))
     views = events.filter(events.counts)
-    in_session = ibis.window(group_by=SESSION, order_by=["time", *_item_order(views)])
-    is_repeat = (views.item == views.item.lag().over(in_session)).fill_null(False)
-    is_same_time = (views.time == views.time.lag().over(in_session)).fill_null(False)
+    before = ibis.window(group_by="visitor", order_by=["time", *_item_order(views)])
+    time_before = views.time.lag().over(before)
+    is_repeat = ((views.item == views.item.lag().over(before)) & (time_before >= views.session_start)).fill_null(False)
+    is_same_time = (views.time == time_before).fill_null(False)
     return views.select(*SESSION, "item", "time", is_repeat=is_repeat, is_duplicate=is_repeat & is_same_time)
 
 
-def filter_support(views: ir.Table, keep: Keep, *, min_session_length: int, min_item_support: int) -> ir.Table:
-    """Drops short sessions and rare items until neither is left.
+def drop_short(views: ir.Table, min_session_length: int) -> ir.Table:
+    """Drops sessions with fewer events than the minimum."""
+    return views.anti_join(_too_few(views, SESSION, min_session_length), SESSION)
 
-    What is left at the end does not depend on the order of the drops, so after the first pass only what a drop has
-    touched is counted again.
+
+def drop_all(views: ir.Table, items: ir.Table, sessions: ir.Table) -> ir.Table:
+    """Drops the events of these items and those of these sessions."""
+    return views.anti_join(items, "item").anti_join(sessions, SESSION)
+
+
+def find_unsupported(
+    views: ir.Table, keep: Keep, *, min_session_length: int, min_item_support: int
+) -> tuple[ir.Table, ir.Table]:
+    """Finds the items and the sessions to drop, so that neither a rare item nor a short session is left.
+
+    What is left at the end does not depend on the order of the drops, so after the first pass only sessions with an
+    item that was dropped are looked at again, and what the items lose with them is subtracted.
 
     Args:
-        views: visitor, session_start, item, time.
+        views: visitor, session_start, item, time, without short sessions.
         keep: computes a table once for all its uses.
         min_session_length: sessions with fewer events are dropped.
         min_item_support: items with fewer events are dropped.
     """
-    short = _too_few(views, SESSION, min_session_length)
-    views = keep(views.anti_join(short, SESSION))
-    left = views
-    dropped_items, dropped_sessions = None, None
+    items, sessions = (keep(views.select(*keys).limit(0)) for keys in (["item"], SESSION))
+    support = keep(views.group_by("item").agg(num_events=views.count()))
     while True:
-        rare = keep(_too_few(left, ["item"], min_item_support))
+        rare = keep(support.filter(support.num_events < min_item_support).select("item"))
         if rare.count().to_pyarrow().as_py() == 0:
-            return left
-        touched = keep(left.semi_join(rare, "item").select(*SESSION).distinct())
-        dropped_items = rare if dropped_items is None else keep(dropped_items.union(rare))
-        without = views.anti_join(dropped_items, "item")
-        if dropped_sessions is not None:
-            without = without.anti_join(dropped_sessions, SESSION)
-        short = keep(_too_few(without.semi_join(touched, SESSION), SESSION, min_session_length))
-        dropped_sessions = short if dropped_sessions is None else keep(dropped_sessions.union(short))
-        left = views.anti_join(dropped_items, "item").anti_join(dropped_sessions, SESSION)
+            return items, sessions
+        left = drop_all(views, items, sessions)
+        touched = left.semi_join(rare, "item").select(*SESSION).distinct()
+        rest = keep(left.semi_join(touched, SESSION).anti_join(rare, "item"))
+        short = keep(_too_few(rest, SESSION, min_session_length))
+        gone = rest.semi_join(short, SESSION)
+        lost = gone.group_by(lost_item="item").agg(num_lost=gone.count())
+        support = support.anti_join(rare, "item")
+        support = support.left_join(lost, support.item == lost.lost_item)
+        support = keep(support.select("item", num_events=support.num_events - support.num_lost.fill_null(0)))
+        items, sessions = keep(items.union(rare)), keep(sessions.union(short))
 
 
 def split_sessions(
@@ -97,19 +110,23 @@ def split_sessions(
     return Splits(train=train, valid=valid, test=test)
 
 
-def order_events(views: ir.Table, keep: Keep) -> ir.Table:
-    """The order of the events artifact; equal times by item, as `cut_sessions` takes them."""
-    first = views.group_by(*SESSION).agg(first_time=views.time.min())
-    order = [first.first_time, first.visitor.cast("string"), first.session_start.cast("string")]
-    numbers = keep(first.select(*SESSION, number=ibis.row_number().over(ibis.window(order_by=order))))
-    numbered = views.join(numbers, SESSION)
-    return numbered.order_by("number", "time", *_item_order(numbered)).select(*SESSION, "item", "time", "number")
+def count_starts(views: ir.Table, *, width_ms: int) -> ir.Table:
+    """The number of events in the sessions that start in each `width_ms` since 1970: `span`, in order, and `count`."""
+    spans = views.select(span=(views.session_start // width_ms).cast("int64"))
+    return spans.group_by("span").agg(count=spans.count()).order_by("span")
+
+
+def order_events(views: ir.Table, *, begin_ms: int, end_ms: int) -> ir.Table:
+    """The sessions that start within a time, each in one piece; equal times by item, as `cut_sessions` takes them."""
+    chosen = views.filter(views.session_start >= begin_ms, views.session_start < end_ms)
+    return chosen.order_by("session_start", "visitor", "time", *_item_order(chosen))
 
 
 def _hold_out(views: ir.Table, keep: Keep, start_ms: int, min_session_length: int) -> tuple[ir.Table, ir.Table]:
     """What lies before a time, sessions cut there, and the sessions that begin after it."""
     before, after = views.filter(views.time < start_ms), views.filter(views.time >= start_ms)
-    straddling = keep(before.semi_join(after, SESSION))
+    older = keep(after.filter(after.session_start < start_ms).select(*SESSION).distinct())
+    straddling = keep(before.semi_join(older, SESSION))
     short = keep(_too_few(straddling, SESSION, min_session_length))
     return before.anti_join(short, SESSION), after.anti_join(straddling, SESSION)
 

@@ -1,8 +1,9 @@
 """A raw event log -> the events artifact, by the GRU4Rec preparation."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import reduce
 from pathlib import Path
 
 import ibis.expr.types as ir
@@ -11,18 +12,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.core.clean_lines import last_bytes, to_whole_numbers
 from components.core.data_report import DataReport
 from components.core.events import SPLITS
 from components.core.events_draft import Acceptance, EventsDraft
+from components.core.lines import TIME_LIMIT
 from components.core.log_files import find_files
 from components.core.log_reader import LogColumns, read_log
-from components.core.ordering import STAGED, group_sessions
+from components.core.ordering import SortedEvents, sort_sessions
 from components.sessionize.engines import ENGINES, Engine, start
-from components.sessionize.sessions import cut_sessions, filter_support, order_events, split_sessions
+from components.sessionize.sessions import (
+    SESSION,
+    count_starts,
+    cut_sessions,
+    drop_all,
+    drop_short,
+    find_unsupported,
+    order_events,
+    split_sessions,
+)
 
-DAY_MS = 24 * 60 * 60 * 1000
-EVENT_FIELDS = [("counts", pa.bool_()), ("time", pa.int64())]
-WHOLE_NUMBER = "^(0|[1-9][0-9]{0,17})$"  # text that a number gives back unchanged
+HOUR_MS = 60 * 60 * 1000
+DAY_MS = 24 * HOUR_MS
+NUM_SHARDS = 10  # by the last digit of a visitor that is a number
+STAGED_EVENTS = 1 << 19  # that are written to them at a time
+PART_EVENTS = 2_000_000  # at least, that are cut at a time
+SLICE_EVENTS = 1 << 18  # that are put in order at a time
+EVENT_NAMES = ["visitor", "item", "counts", "time"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +127,7 @@ class SessionizeParameters:
 
 
 class StagedLog:
-    """The accepted events as Parquet, where the engine reads them.
+    """The accepted events as Parquet, where the engine reads them, in NUM_SHARDS by visitor.
 
     Where all ids of a batch are whole numbers in their shortest form, it is written with numbers instead of texts:
     they sort several times as fast and become the same texts again.
@@ -123,50 +139,81 @@ class StagedLog:
 
     def __init__(self, work_dir: Path, event_types: tuple[str, ...]) -> None:
         self.work_dir = work_dir
-        self.event_types = event_types
+        self.event_types = pa.array(event_types)
         self.newest = 0
+        self.largest = 0
+        self.num_events = 0
         self.num_backward = 0
-        self.writers: dict[bool, pq.ParquetWriter] = {}
+        self.writers: dict[bool, list[pq.ParquetWriter]] = {}
+        self.waiting: list[pa.RecordBatch] = []
+
+    def prepare(self, events: pa.RecordBatch) -> pa.RecordBatch:
+        """Makes visitor, item, whether the event counts, and time of visitor, item, type and time."""
+        visitor, item, event, time = events.columns
+        numbers = [to_whole_numbers(ids) for ids in (visitor, item)]
+        if all(ids is not None for ids in numbers):
+            visitor, item = numbers
+        return pa.RecordBatch.from_arrays([visitor, item, pc.is_in(event, self.event_types), time], names=EVENT_NAMES)
 
     def add(self, events: pa.RecordBatch) -> None:
-        """Takes visitor, item, type and time."""
-        visitor, item, event, time = events.columns
-        times = time.to_numpy()
-        self.newest = max(self.newest, int(times.max(initial=0)))
+        """Takes what was prepared."""
+        if not events.num_rows:
+            return
+        times = events["time"].to_numpy()
+        self.newest = max(self.newest, int(times.max()))
+        self.num_events += len(times)
         self.num_backward += int((times[1:] < times[:-1]).sum())
-        counts = pc.is_in(event.dictionary, value_set=pa.array(self.event_types)).take(event.indices)
-        is_whole = all(
-            pc.all(pc.match_substring_regex(ids.dictionary, WHOLE_NUMBER)).as_py() for ids in (visitor, item)
-        )
-        kind = pa.int64() if is_whole else pa.string()
+        if self.waiting and (
+            self.waiting[0].schema != events.schema or sum(map(len, self.waiting)) + len(times) > STAGED_EVENTS
+        ):
+            self._write()
+        self.waiting.append(events)
+
+    def _write(self) -> None:
+        events = pa.Table.from_batches(self.waiting).combine_chunks()
+        self.waiting = []
+        visitor = events["visitor"].chunk(0)
+        is_whole = pa.types.is_integer(visitor.type)
+        largest = max(pc.max(events[name]).as_py() for name in ("visitor", "item")) if is_whole else 2**63
+        self.largest = max(self.largest, largest)
         if is_whole not in self.writers:
-            schema = pa.schema([("visitor", kind), ("item", kind), *EVENT_FIELDS])
-            self.writers[is_whole] = pq.ParquetWriter(
-                self._path(is_whole),
-                schema,
-                compression="lz4",
-                use_dictionary=not is_whole,
-                write_statistics=False,
-            )
-        columns = [ids.dictionary.cast(kind).take(ids.indices) for ids in (visitor, item)]
-        self.writers[is_whole].write_table(pa.table([*columns, counts, time], schema=self.writers[is_whole].schema))
+            self.writers[is_whole] = [
+                pq.ParquetWriter(
+                    self._path(is_whole, str(shard)), events.schema, compression="none", use_dictionary=not is_whole
+                )
+                for shard in range(NUM_SHARDS)
+            ]
+        last_byte = visitor.to_numpy() if is_whole else 2 + last_bytes(visitor)
+        shard = (last_byte % NUM_SHARDS).astype(np.uint8)
+        events = events.take(pa.array(np.argsort(shard, kind="stable")))
+        ends = np.cumsum(np.bincount(shard, minlength=NUM_SHARDS)).tolist()
+        for writer, begin, end in zip(self.writers[is_whole], [0, *ends], ends, strict=False):
+            writer.write_table(events.slice(begin, end - begin))
 
-    def read(self, engine: Engine, *, end_ms: int, window_days: int) -> ir.Table:
-        """The events up to `end_ms` and after the begin of the window, if it has one."""
-        tables = {}
-        for is_whole, writer in self.writers.items():
-            writer.close()
-            tables[is_whole] = engine.read(self._path(is_whole))
-        if len(tables) > 1:
-            whole, other = tables[True], tables[False]
-            events = whole.mutate(visitor=whole.visitor.cast("string"), item=whole.item.cast("string")).union(other)
-        else:
-            [events] = tables.values()
-        events = events.filter(events.time <= end_ms)
-        return events.filter(events.time > end_ms - window_days * DAY_MS) if window_days else events
+    def read(self, engine: Engine, *, end_ms: int, window_days: int) -> Iterator[ir.Table]:
+        """The events up to `end_ms` and after the begin of the window, if it has one; no visitor is in two tables."""
+        self._write()
+        pa.default_memory_pool().release_unused()
+        for writers in self.writers.values():
+            for writer in writers:
+                writer.close()
+        num_parts = min(NUM_SHARDS, -(-self.num_events // PART_EVENTS))
+        for part in range(num_parts):
+            first, last = part * NUM_SHARDS // num_parts, (part + 1) * NUM_SHARDS // num_parts - 1
+            shards = f"[{first}-{last}]"
+            tables = {is_whole: engine.read(self._path(is_whole, shards)) for is_whole in self.writers}
+            if len(tables) > 1:
+                whole, other = tables[True], tables[False]
+                events = whole.mutate(visitor=whole.visitor.cast("string"), item=whole.item.cast("string")).union(other)
+            else:
+                [events] = tables.values()
+            if self.largest < 2**31:  # which is never so where there are texts
+                events = events.mutate(visitor=events.visitor.cast("int32"), item=events.item.cast("int32"))
+            events = events.filter(events.time <= end_ms)
+            yield events.filter(events.time > end_ms - window_days * DAY_MS) if window_days else events
 
-    def _path(self, is_whole: bool) -> Path:
-        return self.work_dir / ("whole.parquet" if is_whole else "text.parquet")
+    def _path(self, is_whole: bool, shard: str) -> Path:
+        return self.work_dir / f"{'whole' if is_whole else 'text'}-{shard}.parquet"
 
 
 def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) -> DataReport:
@@ -190,7 +237,7 @@ def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) 
     with EventsDraft(events_dir, parameters.acceptance) as draft:
         spill_dir = draft.spill_dir("log")
         staged = StagedLog(spill_dir, parameters.event_types)
-        for batch in read_log(files, parameters.columns):
+        for batch in read_log(files, parameters.columns, staged.prepare):
             draft.count(batch)
             staged.add(batch.events)
         draft.check_lines()
@@ -198,53 +245,78 @@ def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) 
         end_ms = staged.newest if parameters.end_ms is None else parameters.end_ms
         engine = start(parameters.engine, spill_dir, memory_gib=parameters.memory_gib)
         try:
-            events = staged.read(engine, end_ms=end_ms, window_days=parameters.window_days)
-            cut = cut_sessions(events, max_gap_ms=round(parameters.max_gap_minutes * 60_000))
-            cut = engine.keep(cut.filter(~cut.is_repeat | cut.is_duplicate))
-            draft.findings["duplicates"] += cut.is_duplicate.sum().to_pyarrow().as_py() or 0
-            views = filter_support(
-                cut.filter(~cut.is_repeat).drop("is_repeat", "is_duplicate"),
+            parts = []
+            for events in staged.read(engine, end_ms=end_ms, window_days=parameters.window_days):
+                cut = cut_sessions(events, max_gap_ms=round(parameters.max_gap_minutes * 60_000))
+                cut = engine.keep(cut.filter(~cut.is_repeat | cut.is_duplicate))
+                draft.findings["duplicates"] += cut.is_duplicate.sum().to_pyarrow().as_py() or 0
+                views = cut.filter(~cut.is_repeat).drop("is_repeat", "is_duplicate")
+                parts.append(engine.keep(drop_short(views, parameters.min_session_length)))
+                engine.drop(cut)
+            unsupported = find_unsupported(
+                reduce(ir.Table.union, parts),
                 engine.keep,
                 min_session_length=parameters.min_session_length,
                 min_item_support=parameters.min_item_support,
             )
+            for number, part in enumerate(parts):
+                parts[number] = engine.keep(drop_all(part, *unsupported))
+                engine.drop(part)
             splits = split_sessions(
-                engine.keep(views),
+                reduce(ir.Table.union, parts),
                 engine.keep,
                 end_ms=end_ms,
                 test_days=parameters.test_days,
                 valid_days=parameters.valid_days,
                 min_session_length=parameters.min_session_length,
             )
-            for split in reversed(SPLITS):
-                ordered = order_events(getattr(splits, split), engine.keep)
-                draft.write_split(split, group_sessions(_name_sessions(engine.batches(ordered))))
+            tables = {split: engine.keep(getattr(splits, split)) for split in reversed(SPLITS)}
+            for part in parts:
+                engine.drop(part)
+            for split, views in tables.items():
+                draft.write_split(split, _in_order(views))
         finally:
             engine.close()
         return draft.publish()
 
 
-def _name_sessions(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Makes session ids from visitor and session start, which no two sessions share."""
-    row = 0
-    for batch in batches:
-        numbers = batch["number"].to_numpy()
-        is_first = np.append(True, numbers[1:] != numbers[:-1])
+def _in_order(views: ir.Table) -> Iterator[SortedEvents]:
+    """The events of a split in the order of the artifact, the sessions that start in some hours at a time.
+
+    A session may have lost its first events, so that another one that starts later comes before it: then it waits.
+    """
+    waiting: list[pa.Table] = []
+    for begin_ms, end_ms in _slices(views):
+        found = order_events(views, begin_ms=begin_ms, end_ms=end_ms).to_pyarrow()
+        events = pa.concat_tables([*waiting, found]).combine_chunks()
+        visitor, start, item, time = (events[name].combine_chunks() for name in (*SESSION, "item", "time"))
+        is_first = np.ones(len(events), np.bool_)
+        is_first[1:] = pc.or_(pc.not_equal(visitor[1:], visitor[:-1]), pc.not_equal(start[1:], start[:-1]))
         first = pa.array(np.flatnonzero(is_first))
-        names = pc.binary_join_element_wise(
-            batch["visitor"].take(first).cast(pa.string()),
-            batch["session_start"].take(first).cast(pa.string()),
-            "-",
-        )
-        codes = np.cumsum(is_first, dtype=np.int32) - 1
-        item = batch["item"].dictionary_encode()
-        yield pa.table(
-            [
-                pa.DictionaryArray.from_arrays(pa.array(codes), names),
-                pa.DictionaryArray.from_arrays(item.indices, item.dictionary.cast(pa.string())),
-                batch["time"],
-                np.arange(row, row + len(batch)),
-            ],
-            names=STAGED.names,
-        )
-        row += len(batch)
+        names = pc.binary_join_element_wise(visitor.take(first).cast("string"), start.take(first).cast("string"), "-")
+        times = time.to_numpy()
+        in_order, order, sessions = sort_sessions(np.cumsum(is_first, dtype=np.int32) - 1, times, names)
+        is_ready = times[order[np.flatnonzero(np.diff(sessions, prepend=-1))]] < end_ms
+        num_ready = int(np.searchsorted(sessions, is_ready.sum()))
+        waiting = [events.take(pa.array(order[num_ready:]))]
+        if num_ready:
+            item = item.dictionary_encode()
+            yield SortedEvents(
+                sessions=sessions[:num_ready],
+                session_ids=names.take(pa.array(in_order[: is_ready.sum()])),
+                items=item.indices.to_numpy()[order[:num_ready]],
+                item_ids=item.dictionary.cast("string"),
+                times=times[order[:num_ready]],
+                rows=order[:num_ready],
+            )
+
+
+def _slices(views: ir.Table) -> Iterator[tuple[int, int]]:
+    """Times between which sessions with about SLICE_EVENTS start; the last one has no end."""
+    counts = count_starts(views, width_ms=HOUR_MS).to_pyarrow()
+    if not len(counts):
+        return
+    spans, total = counts["span"].to_numpy(), np.cumsum(counts["count"].to_numpy())
+    is_new = np.diff((total - 1) // SLICE_EVENTS, prepend=-1) > 0
+    begins = spans[is_new] * HOUR_MS
+    yield from zip(begins.tolist(), [*begins[1:].tolist(), TIME_LIMIT], strict=True)

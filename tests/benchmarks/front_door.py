@@ -74,7 +74,7 @@ def run_pandas_text(path: Path, folder: Path) -> None:
 def run_sessionize(path: Path, folder: Path) -> None:
     from components.sessionize.step import SessionizeParameters, sessionize
 
-    memory_gib = 0.4 if path.stat().st_size < 2**30 else 3.0
+    memory_gib = 0.35 if path.stat().st_size < 2**30 else 3.0
     sessionize(str(path), folder / "events", SessionizeParameters(memory_gib=memory_gib))
 
 

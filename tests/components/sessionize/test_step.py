@@ -170,6 +170,15 @@ def test_bad_lines_and_findings(tmp_path):
         sessionize(str(path), tmp_path / "strict", strict)
 
 
+def test_a_file_of_rejected_lines_makes_no_difference(tmp_path):
+    path = write_log(tmp_path / "log.csv", prefix="id ")
+    (tmp_path / "bad.csv").write_text(path.read_text().splitlines()[0] + "\nwhat,is,this\n")
+    report = sessionize(str(tmp_path / "*.csv"), tmp_path / "events", SessionizeParameters())
+    assert report.num_rejected == 1
+    alone = sessionize(str(path), tmp_path / "alone", SessionizeParameters())
+    assert report.splits == alone.splits
+
+
 def test_a_window_without_events_says_so(tmp_path):
     path = write_log(tmp_path / "log.csv")
     with pytest.raises(ValueError, match=r"Expected at least one event in test\. Received: none"):

@@ -170,7 +170,9 @@ def test_waits_for_a_run_that_ends(
 ) -> None:
     schedules.apply(wanted)
     start_run(cluster, "RUNNING")
-    monkeypatch.setattr("pipeline.cluster.kubeflow.schedules.time.sleep", lambda _: cluster.runs["run"].update(state="FAILED"))
+    monkeypatch.setattr(
+        "pipeline.cluster.kubeflow.schedules.time.sleep", lambda _: cluster.runs["run"].update(state="FAILED")
+    )
     schedules.apply(change(wanted))
     check_right(cluster, change(wanted))
     assert cluster.killed_runs == []

@@ -51,6 +51,7 @@ def make_training_pipeline(tasks: Tasks | None = None) -> Any:
         trend_weight: float = 0.25,
         score_regularization: float = 1.0,
         dropout: float = 0.2,
+        input_dropout: float = 0.5,
         mask_rate: float = 0.01,
         optimizer: str = "adam",
         learning_rate: float = 0.002,
@@ -58,7 +59,7 @@ def make_training_pipeline(tasks: Tasks | None = None) -> Any:
         learning_rate_schedule: str = "cosine",
         warmup_epochs: float = 0.5,
         batch_size: int = 1024,
-        max_epochs: int = 4,
+        max_epochs: int = 5,
         max_valid_targets: int = 50_000,
         patience: int = 2,
         precision: str = "float32",
@@ -111,6 +112,7 @@ def make_training_pipeline(tasks: Tasks | None = None) -> Any:
             trend_weight: How much of the newest popularity is made up for after training, from 0 to 1.
             score_regularization: Weight of the score regularisation of bpr_max.
             dropout: Share of units that are dropped.
+            input_dropout: Share of the embedding's units that the GRU of the gru_attention tower does not read.
             mask_rate: Share of a session's items that training replaces by the unknown item.
             optimizer: adam or adagrad.
             learning_rate: Its highest value.

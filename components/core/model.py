@@ -1,6 +1,6 @@
 """The two towers with their loss as a `tfrs.Model`, and as the SavedModel that leaves the training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from components.core import loss as losses
 from components.core.distribution import gather_replicas, replica_number
 from components.core.parameters import TrainParameters
 from components.core.sequences import PADDING
-from components.core.towers import CandidateTower, derive_seed, drop_unknown, make_query_tower, unit
+from components.core.towers import CandidateTower, derive_seed, make_query_tower, unit
 from components.core.vocabulary import UNKNOWN, Vocabulary
 
 # TensorFlow keeps assets.extra for the files of others: parameters and history of the training.
@@ -66,24 +66,13 @@ class TwoTower(tfrs.Model):
         self.embed_queries(tf.zeros([1], tf.int32), tf.ones([1, 1], tf.int32))
 
     def embed_queries(self, session: tf.Tensor, items: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """[batch_size, length, embedding_dim]; position i is the query after the items up to i.
-
-        At inference unknown items are passed over; in training they stand for the items that later logs will bring.
-        """
-        if seed is None:
-            items, position = drop_unknown(items)
-            queries = tf.gather(self._embed(session, items, self.query_tower), position, axis=1, batch_dims=1)
-        else:
-            tower = tf.function(self.query_tower, jit_compile=True) if self.parameters.jit_compile else self.query_tower
-            queries = self._embed(session, items, tower, seed)
-        return unit(queries) if self.parameters.normalize else queries
-
-    def _embed(
-        self, session: tf.Tensor, items: tf.Tensor, tower: Callable[..., tf.Tensor], seed: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """What the tower makes of the items, in its own precision between float32 and float32."""
+        """[batch_size, length, embedding_dim]; position i is the query after the items up to i."""
+        tower = self.query_tower
+        if seed is not None and self.parameters.jit_compile:
+            tower = tf.function(tower, jit_compile=True)
         embeddings = tf.cast(self.candidate_tower(items), self.query_tower.compute_dtype)
-        return tf.cast(tower(session, items, embeddings, seed), tf.float32)
+        queries = tf.cast(tower(session, items, embeddings, seed), tf.float32)
+        return unit(queries) if self.parameters.normalize else queries
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
     def embed_positions(self, session: tf.Tensor, items: tf.Tensor) -> tf.Tensor:

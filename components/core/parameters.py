@@ -32,6 +32,7 @@ class TrainParameters:
             the embeddings have one coordinate more.
         score_regularization: weight of the score regularisation of `bpr_max`.
         dropout: share of the embedding's and the block's units that are dropped.
+        input_dropout: share of the embedding's units that the GRU of the `gru_attention` tower does not read.
         mask_rate: share of a session's items that training replaces by the unknown item, which learns by it.
         optimizer: one of OPTIMIZERS.
         learning_rate: its highest value.
@@ -64,6 +65,7 @@ class TrainParameters:
     trend_weight: float = 0.25
     score_regularization: float = 1.0
     dropout: float = 0.2
+    input_dropout: float = 0.5
     mask_rate: float = 0.01
     optimizer: str = "adam"
     learning_rate: float = 0.002
@@ -71,7 +73,7 @@ class TrainParameters:
     learning_rate_schedule: str = "cosine"
     warmup_epochs: float = 0.5
     batch_size: int = 1024
-    max_epochs: int = 4
+    max_epochs: int = 5
     max_valid_targets: int = 50_000
     patience: int = 2
     precision: str = "float32"
@@ -103,7 +105,7 @@ class TrainParameters:
             "max_valid_targets",
         ):
             _expect(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
-        for name in ("dropout", "mask_rate"):
+        for name in ("dropout", "input_dropout", "mask_rate"):
             _expect(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", getattr(self, name))
         _expect(0 <= self.sampling_exponent <= 1, "sampling_exponent", "from 0 to 1", self.sampling_exponent)
         _expect(0 <= self.trend_weight <= 1, "trend_weight", "from 0 to 1", self.trend_weight)

@@ -17,7 +17,6 @@ import tensorflow as tf
 from components.core.loss import MASKED
 from components.core.parameters import QUERY_TOWERS, TrainParameters
 from components.core.recurrent import make_gru
-from components.core.sequences import PADDING
 from components.core.vocabulary import UNKNOWN
 
 
@@ -50,25 +49,6 @@ def unit(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]
         return (upstream - units * tf.reduce_sum(upstream * units, axis=-1, keepdims=True)) * inverse
 
     return units, gradient
-
-
-def drop_unknown(items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Takes unknown items out of sessions, for an item that training never saw says nothing.
-
-    The first event of a session stays, so that there is always something to read.
-
-    Args:
-        items: [batch_size, length] int32, PADDING behind the end of a session.
-
-    Returns:
-        items: [batch_size, length], those that stay, moved together, and PADDING.
-        position: [batch_size, length] int32, where the newest item up to each position has gone.
-    """
-    stays = (items > UNKNOWN) | (tf.range(tf.shape(items)[1]) == 0)
-    order = tf.argsort(tf.where(stays, 0, 1), axis=1, stable=True)
-    position = tf.cumsum(tf.cast(stays, tf.int32), axis=1) - 1
-    moved = tf.gather(tf.where(stays, items, PADDING), order, axis=1, batch_dims=1)
-    return moved, position
 
 
 class CandidateTower(tf.keras.layers.Layer):
@@ -150,20 +130,22 @@ class GruAttentionTower(tf.keras.layers.Layer):
 
     As in NARM (Li et al. 2017, "Neural Attentive Session-based Recommendation") the state says where the session
     goes and the attention what it is about; here the attention pools the item embeddings themselves, so that the
-    query can point straight at an item of the session, which every third target is.
+    query can point straight at an item of the session, which every third target is. The GRU reads with a dropout of
+    its own: with as little of it as the pooled embeddings bear, it learns the training sessions by heart.
     """
 
-    def __init__(self, embedding_dim: int, *, max_length: int, dropout: float) -> None:
+    def __init__(self, embedding_dim: int, *, max_length: int, dropout: float, input_dropout: float) -> None:
         super().__init__()
         self.dropout = dropout
+        self.input_dropout = input_dropout
         self.gru = make_gru(embedding_dim)
         self.state_projection = tf.keras.layers.Dense(embedding_dim, use_bias=False)
-        self.pooling = CausalAttention(min(embedding_dim, 64), max_length=max_length)
+        self.pooling = CausalAttention(min(embedding_dim, 128), max_length=max_length)
 
     def call(self, session: tf.Tensor, items: tf.Tensor, embeddings: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
         """See the module."""
         scale = embeddings.shape[-1] ** 0.5  # unit vectors in, numbers of about 1 inside
-        states = self.gru(dropout(embeddings, self.dropout, seed) * scale)
+        states = self.gru(dropout(embeddings, self.input_dropout, seed) * scale)
         states = dropout(states, self.dropout, derive_seed(seed, 1))
         pooled = self.pooling(states, dropout(embeddings, self.dropout, derive_seed(seed, 2)))
         return pooled + self.state_projection(states) / scale
@@ -274,6 +256,6 @@ def _make_query_tower(parameters: TrainParameters, *, num_items: int, num_sessio
         case "attention":
             return AttentionTower(dim, num_heads=parameters.num_heads, max_length=max_length, dropout=rate)
         case "gru_attention":
-            return GruAttentionTower(dim, max_length=max_length, dropout=rate)
+            return GruAttentionTower(dim, max_length=max_length, dropout=rate, input_dropout=parameters.input_dropout)
         case other:
             raise ValueError(f"Expected query_tower to be one of {', '.join(QUERY_TOWERS)}. Received: {other!r}")

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from components.core.parameters import QUERY_TOWERS, TrainParameters
 from components.core.sequences import PADDING
-from components.core.towers import CandidateTower, drop_unknown, dropout, make_query_tower, unit
+from components.core.towers import CandidateTower, dropout, make_query_tower, unit
 
 NUM_ITEMS = 9
 
@@ -115,13 +115,6 @@ def test_dropout_depends_on_its_seed_alone(name):
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
     assert not np.allclose(first, call(tower, [[1, 2, 3]]))
-
-
-def test_unknown_items_are_passed_over():
-    items, position = drop_unknown(tf.constant([[5, 0, 6, 0], [0, 0, 7, PADDING]]))
-    np.testing.assert_array_equal(items, [[5, 6, PADDING, PADDING], [0, 7, PADDING, PADDING]])
-    np.testing.assert_array_equal(position[:, :3], [[0, 0, 1], [0, 0, 1]])
-    assert position[0, 3] == 1
 
 
 def test_dropout_keeps_the_mean_and_repeats_itself():

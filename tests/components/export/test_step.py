@@ -76,7 +76,9 @@ def test_embeddings_are_those_the_index_uses(exported, exact):
     assert table.column_names == ["item_id", "embedding"]
     scores = exact(SESSION)
     assert set(table["item_id"].to_pylist()) == set(scores)
-    norms = np.linalg.norm(np.array(table["embedding"].to_pylist()), axis=1)
+    embeddings = np.array(table["embedding"].to_pylist())
+    assert embeddings.shape[1] == 16 + 1  # unit vectors, and the trend
+    norms = np.linalg.norm(embeddings[:, :-1], axis=1)
     np.testing.assert_allclose(norms, 1.0, rtol=1e-4)
 
 

@@ -3,8 +3,8 @@
 import random
 from pathlib import Path
 
-from components.core.log_files import find_files
-from components.core.log_reader import LogColumns, read_log
+from components.core.logs.files import find_files
+from components.core.logs.reader import LogColumns, read_log
 
 HEADER = b"SessionId\tItemId\tTime\n"
 COLUMNS = LogColumns(text=("SessionId", "ItemId"), time="Time")

@@ -62,8 +62,8 @@ def ingest(
     """
     from pathlib import Path
 
-    from components.core.drift import Bounds, DriftBounds
-    from components.core.events_draft import Acceptance
+    from components.core.logs.draft import Acceptance
+    from components.core.logs.drift import Bounds, DriftBounds
     from components.ingest import step
 
     report = step.ingest(

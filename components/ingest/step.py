@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from components.core.data_report import DataReport
 from components.core.events import SPLITS
-from components.core.events_draft import Acceptance, EventsDraft
-from components.core.log_files import find_files
-from components.core.log_reader import LogColumns, read_log
-from components.core.ordering import EventSorter, Sample, encode_ids
+from components.core.logs.data_report import DataReport
+from components.core.logs.draft import Acceptance, EventsDraft
+from components.core.logs.files import find_files
+from components.core.logs.ordering import EventSorter, Sample, encode_ids
+from components.core.logs.reader import LogColumns, read_log
 
 SAMPLE_UNITS = ("sessions", "events")
 

@@ -74,8 +74,8 @@ def sessionize(
     """
     from pathlib import Path
 
-    from components.core.drift import Bounds, DriftBounds
-    from components.core.events_draft import Acceptance
+    from components.core.logs.draft import Acceptance
+    from components.core.logs.drift import Bounds, DriftBounds
     from components.sessionize import step
 
     report = step.sessionize(

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.core.clean_lines import last_bytes, to_whole_numbers
-from components.core.data_report import DataReport
 from components.core.events import SPLITS
-from components.core.events_draft import Acceptance, EventsDraft
-from components.core.lines import TIME_LIMIT
-from components.core.log_files import find_files
-from components.core.log_reader import LogColumns, read_log
-from components.core.ordering import SortedEvents, sort_sessions
+from components.core.logs.clean_lines import last_bytes, to_whole_numbers
+from components.core.logs.data_report import DataReport
+from components.core.logs.draft import Acceptance, EventsDraft
+from components.core.logs.files import find_files
+from components.core.logs.lines import TIME_LIMIT
+from components.core.logs.ordering import SortedEvents, sort_sessions
+from components.core.logs.reader import LogColumns, read_log
 from components.sessionize.engines import ENGINES, Engine, start
 from components.sessionize.sessions import (
     SESSION,

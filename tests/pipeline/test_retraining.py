@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from components.core.events import read_split
-from components.core.events_draft import Acceptance
+from components.core.logs.draft import Acceptance
 from components.evaluate.component import evaluate
 from components.export.component import export
 from components.ingest.component import ingest

@@ -5,10 +5,10 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from components.core.data_report import DataReport
-from components.core.drift import Bounds, DriftBounds
 from components.core.events import SPLITS, read_split
-from components.core.events_draft import Acceptance
+from components.core.logs.data_report import DataReport
+from components.core.logs.draft import Acceptance
+from components.core.logs.drift import Bounds, DriftBounds
 from components.ingest.step import IngestParameters, ingest
 
 HEADER = "SessionId\tItemId\tTime\n"

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.core.data_report import SECONDS_BELOW, DataReport, SplitCounter, format_reasons, report_split
-from components.core.drift import ITEM_COUNTS_NAME, REPORT_NAME, Bounds, DriftBounds, compare
 from components.core.events import SPLITS, split_path
-from components.core.log_reader import Batch
-from components.core.ordering import SortedEvents
+from components.core.logs.data_report import SECONDS_BELOW, DataReport, SplitCounter, format_reasons, report_split
+from components.core.logs.drift import ITEM_COUNTS_NAME, REPORT_NAME, Bounds, DriftBounds, compare
+from components.core.logs.ordering import SortedEvents
+from components.core.logs.reader import Batch
 
 FINDINGS = ("duplicates", "backward_times", "sessions_in_two_splits", "seconds", "cut_files")
 REJECTED_NAME = "rejected.parquet"

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.core.events import SCHEMA
-from components.core.ordering import EventSorter, Sample, encode_ids
+from components.core.logs.ordering import EventSorter, Sample, encode_ids
 
 ROWS = st.lists(
     st.tuples(st.sampled_from(["a", "b", "10", "9", "ä"]), st.sampled_from("xyz"), st.integers(0, 6)), max_size=40

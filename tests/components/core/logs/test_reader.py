@@ -7,8 +7,8 @@ from broken_lines import COLUMNS, HEADER, mutate, read, read_by_hand
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from components.core.log_files import find_files
-from components.core.log_reader import LogColumns, read_log
+from components.core.logs.files import find_files
+from components.core.logs.reader import LogColumns, read_log
 
 PIECES = st.sampled_from(
     [b"\t", b"\t", b"\n", b"\r\n", b"\r", b"\0", b"\xff", b"\xc3\xa9", b"1", b"007", b"1e5", b"-5", b" ", b'"', b"",
@@ -62,7 +62,7 @@ def test_compression_byte_order_mark_and_line_ends(tmp_path, name, prefix, end):
 
 
 def test_lines_are_numbered_over_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr("components.core.log_reader.BLOCK_BYTES", 50)
+    monkeypatch.setattr("components.core.logs.reader.BLOCK_BYTES", 50)
     lines = [b"s\ti\t%d\n" % row if row % 10 else b"bad line %d\n" % row for row in range(500)]
     (tmp_path / "log.tsv").write_bytes(HEADER + b"".join(lines))
     accepted, rejected = read(tmp_path / "log.tsv")
@@ -71,8 +71,8 @@ def test_lines_are_numbered_over_blocks(tmp_path, monkeypatch):
 
 
 def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("components.core.log_reader.MAX_LINE_BYTES", 1000)
-    monkeypatch.setattr("components.core.log_reader.BLOCK_BYTES", 100)
+    monkeypatch.setattr("components.core.logs.reader.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("components.core.logs.reader.BLOCK_BYTES", 100)
     (tmp_path / "log.tsv").write_bytes(HEADER + b"x" * 2000)
     with pytest.raises(ValueError, match=r"Expected lines of at most 1000 bytes in .*log\.tsv"):
         read(tmp_path / "log.tsv")

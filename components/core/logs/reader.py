@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.core.clean_lines import BYTE_ORDER_MARK, scan_clean
-from components.core.lines import Block, Layout, scan_block, show
-from components.core.log_files import LogFile
-from components.core.rows import check_types, scan_rows
+from components.core.logs.clean_lines import BYTE_ORDER_MARK, scan_clean
+from components.core.logs.files import LogFile
+from components.core.logs.lines import Block, Layout, scan_block, show
+from components.core.logs.rows import check_types, scan_rows
 
 BLOCK_BYTES = 1 << 21
 MAX_LINE_BYTES = 1 << 26

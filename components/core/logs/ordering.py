@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.core.clean_lines import to_whole_numbers
 from components.core.events import SCHEMA
+from components.core.logs.clean_lines import to_whole_numbers
 
 MAX_ROWS_IN_MEMORY = 16_000_000  # about 1 GiB at its peak
 BATCH_ROWS = 1 << 20

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pc_csv
 
-from components.core.lines import MAX_DIGITS, TIME_LIMIT, Block, Layout
+from components.core.logs.lines import MAX_DIGITS, TIME_LIMIT, Block, Layout
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which the CSV reader would drop
 

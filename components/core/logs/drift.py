@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.core.data_report import DataReport
-from components.core.log_files import LogFile, find_files
+from components.core.logs.data_report import DataReport
+from components.core.logs.files import LogFile, find_files
 
 REPORT_NAME = "report.json"
 ITEM_COUNTS_NAME = "item_counts.parquet"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.core.ordering import SortedEvents
+from components.core.logs.ordering import SortedEvents
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 SECONDS_BELOW = 100_000_000_000  # 1973-03-03 in milliseconds, the year 5138 in seconds

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from broken_lines import HEADER, read
 
-from components.core.data_report import DataReport
-from components.core.drift import compare
 from components.core.events import SPLITS
-from components.core.events_draft import Acceptance
-from components.core.log_files import find_files
+from components.core.logs.data_report import DataReport
+from components.core.logs.draft import Acceptance
+from components.core.logs.drift import compare
+from components.core.logs.files import find_files
 from components.ingest.step import IngestParameters, ingest
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.core.lines import TIME_LIMIT, Block, Checks, Mask, show
+from components.core.logs.lines import TIME_LIMIT, Block, Checks, Mask, show
 
 
 def check_types(schema: pa.Schema, names: tuple[str, ...], source: str) -> None:

@@ -22,7 +22,7 @@ run: install
 	$(BIN)/two-tower recommend --index output/index --session i7,i9,i12 -k 5 --exclude-seen
 
 test: install
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # Exact ranks beside the bare matrix product and TFRS' own metric. The front door's: tests/benchmarks/front_door.py.
 bench: install

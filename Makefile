@@ -38,7 +38,8 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Locks the dependencies anew, for every supported Python, without the address of an index.
+# Locks the dependencies anew, for every supported Python, without the address of an index. Where a package asks for
+# another one's extra, pip takes the pin only with that extra in it, and else fails as soon as there is a newer release.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
 lock:
@@ -46,7 +47,7 @@ lock:
 	$(LOCK) --extra components -o components/requirements.txt
 	$(LOCK) --extra components --extra gpu -c components/requirements.txt -o components/requirements-gpu.txt
 	$(LOCK) --extra components --extra docker --extra vertex --extra dev -c components/requirements.txt \
-		-o requirements-dev.txt
+		--no-strip-extras -o requirements-dev.txt
 
 # The image of every task, for ACCELERATOR=cpu or gpu; prints its name last.
 ACCELERATOR ?= cpu

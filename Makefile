@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 
 .PHONY: install run test bench lint format lock image clean
 
-# Everything the project needs, into .venv, at the versions and hashes of the lock.
+# Everything the project needs, into .venv, at the versions and hashes of the lock. The lock is complete; where a package
+# asks for an extra of another one, pip would look for that one's newest release and refuse it for want of a hash.
 install: $(VENV)/.installed
 
 $(VENV)/.installed: requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -38,8 +39,7 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Locks the dependencies anew, for every supported Python, without the address of an index. Where a package asks for
-# another one's extra, pip takes the pin only with that extra in it, and else fails as soon as there is a newer release.
+# Locks the dependencies anew, for every supported Python, without the address of an index.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
 lock:
@@ -47,7 +47,7 @@ lock:
 	$(LOCK) --extra components -o components/requirements.txt
 	$(LOCK) --extra components --extra gpu -c components/requirements.txt -o components/requirements-gpu.txt
 	$(LOCK) --extra components --extra docker --extra vertex --extra dev -c components/requirements.txt \
-		--no-strip-extras -o requirements-dev.txt
+		-o requirements-dev.txt
 
 # The image of every task, for ACCELERATOR=cpu or gpu; prints its name last.
 ACCELERATOR ?= cpu

@@ -210,8 +210,7 @@ class EventsDraft:
         if wrong:
             raise ValueError(f"Expected none of the findings that are errors. Received: {', '.join(wrong)}")
         if self.acceptance.previous_events:
-            previous_dir = Path(self.acceptance.previous_events)
-            report.drift = compare(report, train_items, previous_dir, self.acceptance.drift)
+            report.drift = compare(report, train_items, self.acceptance.previous_events, self.acceptance.drift)
             _check_drift(report.drift)
         pq.write_table(train_items, self.dir / ITEM_COUNTS_NAME, compression="zstd")
         report.write(self.dir / REPORT_NAME)

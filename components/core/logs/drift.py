@@ -1,8 +1,6 @@
 """How far the data of this run lies from that of the previous one."""
 
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,9 +55,7 @@ class DriftBounds:
     popularity: Bounds
 
 
-def compare(
-    report: DataReport, item_counts: pa.Table, previous: str | Path, bounds: DriftBounds
-) -> list[dict[str, Any]]:
+def compare(report: DataReport, item_counts: pa.Table, previous: str, bounds: DriftBounds) -> list[dict[str, Any]]:
     """Measures the train split against a previous events artifact's.
 
     Args:
@@ -106,13 +102,11 @@ def compare(
     return found
 
 
-def _find(folder: str | Path, name: str) -> LogFile:
-    # An address that was made a Path of has lost one of its slashes.
-    address = re.sub("^(s3|gs|file):/(?!/)", r"\1://", str(folder))
+def _find(folder: str, name: str) -> LogFile:
     try:
-        return find_files(f"{address.rstrip('/')}/{name}")[0]
+        return find_files(f"{folder.rstrip('/')}/{name}")[0]
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"Expected the previous events artifact to hold {name}. Received: {address}") from error
+        raise FileNotFoundError(f"Expected the previous events artifact to hold {name}. Received: {folder}") from error
 
 
 def jensen_shannon(ours: pa.Table, theirs: pa.Table) -> float:

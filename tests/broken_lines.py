@@ -22,6 +22,11 @@ SPLICES = [
     b"e5",
     b".0",
     b" ",
+    b"+",
+    b"0",
+    b"0x",
+    b"0x7FFFFFFFFFFFFFFF",  # shorter than the number in decimal digits
+    b"9" * 19,
     b"9" * 20,
     b'"',
 ]
@@ -42,7 +47,8 @@ def read(path: Path) -> tuple[Accepted, Rejected]:
             if number in bad:
                 rejected.append((number, bad[number].reason, bad[number].text))
             else:
-                accepted.append((number, *next(rows)))
+                session, item, time = next(rows)
+                accepted.append((number, str(session), str(item), time))
         assert next(rows, None) is None
         line += batch.num_lines
     return accepted, rejected

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.core.events import SPLITS
-from components.core.logs.clean_lines import last_bytes, to_whole_numbers
+from components.core.logs.clean_lines import last_bytes
 from components.core.logs.data_report import DataReport
 from components.core.logs.draft import Acceptance, EventsDraft
 from components.core.logs.files import find_files
@@ -150,10 +150,10 @@ class StagedLog:
     def prepare(self, events: pa.RecordBatch) -> pa.RecordBatch:
         """Makes visitor, item, whether the event counts, and time of visitor, item, type and time."""
         visitor, item, event, time = events.columns
-        numbers = [to_whole_numbers(ids) for ids in (visitor, item)]
-        if all(ids is not None for ids in numbers):
-            visitor, item = numbers
-        return pa.RecordBatch.from_arrays([visitor, item, pc.is_in(event, self.event_types), time], names=EVENT_NAMES)
+        if not (pa.types.is_integer(visitor.type) and pa.types.is_integer(item.type)):
+            visitor, item = visitor.cast(pa.string()), item.cast(pa.string())
+        counts = pc.is_in(event.cast(pa.string()), self.event_types)
+        return pa.RecordBatch.from_arrays([visitor, item, counts, time], names=EVENT_NAMES)
 
     def add(self, events: pa.RecordBatch) -> None:
         """Takes what was prepared."""

@@ -1,11 +1,13 @@
 """Blocks of lines with nothing to reject -> columns, by a CSV reader; the others are for `lines.scan_block`."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pc_csv
 
-from components.core.logs.lines import MAX_DIGITS, TIME_LIMIT, Block, Layout
+from components.core.logs.lines import MAX_DIGITS, TIME_LIMIT, Block, Ids, Layout
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which the CSV reader would drop
 
@@ -14,31 +16,54 @@ def scan_clean(block: bytes, layout: Layout) -> Block | None:
     """Does what `lines.scan_block` does, several times as fast; None where a line may have to be rejected."""
     if b"\0" in block or block.startswith(BYTE_ORDER_MARK):
         return None
-    if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
+    num_returns = block.count(b"\r") if b"\r" in block else 0
+    if num_returns and num_returns != block.count(b"\r\n"):
         return None
     if not block.isascii():
         try:
             str(memoryview(block), "utf-8")
         except UnicodeDecodeError:
             return None
-    names = [str(field) for field in range(layout.num_fields)]
-    wanted = [names[field] for field in (*layout.text_fields, layout.time_field)]
-    try:
-        table = pc_csv.read_csv(
-            pa.BufferReader(block),
-            pc_csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=names),
-            pc_csv.ParseOptions(delimiter=layout.delimiter, quote_char=False, ignore_empty_lines=False),
-            pc_csv.ConvertOptions(
-                check_utf8=False,
-                column_types=dict.fromkeys(wanted, pa.string()),
-                null_values=[],
-                strings_can_be_null=False,
-                include_columns=wanted,
-            ),
-        )
-    except pa.ArrowInvalid:  # a wrong number of fields
+    return _scan_numbers(block, num_returns, layout) or _scan_texts(block, layout)
+
+
+def _scan_numbers(block: bytes, num_returns: int, layout: Layout) -> Block | None:
+    """Reads ids that are whole numbers as such; None where the first line has none, or a text is not the shortest.
+
+    Every number has one shortest text, and these together with all other fields and the separators are as long as the
+    block only if each number was written that way.
+    """
+    fields = block[: block.find(b"\n")].split(layout.delimiter.encode())
+    whole = {field for field in layout.text_fields if field < len(fields) and fields[field].isdigit()}
+    if not whole or b"x" in block or b"X" in block:  # hexadecimal digits are numbers to the CSV reader
         return None
-    *texts, time = (column.combine_chunks() for column in table.columns)
+    columns = _read_columns(block, layout, range(layout.num_fields), {*whole, layout.time_field})
+    if columns is None:
+        return None
+    num_lines = len(columns[0])
+    num_bytes = num_returns + num_lines * layout.num_fields - (not block.endswith(b"\n"))
+    for column in columns:
+        if pa.types.is_integer(column.type):
+            values = column.to_numpy()
+            if values.min(initial=0) < 0:
+                return None
+            num_bytes += _count_digits(values)
+        else:
+            offsets, _ = _buffers(column)
+            num_bytes += int(offsets[-1] - offsets[0])
+    ids, times = [columns[field] for field in layout.text_fields], columns[layout.time_field]
+    if num_bytes != len(block) or times.to_numpy().max(initial=0) >= TIME_LIMIT:
+        return None
+    if not all(_is_short(column, layout.max_id_bytes) for column in ids):
+        return None
+    return Block(num_lines=num_lines, ids=ids, times=times, rejected=[])
+
+
+def _scan_texts(block: bytes, layout: Layout) -> Block | None:
+    columns = _read_columns(block, layout, (*layout.text_fields, layout.time_field), set())
+    if columns is None:
+        return None
+    *texts, time = columns
     if not all(_has_lengths(text, layout.max_id_bytes) for text in texts):
         return None
     if not (_has_lengths(time, MAX_DIGITS) and _has_digits_only(time)):
@@ -46,17 +71,55 @@ def scan_clean(block: bytes, layout: Layout) -> Block | None:
     times = time.cast(pa.int64())
     if times.to_numpy().max(initial=0) >= TIME_LIMIT:
         return None
-    return Block(num_lines=len(times), texts=texts, times=times, rejected=[])
+    return Block(num_lines=len(times), ids=texts, times=times, rejected=[])
 
 
-def to_whole_numbers(texts: pa.StringArray) -> pa.Int64Array | None:
-    """Texts as numbers that give the same texts again; None where one of them is no such number."""
-    if not (_has_lengths(texts, MAX_DIGITS) and _has_digits_only(texts)):
+def _read_columns(block: bytes, layout: Layout, fields: Sequence[int], whole: set[int]) -> list[Ids] | None:
+    """The columns `fields`, those of `whole` as int64; None where a line or a number cannot be read."""
+    names = [str(field) for field in range(layout.num_fields)]
+    types = {names[field]: pa.int64() if field in whole else pa.string() for field in fields}
+    try:
+        table = pc_csv.read_csv(
+            pa.BufferReader(block),
+            pc_csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=names),
+            pc_csv.ParseOptions(delimiter=layout.delimiter, quote_char=False, ignore_empty_lines=False),
+            pc_csv.ConvertOptions(
+                check_utf8=False,
+                column_types=types,
+                null_values=[],
+                strings_can_be_null=False,
+                include_columns=list(types),
+            ),
+        )
+    except pa.ArrowInvalid:
         return None
-    offsets, data = _buffers(texts)
+    return [column.combine_chunks() for column in table.columns]
+
+
+def _count_digits(values: npt.NDArray[np.int64]) -> int:
+    """Decimal digits of all values together, none of them negative."""
+    lowest, highest = int(values.min(initial=0)), int(values.max(initial=0))
+    return sum(
+        len(values) if lowest >= 10**digits else int(np.count_nonzero(values >= 10**digits))
+        for digits in range(1, len(str(highest)))
+    ) + len(values)
+
+
+def _is_short(ids: Ids, longest: int) -> bool:
+    """Whether each id has 1 to `longest` bytes."""
+    if pa.types.is_integer(ids.type):
+        return len(str(ids.to_numpy().max(initial=0))) <= longest
+    return _has_lengths(ids, longest)
+
+
+def to_whole_numbers(ids: Ids) -> Ids:
+    """Ids as int64 if each of them is the shortest text of a whole number; else as they are."""
+    if pa.types.is_integer(ids.type) or not (_has_lengths(ids, MAX_DIGITS) and _has_digits_only(ids)):
+        return ids
+    offsets, data = _buffers(ids)
     if ((data[offsets[:-1]] == ord("0")) & (np.diff(offsets) > 1)).any():
-        return None
-    return texts.cast(pa.int64())
+        return ids
+    return ids.cast(pa.int64())
 
 
 def last_bytes(texts: pa.StringArray) -> npt.NDArray[np.int64]:

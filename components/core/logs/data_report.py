@@ -63,12 +63,15 @@ class SplitCounter:
             pa.table([events.item_ids.take(pa.array(kept)), counts[kept]], names=EMPTY_COUNTS.column_names)
         )
         if len(self._item_counts) > MERGE_AFTER:
-            self._item_counts = [self.item_counts()]
+            self.item_counts()
 
     def item_counts(self) -> pa.Table:
         """Items of the split with the number of their events, `item_id` and `count`."""
-        merged = pa.concat_tables([EMPTY_COUNTS, *self._item_counts]).group_by("item_id").aggregate([("count", "sum")])
-        return merged.rename_columns(EMPTY_COUNTS.column_names)
+        if len(self._item_counts) != 1:
+            counts = pa.concat_tables([EMPTY_COUNTS, *self._item_counts])
+            merged = counts.group_by("item_id").aggregate([("count", "sum")])
+            self._item_counts = [merged.rename_columns(EMPTY_COUNTS.column_names)]
+        return self._item_counts[0]
 
 
 @dataclass(kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ MAX_TEXT_BYTES = 4096  # of a rejected line
 Bytes = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
+Ids: TypeAlias = pa.StringArray | pa.Int64Array
 Bounds = Callable[[int], tuple[Positions, Positions]]
 
 
@@ -46,13 +48,13 @@ class Block:
 
     Attributes:
         num_lines: accepted and rejected ones.
-        texts: one column of strings [num_accepted] a text field.
+        ids: one column [num_accepted] a text field: strings, or int64 whose shortest texts are what stood there.
         times: [num_accepted] int64 milliseconds since 1970.
         rejected: position in the block, reason and text of each line that was not accepted.
     """
 
     num_lines: int
-    texts: list[pa.StringArray]
+    ids: list[Ids]
     times: pa.Int64Array
     rejected: list[tuple[int, str, str]]
 
@@ -110,10 +112,9 @@ def scan_block(block: bytes, layout: Layout) -> Block:
         begin, stop = bounds(field)
         checks.reject_open(stop - begin > layout.max_id_bytes, f"{name} of over {layout.max_id_bytes} bytes")
     times = _parse_times(data, bounds, checks, layout)
-    texts = [gather(data, *bounds(field)) for field in layout.text_fields]
     return Block(
         num_lines=len(ends),
-        texts=texts,
+        ids=[gather(data, *bounds(field)) for field in layout.text_fields],
         times=times,
         rejected=list(_rejected_lines(block, checks, starts, stops)),
     )

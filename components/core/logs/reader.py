@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.core.logs.clean_lines import BYTE_ORDER_MARK, scan_clean
+from components.core.logs.clean_lines import BYTE_ORDER_MARK, scan_clean, to_whole_numbers
 from components.core.logs.files import LogFile
 from components.core.logs.lines import Block, Layout, scan_block, show
 from components.core.logs.rows import check_types, scan_rows
@@ -94,8 +94,9 @@ def read_log(files: list[LogFile], columns: LogColumns, prepare: Prepare = lambd
     Args:
         files: what to read.
         columns: of the files.
-        prepare: makes something of the accepted events, in the threads that read. It is given the text columns as
-            strings and then the time as int64, by their headers, and leaves the time the last column.
+        prepare: makes something of the accepted events, in the threads that read. It is given the text columns
+            and then the time, by their headers, and leaves the time the last column. A text column is of strings, or
+            of int64 where each of its texts is the shortest one of a whole number.
 
     Raises:
         FileNotFoundError: a file has gone since it was listed.
@@ -173,9 +174,10 @@ def _layout(header: bytes, file: LogFile, columns: LogColumns) -> Layout:
 
 def _to_batch(block: Block, file: LogFile, columns: LogColumns, prepare: Prepare, *, is_cut: bool) -> Batch:
     """A batch whose lines are still numbered from 0."""
+    ids = [to_whole_numbers(each) for each in block.ids]
     return Batch(
         num_lines=block.num_lines,
-        events=prepare(pa.RecordBatch.from_arrays([*block.texts, block.times], names=list(columns.names))),
+        events=prepare(pa.RecordBatch.from_arrays([*ids, block.times], names=list(columns.names))),
         rejected=[
             Rejected(source=file.name, line=line, reason=reason, text=text) for line, reason, text in block.rejected
         ],

@@ -65,7 +65,7 @@ def scan_rows(rows: pa.RecordBatch, names: tuple[str, ...], max_id_bytes: int) -
     kept = pa.array(checks.open_lines())
     return Block(
         num_lines=rows.num_rows,
-        texts=[text.take(kept).cast(pa.string()) for text in texts],
+        ids=[text.take(kept).cast(pa.string()) for text in texts],
         times=time.take(kept).cast(pa.int64()),
         rejected=list(_rejected_rows(checks, texts, time)),
     )

@@ -5,11 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.core.events import SCHEMA
+from components.core.logs.clean_lines import to_whole_numbers
 from components.core.logs.ordering import EventSorter, Sample, encode_ids
 
-ROWS = st.lists(
-    st.tuples(st.sampled_from(["a", "b", "10", "9", "ä"]), st.sampled_from("xyz"), st.integers(0, 6)), max_size=40
-)
+SESSION_IDS = st.sampled_from(["a", "b", "10", "9", "11", "ä"])
+ITEM_IDS = st.sampled_from(["x", "7", "77777", "070"])
+ROWS = st.lists(st.tuples(SESSION_IDS, ITEM_IDS, st.integers(0, 6)), max_size=40)
 
 
 def sort(rows, folder, *, sample=None, max_rows_in_memory=1000, batch_rows=3):
@@ -17,7 +18,8 @@ def sort(rows, folder, *, sample=None, max_rows_in_memory=1000, batch_rows=3):
     sorter = EventSorter(folder, sample, max_rows_in_memory=max_rows_in_memory)
     for begin in range(0, len(rows), batch_rows):
         session, item, time = zip(*rows[begin : begin + batch_rows], strict=True)
-        columns = [pa.array(session), pa.array(item), pa.array(time, pa.int64())]
+        ids = [to_whole_numbers(pa.array(texts)) for texts in (session, item)]
+        columns = [*ids, pa.array(time, pa.int64())]
         sorter.add(encode_ids(pa.RecordBatch.from_arrays(columns, names=SCHEMA.names)))
     batches = list(sorter.sorted_batches())
     for batch in batches:

@@ -13,7 +13,7 @@ from components.core.logs.reader import LogColumns, read_log
 PIECES = st.sampled_from(
     [b"\t", b"\t", b"\n", b"\r\n", b"\r", b"\0", b"\xff", b"\xc3\xa9", b"1", b"007", b"1e5", b"-5", b" ", b'"', b"",
      b"1441412644102", b"9007199254740993", b"7289654400000", b"7289654399999", b"x" * 300, b"s\ti\t1\n",
-     b"\xed\xa0\x80"]
+     b"\xed\xa0\x80", b"5\t12\t1\n", b"0x7FFFFFFFFFFFFFFF", b"+5", b"00", b"9223372036854775807"]
 )  # fmt: skip
 
 
@@ -28,10 +28,30 @@ def test_every_line_is_accepted_or_rejected_as_a_reading_by_hand_does(tmp_path_f
 
 
 def test_a_mutated_log_loses_nothing(tmp_path):
-    clean = HEADER + b"".join(b"s%d\ti%d\t%d\n" % (row // 3, row % 7, 1441412644102 + row) for row in range(40))
-    for seed in range(300):
-        path = tmp_path / "log.tsv"
-        path.write_bytes(HEADER + mutate(clean[len(HEADER) :], seed))
+    path = tmp_path / "log.tsv"
+    for line in (b"s%d\ti%d\t%d\n", b"%d\t%d\t%d\n", b"%d\ti%d\t%d\r\n"):
+        clean = b"".join(line % (row // 3, row % 7, 1441412644102 + row) for row in range(40))
+        for seed in range(150):
+            path.write_bytes(HEADER + mutate(clean, seed))
+            assert read(path) == read_by_hand(path.read_bytes())
+
+
+def test_ids_are_numbers_only_where_each_is_in_its_shortest_form(tmp_path):
+    path = tmp_path / "log.tsv"
+    for lines, is_whole in (
+        (b"1\t20\t5\n10\t2\t6\n", True),
+        (b"1\t20\t5\n10\t2\t6", True),
+        (b"1\t20\t5\r\n10\t2\t6\r\n", True),
+        (b"1\t20\t5\nbroken\n10\t2\t6\n", True),
+        (b"1\t20\t5\n10\t02\t6\n", False),
+        (b"1\t20\t5\n10\t 2\t6\n", False),
+        (b"1\t20\t5\n10\t0x7FFFFFFFFFFFFFFF\t06\n", False),  # as long as both numbers in decimal digits
+        (b"1\t20\t5\n10\ttwo\t6\n", False),
+    ):
+        path.write_bytes(HEADER + lines)
+        batches = list(read_log(find_files(str(path)), COLUMNS))
+        assert {batch.events["SessionId"].type for batch in batches} == {pa.int64()}
+        assert (batches[0].events["ItemId"].type == pa.int64()) == is_whole, lines
         assert read(path) == read_by_hand(path.read_bytes())
 
 

@@ -79,8 +79,8 @@ def sampled_softmax(
         [] sum over the targets.
     """
     positive_logits = tf.reduce_sum(queries * positives, axis=1, keepdims=True) / temperature
-    logits = tf.matmul(queries / temperature, negatives, transpose_b=True) - negative_log_q
-    sampled_part = _log_sum_exp(logits, _find_hits(positive_ids, negative_ids))
+    hits = _find_hits(positive_ids, negative_ids)
+    sampled_part = _log_weighted_sum_exp(queries / temperature, negatives, tf.exp(-negative_log_q), hits)
     certain = [positive_logits] if certain_logits is None else [positive_logits, certain_logits]
     certain_part = tf.reduce_logsumexp(tf.concat(certain, axis=1), axis=1)
     partition = certain_part + tf.math.softplus(sampled_part - certain_part)
@@ -95,21 +95,26 @@ def _find_hits(positive_ids: tf.Tensor, negative_ids: tf.Tensor) -> tf.Tensor:
 
 
 @tf.custom_gradient
-def _log_sum_exp(
-    logits: tf.Tensor, masked: tf.Tensor
-) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
-    """Log of each row's sum of exponentials, without the entries whose row and column `masked` names.
+def _log_weighted_sum_exp(
+    queries: tf.Tensor, candidates: tf.Tensor, weights: tf.Tensor, masked: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, None, None]]]:
+    """[num_queries] log sum_j weights[j] exp(queries[i] . candidates[j]), without the i, j that `masked` names.
 
-    Reads the logits half as often as `tf.reduce_logsumexp` with a mask does: the exponentials of the sum are its
-    gradient too, and those of masked entries are 0 in it.
+    The table of products is by far the largest there is, so it is passed over as seldom as can be: the weights join the
+    sum and not the exponents, and the scale of each row's gradient the factors of its products.
     """
+    logits = tf.matmul(queries, candidates, transpose_b=True)
     logits = tf.tensor_scatter_nd_update(logits, masked, tf.fill([tf.shape(masked)[0]], MASKED))
     highest = tf.reduce_max(logits, axis=1, keepdims=True)
-    shares = tf.exp(logits - highest)
-    total = tf.reduce_sum(shares, axis=1, keepdims=True)
+    exponentials = tf.exp(logits - highest)
+    column = weights[:, tf.newaxis]
+    total = tf.matmul(exponentials, column)
 
-    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
-        return shares * (upstream[:, tf.newaxis] / total), None
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None, None]:
+        row = upstream[:, tf.newaxis] / total
+        by_queries = row * tf.matmul(exponentials, column * candidates)
+        by_candidates = column * tf.matmul(exponentials, row * queries, transpose_a=True)
+        return by_queries, by_candidates, None, None
 
     return (tf.math.log(total) + highest)[:, 0], gradient
 

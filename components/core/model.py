@@ -65,13 +65,18 @@ class TwoTower(tfrs.Model):
         """Makes all variables, which layers otherwise put off to their first call."""
         self.embed_queries(tf.zeros([1], tf.int32), tf.ones([1, 1], tf.int32))
 
-    def embed_queries(self, session: tf.Tensor, items: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+    def embed_queries(self, session: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         """[batch_size, length, embedding_dim]; position i is the query after the items up to i."""
+        return self._embed_queries(session, items, self.candidate_tower(items))
+
+    def _embed_queries(
+        self, session: tf.Tensor, items: tf.Tensor, embeddings: tf.Tensor, seed: tf.Tensor | None = None
+    ) -> tf.Tensor:
         tower = self.query_tower
         if seed is not None and self.parameters.jit_compile:
             tower = tf.function(tower, jit_compile=True)
-        embeddings = tf.cast(self.candidate_tower(items), self.query_tower.compute_dtype)
-        queries = tf.cast(tower(session, items, embeddings, seed), tf.float32)
+        queries = tower(session, items, tf.cast(embeddings, self.query_tower.compute_dtype), seed)
+        queries = tf.cast(queries, tf.float32)
         return unit(queries) if self.parameters.normalize else queries
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
@@ -105,28 +110,39 @@ class TwoTower(tfrs.Model):
         shared_seed = tf.stack([self.parameters.seed, SEEDS_PER_STEP * tf.cast(self.optimizer.iterations, tf.int32)])
         seed = shared_seed + REPLICA_SEEDS * tf.stack([replica_number(), 0])
         items, targets = inputs["items"], inputs["targets"]
+        sequence = _append_target(items, targets)
+        embeddings = self.candidate_tower(sequence)
+        read = embeddings[:, :-1]
         if training and self.parameters.mask_rate:
-            masked = (
-                tf.random.stateless_uniform(tf.shape(items), derive_seed(seed, SEEDS_PER_STEP - 1))
-                < self.parameters.mask_rate
-            )
-            items = tf.where(masked & (items != PADDING), UNKNOWN, items)
-        queries = self.embed_queries(inputs["session"], items, seed if training else None)
+            draws = tf.random.stateless_uniform(tf.shape(items), derive_seed(seed, SEEDS_PER_STEP - 1))
+            masked = (draws < self.parameters.mask_rate) & (items != PADDING)
+            items = tf.where(masked, UNKNOWN, items)
+            read = tf.where(masked[:, :, tf.newaxis], self.candidate_tower(UNKNOWN), read)
+        queries = self._embed_queries(inputs["session"], items, read, seed if training else None)
         scored = targets > UNKNOWN
-        loss = self._loss(queries, inputs["items"], targets, scored, derive_seed(shared_seed, SEEDS_PER_STEP - 2))
+        certain_logits = None
+        if self.parameters.loss == "sampled" and self.parameters.session_negatives:
+            certain_logits = tf.boolean_mask(self._session_logits(queries, sequence, embeddings, targets), scored)
+        loss = self._loss(
+            tf.boolean_mask(queries, scored),
+            tf.boolean_mask(embeddings[:, 1:], scored),
+            tf.boolean_mask(targets, scored),
+            certain_logits,
+            derive_seed(shared_seed, SEEDS_PER_STEP - 2),
+        )
         num_targets = tf.reduce_sum(tf.cast(scored, tf.float32))
         self.mean_loss.update_state(loss / tf.maximum(num_targets, 1.0), sample_weight=num_targets)
         return loss
 
     def _loss(
-        self, queries: tf.Tensor, items: tf.Tensor, targets: tf.Tensor, scored: tf.Tensor, seed: tf.Tensor
+        self,
+        queries: tf.Tensor,
+        positives: tf.Tensor,
+        targets: tf.Tensor,
+        certain_logits: tf.Tensor | None,
+        seed: tf.Tensor,
     ) -> tf.Tensor:
         parameters = self.parameters
-        certain_logits = None
-        if parameters.loss == "sampled" and parameters.session_negatives:
-            certain_logits = tf.boolean_mask(self._session_logits(queries, items, targets), scored)
-        queries, targets = tf.boolean_mask(queries, scored), tf.boolean_mask(targets, scored)
-        positives = self.candidate_tower(targets)
         if parameters.loss == "in_batch":
             probability = tf.cast(tf.gather(self.popularity, targets - 1), tf.float32)
             return self.task(
@@ -169,22 +185,36 @@ class TwoTower(tfrs.Model):
             certain_logits=certain_logits,
         )
 
-    def _session_logits(self, queries: tf.Tensor, items: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    def _session_logits(
+        self, queries: tf.Tensor, sequence: tf.Tensor, embeddings: tf.Tensor, targets: tf.Tensor
+    ) -> tf.Tensor:
         """Logits of each session's own items, each item counted once.
 
         A session's items are what its targets are easily taken for. Among the in-batch negatives they would be
         weighted as if they were drawn by popularity, though in their own batch they always are.
 
+        Args:
+            queries: [batch_size, length, embedding_dim].
+            sequence: [batch_size, length + 1] of `_append_target`.
+            embeddings: [batch_size, length + 1, embedding_dim] of these items.
+            targets: [batch_size, length].
+
         Returns:
             [batch_size, length, length + 1]; MASKED for padding and for the position's own target.
         """
-        last = tf.reduce_max(tf.where(items != PADDING, tf.range(tf.shape(items)[1]), 0), axis=1)
-        own = tf.concat([items, tf.gather(targets, last, batch_dims=1)[:, tf.newaxis]], axis=1)
-        same = own[:, :, tf.newaxis] == own[:, tf.newaxis, :]
+        same = sequence[:, :, tf.newaxis] == sequence[:, tf.newaxis, :]
         count = tf.reduce_sum(tf.cast(same, tf.float32), axis=2)
-        logits = tf.matmul(queries, self.candidate_tower(own), transpose_b=True) / self.parameters.temperature
-        is_negative = (own > UNKNOWN)[:, tf.newaxis, :] & (own[:, tf.newaxis, :] != targets[:, :, tf.newaxis])
+        logits = tf.matmul(queries, embeddings, transpose_b=True) / self.parameters.temperature
+        is_negative = (sequence > UNKNOWN)[:, tf.newaxis, :] & (sequence[:, tf.newaxis, :] != targets[:, :, tf.newaxis])
         return tf.where(is_negative, logits - tf.math.log(count)[:, tf.newaxis, :], losses.MASKED)
+
+
+def _append_target(items: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """[batch_size, length + 1]: each row's items, behind them its last target, then PADDING."""
+    num_items = tf.reduce_sum(tf.cast(items != PADDING, tf.int32), axis=1, keepdims=True)
+    last = tf.gather(targets, tf.maximum(num_items - 1, 0), batch_dims=1)
+    padded = tf.pad(items, [[0, 0], [0, 1]], constant_values=PADDING)
+    return tf.where(tf.range(tf.shape(padded)[1]) == num_items, last, padded)
 
 
 class StringModel(tf.Module):

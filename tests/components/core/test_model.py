@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from components.core.loss import MASKED
-from components.core.model import TwoTower
+from components.core.model import TwoTower, _append_target
 from components.core.parameters import QUERY_TOWERS, TrainParameters
 from components.core.sequences import PADDING
 
@@ -18,7 +18,9 @@ def test_a_sessions_own_items_are_negatives_once_each(model):
     items = tf.constant([[1, 2, 1], [3, PADDING, PADDING]])
     targets = tf.constant([[2, 1, 4], [5, PADDING, PADDING]])
     queries = model.embed_queries(tf.zeros(2, tf.int32), items)
-    logits = model._session_logits(queries, items, targets).numpy()
+    sequence = _append_target(items, targets)
+    assert sequence.numpy().tolist() == [[1, 2, 1, 4], [3, 5, PADDING, PADDING]]
+    logits = model._session_logits(queries, sequence, model.candidate_tower(sequence), targets).numpy()
     share = np.where(logits == MASKED, 0.0, np.exp(logits))
     scores = np.exp((queries @ tf.transpose(model.embed_candidates())).numpy() / 0.5)  # column i: index i + 1
     # Session 1 holds 1, 2 and 4. At each position all but the target are negatives, and 1, which comes twice, once.

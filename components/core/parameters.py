@@ -50,12 +50,12 @@ class TrainParameters:
     """
 
     query_tower: str = "gru_attention"
-    embedding_dim: int = 256
+    embedding_dim: int = 128
     num_heads: int = 2
     normalize: bool = True
     max_session_length: int = 256
     loss: str = "sampled"
-    num_negatives: int = 1024
+    num_negatives: int = 1536
     sampling_exponent: float = 0.75
     correct_sampling: bool = True
     session_negatives: bool = True
@@ -73,7 +73,7 @@ class TrainParameters:
     learning_rate_schedule: str = "cosine"
     warmup_epochs: float = 0.5
     batch_size: int = 1024
-    max_epochs: int = 5
+    max_epochs: int = 8
     max_valid_targets: int = 50_000
     patience: int = 2
     precision: str = "float32"

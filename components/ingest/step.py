@@ -8,8 +8,9 @@ from components.core.events import SPLITS
 from components.core.logs.data_report import DataReport
 from components.core.logs.draft import Acceptance, EventsDraft
 from components.core.logs.files import find_files
-from components.core.logs.ordering import EventSorter, Sample, encode_ids
+from components.core.logs.ordering import Sample
 from components.core.logs.reader import LogColumns, read_log
+from components.core.logs.sorter import EventSorter, encode_ids
 
 SAMPLE_UNITS = ("sessions", "events")
 

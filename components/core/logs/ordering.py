@@ -1,24 +1,17 @@
-"""Events in any order -> the order of the artifact: session start, session, time; in memory or through the disk."""
+"""Events in any order -> the order of the artifact: session start, session, time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from components.core.events import SCHEMA
 from components.core.logs.lines import Ids
 
-MAX_ROWS_IN_MEMORY = 16_000_000  # about 1 GiB at its peak
 BATCH_ROWS = 1 << 20
-SORT_MEMORY = "1200MB"  # of DuckDB, which spills what is above it
-STAGED = pa.schema([*SCHEMA, pa.field("row", pa.int64(), nullable=False)])
-ENCODED_ID = pa.dictionary(pa.int32(), pa.string())
-ENCODED = pa.schema([("session_id", ENCODED_ID), ("item_id", ENCODED_ID), ("time", pa.int64()), ("row", pa.int64())])
 
 Codes = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
@@ -76,82 +69,15 @@ class Sample:
         return np.sort(np.random.default_rng(self.seed).choice(num, num_kept, replace=False, shuffle=False))
 
 
-def encode_ids(events: pa.RecordBatch) -> pa.RecordBatch:
-    """Dictionary-encodes the session of each piece, the same one perhaps more than once, and items that are texts."""
-    session, item, time = events.columns
-    is_first = np.ones(len(session), np.bool_)
-    is_first[1:] = pc.not_equal(session[1:], session[:-1]).to_numpy(zero_copy_only=False)
-    pieces = pa.array(np.cumsum(is_first, dtype=np.int32) - 1)
-    session = pa.DictionaryArray.from_arrays(pieces, session.take(pa.array(np.flatnonzero(is_first))))
-    item = item if pa.types.is_integer(item.type) else item.dictionary_encode()
-    return pa.RecordBatch.from_arrays([session, item, time], names=SCHEMA.names)
-
-
-def _to_texts(ids: pa.Array) -> pa.Array:
+def to_texts(ids: pa.Array) -> pa.Array:
     """Ids that were read as numbers as the texts that they were, dictionary-encoded if they are."""
     if pa.types.is_dictionary(ids.type):
         return pa.DictionaryArray.from_arrays(ids.indices, ids.dictionary.cast(pa.string()))
     return ids.cast(pa.string())
 
 
-class EventSorter:
-    """Collects events and gives them back sorted.
-
-    Up to MAX_ROWS_IN_MEMORY are sorted in memory; more go to `spill_dir` and DuckDB sorts them there.
-
-    Args:
-        spill_dir: an existing folder with room for the events, for this sorter alone.
-        sample: which share to keep, if not all.
-        max_rows_in_memory: how many events are sorted in memory.
-    """
-
-    def __init__(
-        self, spill_dir: Path, sample: Sample | None = None, *, max_rows_in_memory: int = MAX_ROWS_IN_MEMORY
-    ) -> None:
-        self.spill_dir = spill_dir
-        self.sample = sample
-        self.max_rows_in_memory = max_rows_in_memory
-        self.num_rows = 0
-        self.batches: list[pa.RecordBatch] = []
-        self.writer: pq.ParquetWriter | None = None
-
-    def add(self, events: pa.RecordBatch) -> None:
-        """Takes what `encode_ids` makes of session ids, item ids and times in milliseconds, in this order."""
-        self.num_rows += events.num_rows
-        self.batches.append(events.rename_columns(SCHEMA.names))
-        num_waiting = self.num_rows if self.writer is None else sum(len(batch) for batch in self.batches)
-        if num_waiting > (self.max_rows_in_memory if self.writer is None else BATCH_ROWS):
-            self._spill()
-
-    def _spill(self) -> None:
-        if self.writer is None:
-            self.writer = pq.ParquetWriter(self._staged_path, STAGED, compression="lz4", write_statistics=False)
-        num_waiting = sum(len(batch) for batch in self.batches)
-        row = self.num_rows - num_waiting
-        for batch in self.batches:
-            rows = pa.array(np.arange(row, row + len(batch)))
-            session, item, time = batch.columns
-            columns = [_to_texts(session), _to_texts(item), time, rows]
-            self.writer.write_batch(pa.RecordBatch.from_arrays(columns, names=STAGED.names).cast(STAGED))
-            row += len(batch)
-        self.batches = []
-
-    @property
-    def _staged_path(self) -> Path:
-        return self.spill_dir / "staged.parquet"
-
-    def sorted_batches(self) -> Iterator[SortedEvents]:
-        """The events in the order of the artifact; no session is spread over two batches."""
-        if self.writer is not None:
-            self._spill()
-            self.writer.close()
-            yield from _sort_on_disk(self._staged_path, self.num_rows, self.sample)
-        elif self.num_rows:
-            batches, self.batches = self.batches, []
-            yield from _sort_in_memory(batches, self.sample)
-
-
-def _sort_in_memory(batches: list[pa.RecordBatch], sample: Sample | None) -> Iterator[SortedEvents]:
+def sort_in_memory(batches: list[pa.RecordBatch], sample: Sample | None) -> Iterator[SortedEvents]:
+    """Sorts what `sorter.encode_ids` made; empties the list."""
     sessions, session_ids = _unify([batch["session_id"] for batch in batches])
     items, item_ids = _number_items([batch["item_id"] for batch in batches])
     times, rows = np.concatenate([batch["time"].to_numpy() for batch in batches]), None
@@ -187,7 +113,7 @@ def _sort_in_memory(batches: list[pa.RecordBatch], sample: Sample | None) -> Ite
 def _unify(chunks: list[pa.DictionaryArray]) -> tuple[Codes, Ids]:
     """[num_events] positions in the distinct ids; ids that rise are known to be distinct without a look at each."""
     if len({chunk.type for chunk in chunks}) > 1:
-        chunks = [_to_texts(chunk) for chunk in chunks]
+        chunks = [to_texts(chunk) for chunk in chunks]
     ids = pa.concat_arrays([chunk.dictionary for chunk in chunks])
     begins = np.cumsum([0, *(len(chunk.dictionary) for chunk in chunks)])
     codes = np.concatenate(
@@ -206,7 +132,7 @@ def _number_items(chunks: list[pa.Array]) -> tuple[Codes, Ids]:
     """[num_events] positions in ids, which are distinct."""
     if not all(pa.types.is_integer(chunk.type) for chunk in chunks):
         texts = [
-            chunk if pa.types.is_dictionary(chunk.type) else _to_texts(chunk).dictionary_encode() for chunk in chunks
+            chunk if pa.types.is_dictionary(chunk.type) else to_texts(chunk).dictionary_encode() for chunk in chunks
         ]
         unified = pa.chunked_array(texts).unify_dictionaries().combine_chunks()
         return unified.indices.to_numpy(), unified.dictionary
@@ -292,71 +218,3 @@ def _cuts(sessions: Codes) -> Iterator[tuple[int, int]]:
         end = int(np.searchsorted(sessions, sessions[end], side="right")) if end < len(sessions) else len(sessions)
         yield begin, end
         begin = end
-
-
-def _sort_on_disk(staged_path: Path, num_rows: int, sample: Sample | None) -> Iterator[SortedEvents]:
-    import duckdb  # which takes longer to import than a log that fits in memory to sort
-
-    with duckdb.connect(staged_path.with_suffix(".duckdb")) as connection:
-        connection.execute(f"SET memory_limit = '{SORT_MEMORY}'")
-        connection.execute("SET preserve_insertion_order = false")
-        connection.from_parquet(str(staged_path)).create_view("staged")
-        kept = "staged"
-        if sample is not None and sample.unit == "events":
-            connection.register("drawn", pa.table({"row": sample.draw(num_rows)}))
-            kept = "(SELECT * FROM staged WHERE row IN (SELECT row FROM drawn))"
-        connection.execute(
-            "CREATE TABLE starts AS SELECT session_id, min(time) AS start, min(row) AS first_row "  # noqa: S608
-            f"FROM {kept} GROUP BY session_id"
-        )
-        drawn = "starts"
-        if sample is not None and sample.unit == "sessions":
-            [(num_sessions,)] = connection.execute("SELECT count(*) FROM starts").fetchall()
-            connection.register("drawn", pa.table({"position": sample.draw(num_sessions)}))
-            drawn = (
-                "(SELECT * FROM (SELECT *, row_number() OVER (ORDER BY first_row) - 1 AS position FROM starts) "
-                "WHERE position IN (SELECT position FROM drawn))"
-            )
-        connection.execute(
-            "CREATE TABLE sessions AS SELECT session_id, "  # noqa: S608
-            f"row_number() OVER (ORDER BY start, session_id) AS number FROM {drawn}"
-        )
-        reader = connection.sql(
-            "SELECT session_id, item_id, time, row "  # noqa: S608
-            f"FROM {kept} JOIN sessions USING (session_id) ORDER BY number, time, row"
-        ).to_arrow_reader(BATCH_ROWS)
-        yield from group_sessions(_encode_ids(pa.Table.from_batches([batch])) for batch in reader)
-
-
-def group_sessions(tables: Iterable[pa.Table]) -> Iterator[SortedEvents]:
-    """Turns sorted tables of `STAGED`, ids dictionary-encoded in their order, into batches of whole sessions."""
-    rest: list[pa.Table] = []
-    for table in tables:
-        waiting = pa.concat_tables([*rest, table.cast(ENCODED)]).unify_dictionaries().combine_chunks()
-        sessions = waiting["session_id"].chunk(0).indices.to_numpy()
-        begin = int(np.searchsorted(sessions, sessions[-1]))
-        if begin:
-            yield _encode(waiting.slice(0, begin))
-        rest = [_encode_ids(waiting.slice(begin).cast(STAGED)).cast(ENCODED)]
-    for table in rest:
-        yield _encode(table.combine_chunks())
-
-
-def _encode_ids(events: pa.Table) -> pa.Table:
-    for position in range(2):
-        name = SCHEMA.names[position]
-        events = events.set_column(position, name, events[name].dictionary_encode())
-    return events
-
-
-def _encode(events: pa.Table) -> SortedEvents:
-    session, item = (events[name].chunk(0) for name in SCHEMA.names[:2])
-    sessions = session.indices.to_numpy()
-    return SortedEvents(
-        sessions=sessions - sessions[0],
-        session_ids=session.dictionary.slice(sessions[0], sessions[-1] + 1 - sessions[0]),
-        items=item.indices.to_numpy(),
-        item_ids=item.dictionary,
-        times=events["time"].to_numpy(),
-        rows=events["row"].to_numpy(),
-    )

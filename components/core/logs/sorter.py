@@ -1,0 +1,83 @@
+"""Batches of events -> all of them in the order of the artifact, in memory or through the disk."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from components.core.events import SCHEMA
+from components.core.logs.disk_ordering import STAGED, sort_on_disk
+from components.core.logs.ordering import BATCH_ROWS, Sample, SortedEvents, sort_in_memory, to_texts
+
+MAX_ROWS_IN_MEMORY = 16_000_000  # about 1 GiB at its peak
+
+
+def encode_ids(events: pa.RecordBatch) -> pa.RecordBatch:
+    """Dictionary-encodes the session of each piece, the same one perhaps more than once, and items that are texts."""
+    session, item, time = events.columns
+    is_first = np.ones(len(session), np.bool_)
+    is_first[1:] = pc.not_equal(session[1:], session[:-1]).to_numpy(zero_copy_only=False)
+    pieces = pa.array(np.cumsum(is_first, dtype=np.int32) - 1)
+    session = pa.DictionaryArray.from_arrays(pieces, session.take(pa.array(np.flatnonzero(is_first))))
+    item = item if pa.types.is_integer(item.type) else item.dictionary_encode()
+    return pa.RecordBatch.from_arrays([session, item, time], names=SCHEMA.names)
+
+
+class EventSorter:
+    """Collects events and gives them back sorted.
+
+    Up to MAX_ROWS_IN_MEMORY are sorted in memory; more go to `spill_dir` and DuckDB sorts them there.
+
+    Args:
+        spill_dir: an existing folder with room for the events, for this sorter alone.
+        sample: which share to keep, if not all.
+        max_rows_in_memory: how many events are sorted in memory.
+    """
+
+    def __init__(
+        self, spill_dir: Path, sample: Sample | None = None, *, max_rows_in_memory: int = MAX_ROWS_IN_MEMORY
+    ) -> None:
+        self.spill_dir = spill_dir
+        self.sample = sample
+        self.max_rows_in_memory = max_rows_in_memory
+        self.num_rows = 0
+        self.batches: list[pa.RecordBatch] = []
+        self.writer: pq.ParquetWriter | None = None
+
+    def add(self, events: pa.RecordBatch) -> None:
+        """Takes what `encode_ids` makes of session ids, item ids and times in milliseconds, in this order."""
+        self.num_rows += events.num_rows
+        self.batches.append(events.rename_columns(SCHEMA.names))
+        num_waiting = self.num_rows if self.writer is None else sum(len(batch) for batch in self.batches)
+        if num_waiting > (self.max_rows_in_memory if self.writer is None else BATCH_ROWS):
+            self._spill()
+
+    def _spill(self) -> None:
+        if self.writer is None:
+            self.writer = pq.ParquetWriter(self._staged_path, STAGED, compression="lz4", write_statistics=False)
+        num_waiting = sum(len(batch) for batch in self.batches)
+        row = self.num_rows - num_waiting
+        for batch in self.batches:
+            rows = pa.array(np.arange(row, row + len(batch)))
+            session, item, time = batch.columns
+            columns = [to_texts(session), to_texts(item), time, rows]
+            self.writer.write_batch(pa.RecordBatch.from_arrays(columns, names=STAGED.names).cast(STAGED))
+            row += len(batch)
+        self.batches = []
+
+    @property
+    def _staged_path(self) -> Path:
+        return self.spill_dir / "staged.parquet"
+
+    def sorted_batches(self) -> Iterator[SortedEvents]:
+        """The events in the order of the artifact; no session is spread over two batches."""
+        if self.writer is not None:
+            self._spill()
+            self.writer.close()
+            yield from sort_on_disk(self._staged_path, self.num_rows, self.sample)
+        elif self.num_rows:
+            batches, self.batches = self.batches, []
+            yield from sort_in_memory(batches, self.sample)

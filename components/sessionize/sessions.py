@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
+DAY_MS = 24 * 60 * 60 * 1000
 SESSION = ["visitor", "session_start"]
 Keep = Callable[[ir.Table], ir.Table]
 
@@ -103,10 +104,9 @@ def split_sessions(
         valid_days: length of the validation split before it.
         min_session_length: sessions of which a cut leaves fewer events are dropped.
     """
-    day = 24 * 60 * 60 * 1000
-    test_start = end_ms - test_days * day
+    test_start = end_ms - test_days * DAY_MS
     before, test = _hold_out(views, keep, test_start, min_session_length)
-    train, valid = _hold_out(before, keep, test_start - valid_days * day, min_session_length)
+    train, valid = _hold_out(before, keep, test_start - valid_days * DAY_MS, min_session_length)
     return Splits(train=train, valid=valid, test=test)
 
 

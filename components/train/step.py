@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.core.checkpoints import History
 from components.core.distribution import is_chief, make_strategy
 from components.core.events import SPLITS, read_split, split_path
 from components.core.model import TRAINING_FILE, StringModel
 from components.core.parameters import TrainParameters
 from components.core.sequences import Sessions
-from components.core.trainer import History, peak_memory_bytes, train
+from components.core.trainer import peak_memory_bytes, train
 from components.core.vocabulary import Vocabulary
 
 

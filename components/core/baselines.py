@@ -1,6 +1,6 @@
 """Recommenders without a neural network, for the same scorer as the model.
 
-Each is fitted on training sessions and gives a `ScoreTile` for the prefixes of the test sessions. An item that a
+Each is fitted on training sessions and gives `SparseScores` for the prefixes of the test sessions. An item that a
 recommender knows nothing of is ordered by popularity behind all others.
 """
 
@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from components.core.ranking import Floats, ScoreTile
+from components.core.ranking import Floats
 from components.core.sequences import Sessions
+from components.core.sparse_ranking import SparseScores
 from components.core.vocabulary import UNKNOWN
 
 Ints = npt.NDArray[np.int64]
@@ -55,12 +56,15 @@ class Prefixes:
         """[num_rows, num_items] with a 1 at each query's newest item."""
         query, items, back = self.tile(rows)
         is_newest = back == 0
+        return self.count(query[is_newest], items[is_newest], rows, num_items)
+
+    def count(self, query: Ints, items: Ints, rows: slice, num_items: int) -> sparse.csr_array:
+        """[num_rows, num_items] how often each item is given for each query of a slice."""
         num_rows = len(range(*rows.indices(len(self.offsets) - 1)))
-        ones = np.ones(is_newest.sum(), np.float32)
-        return sparse.csr_array((ones, (query[is_newest], items[is_newest])), shape=(num_rows, num_items))
+        return sparse.csr_array((np.ones(len(query), np.float32), (query, items)), shape=(num_rows, num_items))
 
 
-def make_baselines(sessions: Sessions, prefixes: Prefixes, *, num_items: int) -> dict[str, Callable[[], ScoreTile]]:
+def make_baselines(sessions: Sessions, prefixes: Prefixes, *, num_items: int) -> dict[str, Callable[[], SparseScores]]:
     """All baselines by name, each fitted when it is called for.
 
     Args:
@@ -69,44 +73,31 @@ def make_baselines(sessions: Sessions, prefixes: Prefixes, *, num_items: int) ->
         num_items: the catalogue's size.
     """
     popularity = _popularity(sessions, num_items)
+    nothing = np.zeros(0, np.int64)
 
-    def from_newest(similarity: Callable[[], sparse.csr_array]) -> Callable[[], ScoreTile]:
-        def fit() -> ScoreTile:
-            matrix = similarity()
-            return lambda rows: popularity + (prefixes.newest(rows, num_items) @ matrix).toarray()
+    def from_newest(similarity: sparse.csr_array) -> Callable[[slice], sparse.csr_array]:
+        return lambda rows: prefixes.newest(rows, num_items) @ similarity
 
-        return fit
-
-    return {
-        "popularity": lambda: lambda rows: np.tile(popularity, (_num_rows(prefixes, rows), 1)),
-        "session_popularity": lambda: _session_popularity(prefixes, popularity),
-        "markov": from_newest(lambda: followers(sessions, num_items, max_steps=1)),
-        "sequential_rules": from_newest(lambda: followers(sessions, num_items, max_steps=10)),
-        "item_knn": from_newest(lambda: cosine_similarity(sessions, num_items)),
-        "v_sknn": lambda: SessionNeighbours(sessions, num_items).scorer(prefixes, popularity),
+    added: dict[str, Callable[[], Callable[[slice], sparse.csr_array]]] = {
+        "popularity": lambda: lambda rows: prefixes.count(nothing, nothing, rows, num_items),
+        # How often the session itself holds an item; S-POP of Hidasi et al. 2016.
+        "session_popularity": lambda: lambda rows: prefixes.count(*prefixes.tile(rows)[:2], rows, num_items),
+        "markov": lambda: from_newest(followers(sessions, num_items, max_steps=1)),
+        "sequential_rules": lambda: from_newest(followers(sessions, num_items, max_steps=10)),
+        "item_knn": lambda: from_newest(cosine_similarity(sessions, num_items)),
+        "v_sknn": lambda: SessionNeighbours(sessions, num_items).scorer(prefixes),
     }
 
+    def make(fit: Callable[[], Callable[[slice], sparse.csr_array]]) -> Callable[[], SparseScores]:
+        return lambda: SparseScores(shared=popularity, added=fit())
 
-def _num_rows(prefixes: Prefixes, rows: slice) -> int:
-    return len(range(*rows.indices(len(prefixes.offsets) - 1)))
+    return {name: make(fit) for name, fit in added.items()}
 
 
 def _popularity(sessions: Sessions, num_items: int) -> Floats:
     """[num_items] counts, scaled below the smallest score that any baseline gives on its own."""
     counts = np.bincount(sessions.items, minlength=num_items + 1)[1:]
     return np.asarray(counts * (1e-4 / max(1, counts.max())), np.float32)
-
-
-def _session_popularity(prefixes: Prefixes, popularity: Floats) -> ScoreTile:
-    """How often the session itself holds an item; S-POP of Hidasi et al. 2016."""
-
-    def score(rows: slice) -> Floats:
-        query, items, _ = prefixes.tile(rows)
-        scores = np.tile(popularity, (_num_rows(prefixes, rows), 1))
-        np.add.at(scores, (query, items), 1.0)
-        return scores
-
-    return score
 
 
 def followers(sessions: Sessions, num_items: int, *, max_steps: int) -> sparse.csr_array:
@@ -169,12 +160,14 @@ class SessionNeighbours:
         self.num_recent = num_recent
         self.num_neighbours = num_neighbours
 
-    def scorer(self, prefixes: Prefixes, popularity: Floats) -> ScoreTile:
-        """Scores for all queries."""
+    def scorer(self, prefixes: Prefixes) -> Callable[[slice], sparse.csr_array]:
+        """Gives the scores [num_rows, num_items] of a slice of the queries."""
 
-        def score(rows: slice) -> Floats:
-            votes = self._votes(*prefixes.tile(rows), num_rows=_num_rows(prefixes, rows))
-            return np.asarray(popularity + (votes @ self.membership).toarray(), np.float32)
+        def score(rows: slice) -> sparse.csr_array:
+            num_rows = len(range(*rows.indices(len(prefixes.offsets) - 1)))
+            votes = self._votes(*prefixes.tile(rows), num_rows=num_rows)
+            scores: sparse.csr_array = votes @ self.membership
+            return scores
 
         return score
 

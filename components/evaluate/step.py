@@ -26,6 +26,7 @@ from components.core.metrics import (
 from components.core.model import TRAINING_FILE, embed_catalogue
 from components.core.ranking import NEVER, Floats, ScoreTile, dot_product, rank_targets
 from components.core.sequences import Sessions, prefix_batches, target_events
+from components.core.sparse_ranking import rank_sparse
 from components.core.vocabulary import Vocabulary
 
 BATCH_SIZE = 65_536  # positions
@@ -92,14 +93,11 @@ def evaluate(
         )
     training = json.loads((model_dir / TRAINING_FILE).read_text())
     trained_on = _training_sessions(events_dir, vocabulary, include_valid=training["parameters"]["refit"])
-    scorers = {
-        "model": lambda: model_scores(model_dir, vocabulary, sessions, events),
-        **make_baselines(trained_on, Prefixes.before(sessions, events), num_items=vocabulary.num_items),
-    }
-    rankings = {
-        name: rank_targets(fit(), sessions.items[events], num_items=vocabulary.num_items, top_k=DETAIL_K)
-        for name, fit in scorers.items()
-    }
+    targets, num_items = sessions.items[events], vocabulary.num_items
+    scores = model_scores(model_dir, vocabulary, sessions, events)
+    rankings = {"model": rank_targets(scores, targets, num_items=num_items, top_k=DETAIL_K)}
+    baselines = make_baselines(trained_on, Prefixes.before(sessions, events), num_items=num_items)
+    rankings |= {name: rank_sparse(fit(), targets, top_k=DETAIL_K) for name, fit in baselines.items()}
     ranks = {name: ranking.ranks for name, ranking in rankings.items()}
     is_known = ranks["model"] != NEVER
     position = events - sessions.offsets[np.searchsorted(sessions.offsets, events, side="right") - 1]

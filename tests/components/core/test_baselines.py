@@ -22,7 +22,7 @@ def scores(name: str, session: list[int]) -> np.ndarray:
     """Scores of a, b, c, d for the target behind the session."""
     sessions = make([*session, A])
     prefixes = Prefixes.before(sessions, target_events(sessions, min_prefix=len(session)))
-    row = make_baselines(TRAIN, prefixes, num_items=4)[name]()(slice(0, 64))[0]
+    row = make_baselines(TRAIN, prefixes, num_items=4)[name]().to_dense(slice(0, 64))[0]
     # Counts a 3, b 3, c 2, d 1 break ties; they are worth at most 1e-4.
     return np.where(row > 1e-3, row, 0.0)
 
@@ -79,7 +79,7 @@ def test_v_sknn_asks_the_newest_and_of_those_the_most_similar():
     prefixes = Prefixes.before(test, np.array([2]))
     # Sessions 2 to 4 are the newest three with a or b; 2 and 3 hold both.
     neighbours = SessionNeighbours(sessions, 4, num_recent=3, num_neighbours=2)
-    row = neighbours.scorer(prefixes, np.zeros(4, np.float32))(slice(0, 1))[0]
+    row = neighbours.scorer(prefixes)(slice(0, 1)).toarray()[0]
     # b weighs 1, a 1/2, and b is the newest item: both neighbours vote 1.5.
     assert row.tolist() == [3.0, 3.0, 0.0, 1.5]
 
@@ -90,5 +90,5 @@ def test_v_sknn_asks_the_newest_and_of_those_the_most_similar():
 def test_a_session_of_unknown_items_gets_popularity(name):
     sessions = make([0, A])
     prefixes = Prefixes.before(sessions, np.array([1]))
-    row = make_baselines(TRAIN, prefixes, num_items=4)[name]()(slice(0, 64))[0]
+    row = make_baselines(TRAIN, prefixes, num_items=4)[name]().to_dense(slice(0, 64))[0]
     assert row[0] == row[1] > row[2] > row[3] > 0

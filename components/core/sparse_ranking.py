@@ -29,11 +29,6 @@ class SparseScores:
     shared: Floats
     added: Callable[[slice], sparse.csr_array]
 
-    def to_dense(self, rows: slice) -> Floats:
-        """[num_rows, num_items] scores of a slice of the queries."""
-        dense: Floats = self.shared + self.added(rows).toarray()
-        return dense
-
 
 def rank_sparse(scores: SparseScores, targets: npt.NDArray[np.int32], *, top_k: int = 0) -> Ranking:
     """Gives the ranks that `ranking.rank_targets` does, in time that grows with what is added, not with the catalogue.

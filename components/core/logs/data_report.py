@@ -63,7 +63,7 @@ class SplitCounter:
             pa.table([events.item_ids.take(pa.array(kept)), counts[kept]], names=EMPTY_COUNTS.column_names)
         )
         if len(self._item_counts) > MERGE_AFTER:
-            self.item_counts()
+            self.item_counts()  # which merges them
 
     def item_counts(self) -> pa.Table:
         """Items of the split with the number of their events, `item_id` and `count`."""

@@ -98,11 +98,10 @@ def _read_columns(block: bytes, layout: Layout, fields: Sequence[int], whole: se
 
 def _count_digits(values: npt.NDArray[np.int64]) -> int:
     """Decimal digits of all values together, none of them negative."""
-    lowest, highest = int(values.min(initial=0)), int(values.max(initial=0))
-    return sum(
-        len(values) if lowest >= 10**digits else int(np.count_nonzero(values >= 10**digits))
-        for digits in range(1, len(str(highest)))
-    ) + len(values)
+    if not len(values):
+        return 0
+    fewest, most = len(str(values.min())), len(str(values.max()))
+    return fewest * len(values) + sum(int(np.count_nonzero(values >= 10**digits)) for digits in range(fewest, most))
 
 
 def _is_short(ids: Ids, longest: int) -> bool:

@@ -212,7 +212,8 @@ class DataReport:
 def report_split(counter: SplitCounter, train_items: pa.Table) -> SplitReport:
     """Sums up a split; `train_items` are the item counts of train."""
     counts = counter.item_counts()
-    unknown = counts.filter(pc.invert(pc.is_in(counts["item_id"], value_set=train_items["item_id"])))
+    shared = find_shared(counts["item_id"], train_items["item_id"])
+    known = pc.sum(counts["count"].filter(pc.is_in(counts["item_id"], value_set=shared))).as_py() or 0
     items_of_count = np.unique(counts["count"].to_numpy(), return_counts=True)
     lengths = np.flatnonzero(counter.sessions_of_length[1:]) + 1
     return SplitReport(
@@ -223,8 +224,14 @@ def report_split(counter: SplitCounter, train_items: pa.Table) -> SplitReport:
         last_time=counter.last_time,
         session_length=_quantiles(lengths, counter.sessions_of_length[lengths]),
         item_popularity=_quantiles(*items_of_count),
-        unknown_item_share=(pc.sum(unknown["count"]).as_py() or 0) / max(1, counter.num_events),
+        unknown_item_share=(counter.num_events - known) / max(1, counter.num_events),
     )
+
+
+def find_shared(first: pa.Array | pa.ChunkedArray, second: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """The ids that are in both; each is at most once in either. Only the fewer ones are hashed."""
+    fewer, more = sorted((first, second), key=len)
+    return more.filter(pc.is_in(more, value_set=fewer))
 
 
 def format_reasons(reasons: Mapping[str, int], examples: Mapping[str, str]) -> str:

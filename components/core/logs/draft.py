@@ -15,7 +15,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.core.events import SPLITS, split_path
-from components.core.logs.data_report import SECONDS_BELOW, DataReport, SplitCounter, format_reasons, report_split
+from components.core.logs.data_report import (
+    SECONDS_BELOW,
+    DataReport,
+    SplitCounter,
+    find_shared,
+    format_reasons,
+    report_split,
+)
 from components.core.logs.drift import ITEM_COUNTS_NAME, REPORT_NAME, Bounds, DriftBounds, compare
 from components.core.logs.ordering import SortedEvents
 from components.core.logs.reader import Batch
@@ -178,17 +185,23 @@ class EventsDraft:
                 table = events.to_table().cast(schema)
                 writing = executor.submit(writer.write_table, table, row_group_size=len(table))
                 counter.add(events)
-                shared = pc.sum(pc.is_in(self.other_sessions, value_set=events.session_ids)).as_py() or 0
-                self.findings["sessions_in_two_splits"] += shared
-                if split != "train":
-                    own.append(events.session_ids)
+                own.append(events.session_ids)
+                if split == "train" and sum(map(len, own)) >= len(self.other_sessions):
+                    self._count_shared(own)
+                    own = []
             if writing is not None:
                 writing.result()
         if not counter.num_events:
             raise ValueError(f"Expected at least one event in {split}. Received: none")
         self.findings["duplicates"] += counter.num_duplicates
         self.findings["backward_times"] += counter.num_backward_sessions
-        self.other_sessions = pc.unique(pa.chunked_array([self.other_sessions, *own]))
+        self._count_shared(own)
+        if split != "train":
+            self.other_sessions = pc.unique(pa.chunked_array([self.other_sessions, *own]))
+
+    def _count_shared(self, session_ids: list[pa.StringArray]) -> None:
+        shared = find_shared(pa.chunked_array(session_ids, pa.string()), self.other_sessions)
+        self.findings["sessions_in_two_splits"] += len(shared)
 
     def publish(self) -> DataReport:
         """Reports, judges, and moves the artifact into its place.

@@ -1,6 +1,7 @@
 """Events in any order -> the order of the artifact: session start, session, time."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,23 +79,25 @@ def to_texts(ids: pa.Array) -> pa.Array:
 
 def sort_in_memory(batches: list[pa.RecordBatch], sample: Sample | None) -> Iterator[SortedEvents]:
     """Sorts what `sorter.encode_ids` made; empties the list."""
-    sessions, session_ids = _unify([batch["session_id"] for batch in batches])
-    items, item_ids = _number_items([batch["item_id"] for batch in batches])
-    times, rows = np.concatenate([batch["time"].to_numpy() for batch in batches]), None
-    batches.clear()
-    if sample is not None:
-        if sample.unit == "events":
-            rows = sample.draw(len(times))
-        else:
-            is_kept = np.zeros(len(session_ids), np.bool_)
-            is_kept[sample.draw(len(session_ids))] = True
-            rows = np.flatnonzero(is_kept[sessions])
-        sessions, items, times = sessions[rows], items[rows], times[rows]
-        is_used = np.zeros(len(session_ids), np.bool_)
-        is_used[sessions] = True
-        sessions = (np.cumsum(is_used, dtype=np.int32) - 1)[sessions]
-        session_ids = session_ids.filter(pa.array(is_used))
-    in_order, order, sessions = sort_sessions(sessions, times, session_ids)
+    with ThreadPoolExecutor(1) as executor:  # items are numbered while sessions are sorted
+        numbering = executor.submit(_number_items, [batch["item_id"] for batch in batches])
+        sessions, session_ids = _unify([batch["session_id"] for batch in batches])
+        times, rows = np.concatenate([batch["time"].to_numpy() for batch in batches]), None
+        batches.clear()
+        if sample is not None:
+            if sample.unit == "events":
+                rows = sample.draw(len(times))
+            else:
+                is_kept = np.zeros(len(session_ids), np.bool_)
+                is_kept[sample.draw(len(session_ids))] = True
+                rows = np.flatnonzero(is_kept[sessions])
+            sessions, times = sessions[rows], times[rows]
+            used, sessions = _renumber(sessions, len(session_ids))
+            session_ids = session_ids.take(pa.array(used))
+        in_order, order, sessions = sort_sessions(sessions, times, session_ids)
+        items, item_ids = numbering.result()
+    if rows is not None:
+        items = items[rows]
     session_ids = session_ids.take(pa.array(in_order))
     for begin, end in _cuts(sessions):
         first, last = sessions[begin], sessions[end - 1]
@@ -112,16 +115,19 @@ def sort_in_memory(batches: list[pa.RecordBatch], sample: Sample | None) -> Iter
 
 def _unify(chunks: list[pa.DictionaryArray]) -> tuple[Codes, Ids]:
     """[num_events] positions in the distinct ids; ids that rise are known to be distinct without a look at each."""
+    chunks = [chunk for chunk in chunks if len(chunk)]
     if len({chunk.type for chunk in chunks}) > 1:
         chunks = [to_texts(chunk) for chunk in chunks]
-    ids = pa.concat_arrays([chunk.dictionary for chunk in chunks])
-    begins = np.cumsum([0, *(len(chunk.dictionary) for chunk in chunks)])
-    codes = np.concatenate(
-        [chunk.indices.to_numpy() + np.int32(begin) for chunk, begin in zip(chunks, begins, strict=False)]
-    )
-    is_new = np.append(True, pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False))
-    if not is_new.all():  # a session goes on in the next chunk
-        ids, codes = ids.filter(pa.array(is_new)), (np.cumsum(is_new, dtype=np.int32) - 1)[codes]
+    codes = np.empty(sum(map(len, chunks)), np.int32)
+    parts: list[Ids] = []
+    begin, num_ids, last = 0, 0, None
+    for chunk in chunks:
+        ids = chunk.dictionary
+        goes_on = ids[0] == last  # the session at the end of the chunk before
+        np.add(chunk.indices.to_numpy(), np.int32(num_ids - goes_on), out=codes[begin : begin + len(chunk)])
+        parts.append(ids[int(goes_on) :])
+        begin, num_ids, last = begin + len(chunk), num_ids + len(parts[-1]), ids[-1]
+    ids = pa.concat_arrays(parts)
     if not pc.all(pc.greater(ids[1:], ids[:-1])).as_py():
         encoded = ids.dictionary_encode()
         ids, codes = encoded.dictionary, encoded.indices.to_numpy()[codes]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from components.core.baselines import Prefixes, make_baselines
+from components.core.baselines import make_baselines
 from components.core.events import read_split
 from components.core.metrics import (
     Bootstrap,
@@ -24,6 +24,7 @@ from components.core.metrics import (
     summarize,
 )
 from components.core.model import TRAINING_FILE, embed_catalogue
+from components.core.prefixes import Prefixes
 from components.core.ranking import NEVER, Floats, ScoreTile, dot_product, rank_targets
 from components.core.sequences import Sessions, prefix_batches, target_events
 from components.core.sparse_ranking import rank_sparse

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from components.core.baselines import Prefixes, SessionNeighbours, cosine_similarity, followers, make_baselines
+from components.core.baselines import cosine_similarity, followers, make_baselines
+from components.core.prefixes import Prefixes
 from components.core.sequences import Sessions, target_events
+from components.core.session_neighbours import SessionNeighbours
 
 A, B, C, D = 1, 2, 3, 4
 
@@ -84,13 +86,33 @@ def test_v_sknn_asks_the_newest_and_of_those_the_most_similar():
     prefixes = Prefixes.before(test, np.array([2]))
     # Sessions 2 to 4 are the newest three with a or b; 2 and 3 hold both.
     neighbours = SessionNeighbours(sessions, 4, num_recent=3, num_neighbours=2)
-    row = neighbours.scorer(prefixes)(slice(0, 1)).toarray()[0]
+    row = neighbours.v_sknn(prefixes)(slice(0, 1)).toarray()[0]
     # b weighs 1, a 1/2, and b is the newest item: both neighbours vote 1.5.
     assert row.tolist() == [3.0, 3.0, 0.0, 1.5]
 
 
+def test_stan_by_hand():
+    # The query d, b: b weighs 1, d exp(-1/2). Sessions 1 and 2 share b, last at their positions 3 and 1; 3 shares d.
+    one, two, three = 1 / np.sqrt(4), 1 / np.sqrt(3), np.exp(-1 / 2) / np.sqrt(2)
+    near, far, farther = np.exp(-1 / 2), np.exp(-1), np.exp(-3 / 2)
+    votes = [one * (farther + near) + two * near, one * (far + 1) + two, (two + three) * near, three]
+    # The largest vote is that of session 2 for b.
+    assert scores("stan", [D, B]) == pytest.approx(np.array(votes) / two, abs=1e-3)
+
+
+def test_stan_goes_by_the_newest_shared_item_and_leaves_small_votes_out():
+    sessions = make([A, B, *[C] * 20, D], [D, D])
+    neighbours = SessionNeighbours(sessions, 4)
+    test = make([A, B, A])
+    row = neighbours.stan(Prefixes.before(test, np.array([2])))(slice(0, 1)).toarray()[0]
+    # Steps from b: a 1, b 0, c 1 to 20, d 21, which weighs exp(-10.5).
+    assert row[:2] == pytest.approx([np.exp(-1 / 2), 1.0])
+    assert row[2] == pytest.approx(sum(np.exp(-steps / 2) for steps in range(1, 14)), abs=1e-6)
+    assert row[3] == 0.0
+
+
 @pytest.mark.parametrize(
-    "name", ["popularity", "session_popularity", "markov", "sequential_rules", "item_knn", "v_sknn"]
+    "name", ["popularity", "session_popularity", "markov", "sequential_rules", "item_knn", "v_sknn", "stan"]
 )
 def test_a_session_of_unknown_items_gets_popularity(name):
     sessions = make([0, A])

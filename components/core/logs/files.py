@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from pyarrow import fs
 
 CODECS = {".gz": "gzip", ".zst": "zstd"}
 PARQUET_SUFFIXES = (".parquet", ".pq")
+GCS_RETRY_LIMIT = timedelta(minutes=1)  # by default a missing credential is asked for again for a quarter of an hour
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +131,7 @@ def _locate(source: str) -> tuple[fs.FileSystem, str, str]:
     if scheme == "s3":
         return _s3(rest.partition("/")[0]), rest, "s3://"
     if scheme == "gs":
-        return fs.GcsFileSystem(), rest, "gs://"
+        return fs.GcsFileSystem(retry_time_limit=GCS_RETRY_LIMIT), rest, "gs://"
     if scheme == "file":
         return fs.LocalFileSystem(), rest, ""
     raise ValueError(f"Expected a local path or an address with s3:// or gs://. Received: {source!r}")

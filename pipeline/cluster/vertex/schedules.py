@@ -8,58 +8,26 @@ Broken off at any point there is always a schedule of that name and never two th
 same state.
 """
 
-import functools
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-import yaml
-
 from pipeline.cluster.schedule import Listed, Schedule, list_differences, require_one, select
 from pipeline.cluster.vertex.client import check_place, find_credentials
-from pipeline.cluster.vertex.runs import VERSION_LABEL
-from pipeline.compilation import Compiled, compile_pipeline
+from pipeline.cluster.vertex.schedule_messages import (
+    FIELDS,
+    Installed,
+    compile_schedule,
+    describe_wanted,
+    is_ours,
+    make_message,
+    read_message,
+)
 
-# Schedules themselves have no labels, their jobs have: this one holds a hash of the schedule's name. One without it
-# is never changed or deleted, nor is one that somebody copied under another name.
-OWNER_LABEL = "two-tower-schedule"
 TIMEOUT_SECONDS = 60.0
 # A schedule is born active. One that is to be paused must not start a run before the next call pauses it.
 _HEAD_START = timedelta(minutes=10)
-# What makes two schedules the same, and the field of the service's schedule that it is changed by.
-_FIELDS = {
-    "times": "cron",
-    "version": "create_pipeline_job_request",
-    "parameters": "create_pipeline_job_request",
-    "service account": "create_pipeline_job_request",
-    "pipeline root": "create_pipeline_job_request",
-    "starts at a time": "max_concurrent_run_count",
-    "concurrent runs": "max_concurrent_active_run_count",
-    "queueing": "allow_queueing",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Installed:
-    """A schedule as the service has it.
-
-    Attributes:
-        id: resource name, which ends in a number.
-        name: the display name.
-        state: ACTIVE, PAUSED or COMPLETED.
-        catch_up: whether it made up for missed runs when it was last resumed.
-        ends: whether it has a last run, which cannot be taken back.
-        fields: a value for each of _FIELDS.
-    """
-
-    id: str
-    name: str
-    state: str
-    catch_up: bool
-    ends: bool
-    fields: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,35 +101,35 @@ class VertexSchedules:
     def _list_installed(self) -> list[Installed]:
         request = {"parent": self.parent, "filter": "create_pipeline_job_request:*", "order_by": "create_time"}
         schedules = self.service.list_schedules(request=request, timeout=TIMEOUT_SECONDS)
-        return [_read(schedule) for schedule in schedules if _is_ours(schedule)]
+        return [read_message(schedule) for schedule in schedules if is_ours(schedule)]
 
     def _choose(self, schedule: Schedule) -> tuple[Installed | None, list[Installed]]:
         """Finds the schedule that can become the wanted one with the fewest changes, and the others of its name."""
         installed = [one for one in self._list_installed() if one.name == schedule.name]
 
         def count_changes(one: Installed) -> int:
-            changes = list_differences(one.fields, _describe_wanted(schedule, one))
+            changes = list_differences(one.fields, describe_wanted(schedule, one))
             return len(changes) + ((one.state == "ACTIVE") != schedule.enabled)
 
         kept = min((one for one in installed if _can_be_changed(one)), key=count_changes, default=None)
         return kept, [one for one in installed if one is not kept]
 
     def _create(self, schedule: Schedule) -> None:
-        message = self._make_message(schedule)
+        message = make_message(schedule, parent=self.parent)
         if not schedule.enabled:
             message.start_time = datetime.now(tz=timezone.utc) + _HEAD_START
         created = self.service.create_schedule(parent=self.parent, schedule=message, timeout=TIMEOUT_SECONDS)
         if not schedule.enabled:
-            self._pause([_read(created)])
+            self._pause([read_message(created)])
 
     def _update(self, installed: Installed, schedule: Schedule) -> None:
         """Changes what differs, in one call."""
         from google.protobuf.field_mask_pb2 import FieldMask
 
-        wanted = _describe_wanted(schedule, installed)
-        paths = sorted({path for key, path in _FIELDS.items() if installed.fields[key] != wanted[key]})
+        wanted = describe_wanted(schedule, installed)
+        paths = sorted({path for key, path in FIELDS.items() if installed.fields[key] != wanted[key]})
         if paths:
-            message = self._make_message(schedule)
+            message = make_message(schedule, parent=self.parent)
             message.name = installed.id
             message.create_pipeline_job_request.pipeline_job.service_account = wanted["service account"]
             self.service.update_schedule(schedule=message, update_mask=FieldMask(paths=paths), timeout=TIMEOUT_SECONDS)
@@ -183,28 +151,6 @@ class VertexSchedules:
                 operation.result(timeout=TIMEOUT_SECONDS)
             except NotFound:  # somebody else was faster
                 continue
-
-    def _make_message(self, schedule: Schedule) -> Any:
-        from google.cloud import aiplatform_v1
-
-        submission = schedule.submission
-        pipeline = _compile(schedule)
-        job = aiplatform_v1.PipelineJob(
-            pipeline_spec=_load(pipeline.text),
-            runtime_config={
-                "gcs_output_directory": submission.pipeline_root,
-                "parameter_values": dict(submission.parameters),
-            },
-            labels={VERSION_LABEL: pipeline.content_hash, OWNER_LABEL: _hash(schedule.name)},
-            service_account=submission.service_account,
-        )
-        return aiplatform_v1.Schedule(
-            display_name=schedule.name,
-            cron=schedule.cron.render_vertex(),
-            create_pipeline_job_request={"parent": self.parent, "pipeline_job": job},
-            max_concurrent_run_count=1,
-            max_concurrent_active_run_count=1,
-        )
 
 
 def connect(*, project: str, location: str, credentials: Any = None) -> VertexSchedules:
@@ -230,12 +176,12 @@ def connect(*, project: str, location: str, credentials: Any = None) -> VertexSc
 
 
 def _plan(schedule: Schedule, kept: Installed | None, others: Iterable[Installed]) -> list[str]:
-    title = f"{schedule.name}: {schedule.times}, version {_compile(schedule).content_hash}"
+    title = f"{schedule.name}: {schedule.times}, version {compile_schedule(schedule).content_hash}"
     lines = []
     if kept is None:
         lines.append(f"+ {title}")
     else:
-        changes = list_differences(kept.fields, _describe_wanted(schedule, kept))
+        changes = list_differences(kept.fields, describe_wanted(schedule, kept))
         if changes:
             lines.extend([f"~ {title}", *changes])
         if (kept.state == "ACTIVE") != schedule.enabled:
@@ -243,20 +189,6 @@ def _plan(schedule: Schedule, kept: Installed | None, others: Iterable[Installed
         elif _must_forget_catch_up(kept, schedule):
             lines.append(f"~ {schedule.name}: no catch-up")
     return lines + [f"- {other.name}: {other.id}" for other in others]
-
-
-@functools.cache
-def _load(text: str) -> Any:
-    return yaml.safe_load(text)
-
-
-def _hash(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()[:12]
-
-
-def _is_ours(schedule: Any) -> bool:
-    labels = schedule.create_pipeline_job_request.pipeline_job.labels
-    return bool(labels.get(OWNER_LABEL) == _hash(schedule.display_name))
 
 
 def _can_be_changed(installed: Installed) -> bool:
@@ -267,48 +199,3 @@ def _can_be_changed(installed: Installed) -> bool:
 def _must_forget_catch_up(installed: Installed, schedule: Schedule) -> bool:
     """Whether it would run as wanted, but make up for what it misses: only pausing and resuming changes that."""
     return schedule.enabled and installed.state == "ACTIVE" and installed.catch_up
-
-
-def _compile(schedule: Schedule) -> Compiled:
-    return compile_pipeline(schedule.submission.pipeline, schedule.submission.tasks)
-
-
-def _describe_wanted(schedule: Schedule, installed: Installed) -> dict[str, Any]:
-    """Describes the schedule, with the service account that `installed` has if none is given: it cannot be unset."""
-    submission = schedule.submission
-    return {
-        "times": schedule.times,
-        "version": _compile(schedule).content_hash,
-        "parameters": dict(submission.parameters),
-        "service account": submission.service_account or installed.fields["service account"],
-        "pipeline root": submission.pipeline_root,
-        "starts at a time": 1,
-        "concurrent runs": 1,
-        "queueing": False,
-    }
-
-
-def _read(schedule: Any) -> Installed:
-    from google.protobuf import json_format
-
-    job = schedule.create_pipeline_job_request.pipeline_job
-    config = json_format.MessageToDict(type(job.runtime_config).pb(job.runtime_config))
-    zone, _, expression = schedule.cron.removeprefix("CRON_").removeprefix("TZ=").partition(" ")
-    has_zone = schedule.cron.startswith(("TZ=", "CRON_TZ="))
-    return Installed(
-        id=schedule.name,
-        name=schedule.display_name,
-        state=schedule.state.name,
-        catch_up=schedule.catch_up,
-        ends=bool(schedule.end_time or schedule.max_run_count),
-        fields={
-            "times": f"{expression} {zone}" if has_zone else schedule.cron,
-            "version": job.labels.get(VERSION_LABEL, ""),
-            "parameters": config.get("parameterValues", {}),
-            "service account": job.service_account,
-            "pipeline root": job.runtime_config.gcs_output_directory,
-            "starts at a time": schedule.max_concurrent_run_count,
-            "concurrent runs": schedule.max_concurrent_active_run_count,
-            "queueing": schedule.allow_queueing,
-        },
-    )

@@ -1,4 +1,5 @@
 import gzip
+import json
 import os
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import time
 import boto3
 import pyarrow.parquet as pq
 import pytest
+import storage_server
 from broken_lines import HEADER, read
 
 from components.core.events import SPLITS
@@ -101,6 +103,26 @@ def test_a_bucket_is_read_like_a_folder(bucket, tmp_path):
         ingest(sources, tmp_path / "events", IngestParameters())
     put(bucket, "days/2.tsv.gz", HEADER + b"b\tx\t3\n")
     assert ingest(sources, tmp_path / "events", IngestParameters()).num_accepted == 6
+
+
+def test_a_bucket_of_the_other_cloud_is_read_like_a_folder(tmp_path, monkeypatch):
+    objects = {
+        "days/1.tsv": HEADER + b"a\tx\t1\na\ty\t2\n",
+        "days/2.tsv.gz": gzip.compress(HEADER + b"b\tx\t3\n"),
+        "days/_SUCCESS": b"",
+    }
+    account = tmp_path / "account.json"
+    account.write_text(json.dumps(storage_server.make_account()))
+    sources = {"train": "gs://logs/days", "valid": "gs://logs/days/1.tsv", "test": "gs://logs/days/*.gz"}
+    with storage_server.serve("logs", objects) as address:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(account))
+        monkeypatch.setenv("CLOUD_STORAGE_EMULATOR_ENDPOINT", address)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        found = find_files("gs://logs/days/*")
+        assert [file.name for file in found] == ["gs://logs/days/1.tsv", "gs://logs/days/2.tsv.gz"]
+        assert ingest(sources, tmp_path / "events", IngestParameters()).num_accepted == 6
+        with pytest.raises(FileNotFoundError, match=r"Expected a file, a folder .* Received: gs://logs/weeks"):
+            find_files("gs://logs/weeks")
 
 
 def test_a_bucket_that_is_not_there_says_so_and_no_secret(bucket):

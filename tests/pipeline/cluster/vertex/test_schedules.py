@@ -25,6 +25,7 @@ from pipeline.cluster.submission import ClusterError, Submission
 from pipeline.cluster.vertex import runs as vertex_runs
 from pipeline.cluster.vertex import schedules as vertex_schedules
 from pipeline.cluster.vertex.client import explain_errors
+from pipeline.cluster.vertex.schedule_messages import OWNER_LABEL
 from pipeline.cluster.vertex.schedules import VertexSchedules
 
 NAME = "weekly"
@@ -269,7 +270,7 @@ def test_schedules_of_others_are_not_touched(service: FakeVertex, schedules: Ver
         theirs[f"{PARENT}/schedules/9{number}"] = other = aiplatform_v1.Schedule(mine)
         other.name = f"{PARENT}/schedules/9{number}"
         if copied == "by hand":  # under the same name, without the label
-            del other.create_pipeline_job_request.pipeline_job.labels[vertex_schedules.OWNER_LABEL]
+            del other.create_pipeline_job_request.pipeline_job.labels[OWNER_LABEL]
         else:
             other.display_name = "somebody's copy in the console"
     theirs[f"{PARENT}/schedules/92"] = aiplatform_v1.Schedule(

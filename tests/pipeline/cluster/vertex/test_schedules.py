@@ -25,7 +25,7 @@ from pipeline.cluster.submission import ClusterError, Submission
 from pipeline.cluster.vertex import runs as vertex_runs
 from pipeline.cluster.vertex import schedules as vertex_schedules
 from pipeline.cluster.vertex.client import explain_errors
-from pipeline.cluster.vertex.schedule_messages import OWNER_LABEL
+from pipeline.cluster.vertex.schedule_messages import OWNER_LABEL, make_message
 from pipeline.cluster.vertex.schedules import VertexSchedules
 
 NAME = "weekly"
@@ -97,8 +97,8 @@ def test_a_paused_one_is_born_before_its_time(
     assert (installed.start_time - installed.create_time).total_seconds() > 300
 
 
-def test_the_job_is_the_one_that_the_sdk_makes(schedules: VertexSchedules, wanted: Schedule) -> None:
-    mine = schedules._make_message(wanted).create_pipeline_job_request.pipeline_job
+def test_the_job_is_the_one_that_the_sdk_makes(wanted: Schedule) -> None:
+    mine = make_message(wanted, parent=PARENT).create_pipeline_job_request.pipeline_job
     theirs = vertex_runs.make_job(wanted.submission, credentials=AnonymousCredentials(), **PLACE)
     for field in ("pipeline_spec", "runtime_config"):
         message, other = aiplatform_v1.PipelineJob(), aiplatform_v1.PipelineJob()
@@ -207,7 +207,7 @@ BEFORES = {
 
 def install(service: FakeVertex, schedules: VertexSchedules, wanted: Schedule, before: dict[str, Any]) -> None:
     schedule = change(wanted, pipeline_root="gs://bucket/other") if before.get("other") else wanted
-    name = schedules.service.create_schedule(parent=PARENT, schedule=schedules._make_message(schedule)).name
+    name = schedules.service.create_schedule(parent=PARENT, schedule=make_message(schedule, parent=PARENT)).name
     installed = service.schedules[name]
     if not before.get("enabled", True):
         installed.state = State.PAUSED

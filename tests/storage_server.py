@@ -25,9 +25,12 @@ def serve(bucket: str, objects: Objects) -> Iterator[str]:
     here, there = spawning.Pipe()
     process = spawning.Process(target=_run, args=(bucket, objects, there), daemon=True)
     process.start()
-    yield here.recv()
-    process.terminate()
-    process.join()
+    there.close()  # so that a process that dies is seen
+    try:
+        yield here.recv()
+    finally:
+        process.terminate()
+        process.join()
 
 
 def _run(bucket: str, objects: Objects, parent: Connection) -> None:

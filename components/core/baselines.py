@@ -49,7 +49,7 @@ def make_baselines(sessions: Sessions, prefixes: Prefixes, *, num_items: int) ->
 
 
 def _popularity(sessions: Sessions, num_items: int) -> Floats:
-    """[num_items] counts, scaled below the smallest score that any baseline gives on its own."""
+    """[num_items] counts, scaled below what the other baselines give on their own but to the least similar."""
     counts = np.bincount(sessions.items, minlength=num_items + 1)[1:]
     return np.asarray(counts * (1e-4 / max(1, counts.max())), np.float32)
 

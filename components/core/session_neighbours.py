@@ -8,14 +8,15 @@ import numpy.typing as npt
 from scipy import sparse
 
 from components.core.prefixes import Prefixes
-from components.core.ranking import Floats
 from components.core.sequences import Sessions
 from components.core.vocabulary import UNKNOWN
 
 Ints = npt.NDArray[np.int64]
+Doubles = npt.NDArray[np.float64]
 Scorer = Callable[[slice], sparse.csr_array]
 
 SMALLEST_VOTE = 1e-3  # of STAN, beside a query's largest
+MAX_PAIRS = 1 << 22  # of a query's item and a session that holds it, looked at in one piece
 
 
 def membership(sessions: Sessions, num_items: int) -> sparse.csr_array:
@@ -39,14 +40,18 @@ class Neighbours:
         session: [num_pairs] number of the training session.
         similarity: [num_pairs] float64, summed over the shared items.
         back: [num_pairs] steps from the query's newest item back to the newest that is shared.
-        item: [num_pairs] that newest shared item, from 0.
+        position: [num_pairs] where the session has that item for the last time, from 0.
     """
 
     query: Ints
     session: Ints
-    similarity: npt.NDArray[np.float64]
+    similarity: Doubles
     back: Ints
-    item: Ints
+    position: Ints
+
+    def take(self, rows: Ints) -> "Neighbours":
+        """The pairs `rows`."""
+        return Neighbours(**{name: values[rows] for name, values in vars(self).items()})
 
 
 class SessionNeighbours:
@@ -56,15 +61,15 @@ class SessionNeighbours:
         sessions: the training sessions, in chronological order.
         num_items: the catalogue's size.
         num_recent: how many of the newest sessions that share an item with a query are compared with it.
-        num_neighbours: how many of these, the most similar, are asked.
+        num_neighbours: how many of these, the most similar and of equals the newest, are asked.
     """
 
     def __init__(
         self, sessions: Sessions, num_items: int, *, num_recent: int = 1_000, num_neighbours: int = 500
     ) -> None:
         self.sessions = sessions
-        self.membership = membership(sessions, num_items)
-        self.sessions_of = self.membership.T.tocsr()
+        self.num_items = num_items
+        self.last_position = _last_positions(sessions, num_items, num_recent)
         self.num_recent = num_recent
         self.num_neighbours = num_neighbours
 
@@ -78,17 +83,16 @@ class SessionNeighbours:
         Returns:
             What gives the scores [num_rows, num_items] of a slice of the queries.
         """
+        holds = membership(self.sessions, self.num_items)
 
-        def weigh(back: Ints, length: Ints) -> Floats:
-            return np.asarray(1.0 - back / length, np.float32)
+        def weigh(back: Ints, length: Ints) -> Doubles:
+            return 1.0 - back / length
 
         def score(rows: slice) -> sparse.csr_array:
             found = self._find(prefixes, rows, weigh)
             votes = (found.similarity * np.maximum(1.0 - 0.1 * found.back, 0.0)).astype(np.float32)
             shape = (prefixes.num_rows(rows), self.sessions.num_sessions)
-            scores: sparse.csr_array = (
-                sparse.csr_array((votes, (found.query, found.session)), shape=shape) @ self.membership
-            )
+            scores: sparse.csr_array = sparse.csr_array((votes, (found.query, found.session)), shape=shape) @ holds
             return scores
 
         return score
@@ -98,8 +102,8 @@ class SessionNeighbours:
 
         The similarity is the sum over shared items of exp(-steps back / query_decay), over the square root of the
         neighbour's length. A neighbour's vote for each of its events weighs its similarity times exp(-steps between
-        the event and the newest shared item / neighbour_decay). The paper's third factor, the neighbour's age, is
-        left to `num_recent`. A query's votes are scaled by its largest, and those below SMALLEST_VOTE left out.
+        the event and the newest shared item / neighbour_decay). The paper's factor for the neighbour's age is left
+        to `num_recent`. A query's votes are scaled by its largest, and those below SMALLEST_VOTE left out.
 
         Args:
             prefixes: the queries.
@@ -110,37 +114,32 @@ class SessionNeighbours:
             What gives the scores [num_rows, num_items] of a slice of the queries.
         """
         norm = np.sqrt(self.sessions.lengths)
+        # Beyond that no vote is large enough, since the shared item's own vote is at most the largest.
+        reach = int(neighbour_decay * -np.log(SMALLEST_VOTE))
 
-        def weigh(back: Ints, length: Ints) -> Floats:
-            return np.asarray(np.exp(-back / query_decay), np.float32)
+        def weigh(back: Ints, length: Ints) -> Doubles:
+            return np.asarray(np.exp(-back / query_decay))
 
         def score(rows: slice) -> sparse.csr_array:
             num_rows = prefixes.num_rows(rows)
             found = self._find(prefixes, rows, weigh, norm)
-            lengths = self.sessions.lengths[found.session]
-            pair = np.repeat(np.arange(len(lengths)), lengths)
-            position = np.arange(len(pair)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+            begin = np.maximum(found.position - reach, 0)
+            end = np.minimum(found.position + reach + 1, self.sessions.lengths[found.session])
+            pair, position = _expand(begin, end)
             items = self.sessions.items[self.sessions.offsets[found.session][pair] + position].astype(np.int64) - 1
-            is_shared = items == found.item[pair]
-            newest = np.zeros(len(lengths), np.int64)
-            np.maximum.at(newest, pair[is_shared], position[is_shared])
-            votes = found.similarity[pair] * np.exp(-np.abs(position - newest[pair]) / neighbour_decay)
+            votes = found.similarity[pair] * np.exp(-np.abs(position - found.position[pair]) / neighbour_decay)
             query = found.query[pair]
             largest = np.zeros(num_rows)
             np.maximum.at(largest, query, votes)
-            votes /= largest[query]
-            kept = (votes >= SMALLEST_VOTE) & (items >= 0)
-            shape = (num_rows, self.membership.shape[1])
-            return sparse.csr_array((votes[kept].astype(np.float32), (query[kept], items[kept])), shape=shape)
+            kept = (votes > 0) & (votes >= SMALLEST_VOTE * largest[query]) & (items >= 0)
+            votes, query = votes[kept], query[kept]
+            votes = (votes / largest[query]).astype(np.float32)
+            return sparse.csr_array((votes, (query, items[kept])), shape=(num_rows, self.num_items))
 
         return score
 
     def _find(
-        self,
-        prefixes: Prefixes,
-        rows: slice,
-        weigh: Callable[[Ints, Ints], Floats],
-        norm: npt.NDArray[np.float64] | None = None,
+        self, prefixes: Prefixes, rows: slice, weigh: Callable[[Ints, Ints], Doubles], norm: Doubles | None = None
     ) -> Neighbours:
         """The neighbours of a slice of the queries.
 
@@ -152,44 +151,83 @@ class SessionNeighbours:
         """
         query, items, back = prefixes.tile(rows)
         weight = weigh(back, np.bincount(query)[query] if len(query) else query)
-        # Every pair of an item of a query and a training session that holds it.
-        first, last = self.sessions_of.indptr[items], self.sessions_of.indptr[items + 1]
-        origin = np.repeat(np.arange(len(items)), last - first)
-        within = np.arange(len(origin)) - np.repeat(np.cumsum(last - first) - (last - first), last - first)
-        session = self.sessions_of.indices[first[origin] + within].astype(np.int64)
-        # An item that the query repeats counts once, where it is newest; the newest of a pair's items comes first.
-        order = np.lexsort((back[origin], items[origin], session, query[origin]))
-        keys = np.stack([query[origin], session, items[origin]], axis=1)[order]
-        is_newest = _begins(keys)
-        order, keys = order[is_newest], keys[is_newest]
-        # Sum the weights, and find the newest shared item, of each pair of query and session.
-        starts = np.flatnonzero(_begins(keys[:, :2]))
-        similarity = np.add.reduceat(weight[origin[order]].astype(np.float64), starts) if len(starts) else np.zeros(0)
-        nearest = np.minimum.reduceat(back[origin[order]], starts) if len(starts) else starts
-        found = Neighbours(
-            query=keys[starts, 0],
-            session=keys[starts, 1],
-            similarity=similarity if norm is None else similarity / norm[keys[starts, 1]],
-            back=nearest,
-            item=items[np.cumsum(np.bincount(query, minlength=1))[keys[starts, 0]] - 1 - nearest],
+        # An item that the query repeats counts once, where it is newest; a query's newest item comes first.
+        by_item = np.lexsort((back, items, query))
+        once = by_item[_begins(query[by_item], items[by_item])]
+        once = once[np.lexsort((back[once], query[once]))]
+        query, items, back, weight = query[once], items[once], back[once], weight[once]
+        num_pairs = np.cumsum(np.diff(self.last_position.indptr)[items])
+        cuts = np.flatnonzero(np.diff(query, append=-1)) + 1  # behind the last item of each query
+        piece = num_pairs[cuts - 1] // MAX_PAIRS
+        ends = cuts[_begins(piece[::-1])[::-1]]
+        pieces = [
+            self._find_piece(query[begin:end], items[begin:end], back[begin:end], weight[begin:end], norm)
+            for begin, end in zip([0, *ends], ends, strict=False)
+        ]
+        names = Neighbours.__dataclass_fields__
+        empty = {name: np.zeros(0, np.float64 if name == "similarity" else np.int64) for name in names}
+        return Neighbours(
+            **{name: np.concatenate([empty[name], *(getattr(each, name) for each in pieces)]) for name in names}
         )
-        recent = _largest(found.query, found.session, self.num_recent)
-        return _take(found, recent[_largest(found.query[recent], found.similarity[recent], self.num_neighbours)])
+
+    def _find_piece(self, query: Ints, items: Ints, back: Ints, weight: Doubles, norm: Doubles | None) -> Neighbours:
+        """The neighbours of some whole queries, whose items are each there once, the newest first."""
+        origin, entry = _expand(self.last_position.indptr[items], self.last_position.indptr[items + 1])
+        session = self.last_position.indices[entry].astype(np.int64)
+        order = np.lexsort((session, query[origin]))  # stable, so a pair's newest shared item stays in front
+        is_first = _begins(query[origin[order]], session[order])
+        starts = np.flatnonzero(is_first)
+        first = order[starts]
+        similarity = np.bincount(np.cumsum(is_first) - 1, weight[origin[order]], minlength=len(starts)).astype(
+            np.float64
+        )
+        found = Neighbours(
+            query=query[origin[first]],
+            session=session[first],
+            similarity=similarity if norm is None else similarity / norm[session[first]],
+            back=back[origin[first]],
+            position=self.last_position.data[entry[first]],
+        )
+        recent = found.take(_largest(found.query, found.session, self.num_recent))
+        return recent.take(_largest(recent.query, recent.similarity, self.num_neighbours))
 
 
-def _take(pairs: Neighbours, rows: Ints) -> Neighbours:
-    return Neighbours(**{name: values[rows] for name, values in vars(pairs).items()})
+def _last_positions(sessions: Sessions, num_items: int, num_recent: int) -> sparse.csr_array:
+    """[num_items, num_sessions] where each session has the item for the last time, from 0.
+
+    Only the `num_recent` newest sessions of each item: of those that share an item with a query, one that is among so
+    many newest is so for every item that it shares.
+    """
+    session = np.repeat(np.arange(sessions.num_sessions), sessions.lengths)
+    position = np.arange(len(session)) - np.repeat(sessions.offsets[:-1], sessions.lengths)
+    order = np.lexsort((position, session, sessions.items))
+    item, session, position = sessions.items[order], session[order], position[order]
+    is_last = _begins(item[::-1], session[::-1])[::-1] & (item != UNKNOWN)
+    item, session, position = item[is_last].astype(np.int64) - 1, session[is_last], position[is_last]
+    ends = np.cumsum(np.bincount(item, minlength=num_items))
+    is_recent = np.arange(len(item)) >= ends[item] - num_recent
+    item, session, position = item[is_recent], session[is_recent], position[is_recent]
+    indptr = np.append(0, np.cumsum(np.bincount(item, minlength=num_items)))
+    return sparse.csr_array((position, session, indptr), shape=(num_items, sessions.num_sessions))
 
 
-def _begins(keys: Ints) -> npt.NDArray[np.bool_]:
-    """[num_rows] whether a row differs from the one above it."""
-    return np.append(True, (np.diff(keys, axis=0) != 0).any(axis=1))[: len(keys)]
+def _expand(begin: npt.NDArray[np.integer], end: npt.NDArray[np.integer]) -> tuple[Ints, Ints]:
+    """The numbers from each begin to below its end, one range after the other, and which range each is of."""
+    length = end - begin
+    origin = np.repeat(np.arange(len(length)), length)
+    return origin, np.arange(len(origin)) + np.repeat(begin - (np.cumsum(length) - length), length)
+
+
+def _begins(*keys: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+    """[num_rows] whether a row differs from the one above it in any of the keys."""
+    differs = np.ones(len(keys[0]), np.bool_)
+    differs[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
+    return differs
 
 
 def _largest(group: Ints, value: npt.NDArray[np.number], limit: int) -> Ints:
-    """Rows of the `limit` largest values of each group, in ascending order of the rows."""
-    order = np.lexsort((-value, group))
-    ordered = group[order]
-    starts = np.flatnonzero(np.append(True, np.diff(ordered) != 0)[: len(ordered)])
+    """Rows of the `limit` largest values of each group, of equal ones the later rows, in ascending order."""
+    order = np.lexsort((np.arange(len(group)), value, group))[::-1]
+    starts = np.flatnonzero(_begins(group[order]))
     rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
     return np.sort(order[rank < limit])

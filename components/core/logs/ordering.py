@@ -80,7 +80,7 @@ def to_texts(ids: pa.Array) -> pa.Array:
 def sort_in_memory(batches: list[pa.RecordBatch], sample: Sample | None) -> Iterator[SortedEvents]:
     """Sorts what `sorter.encode_ids` made; empties the list."""
     with ThreadPoolExecutor(1) as executor:  # items are numbered while sessions are sorted
-        numbering = executor.submit(_number_items, [batch["item_id"] for batch in batches])
+        numbered = executor.map(_number_items, [[batch["item_id"] for batch in batches]])
         sessions, session_ids = _unify([batch["session_id"] for batch in batches])
         times, rows = np.concatenate([batch["time"].to_numpy() for batch in batches]), None
         batches.clear()
@@ -95,7 +95,7 @@ def sort_in_memory(batches: list[pa.RecordBatch], sample: Sample | None) -> Iter
             used, sessions = _renumber(sessions, len(session_ids))
             session_ids = session_ids.take(pa.array(used))
         in_order, order, sessions = sort_sessions(sessions, times, session_ids)
-        items, item_ids = numbering.result()
+        [(items, item_ids)] = numbered
     if rows is not None:
         items = items[rows]
     session_ids = session_ids.take(pa.array(in_order))

@@ -12,7 +12,7 @@ from components.core.events import SCHEMA
 from components.core.logs.disk_ordering import STAGED, sort_on_disk
 from components.core.logs.ordering import BATCH_ROWS, Sample, SortedEvents, sort_in_memory, to_texts
 
-MAX_ROWS_IN_MEMORY = 16_000_000  # about 1 GiB at its peak
+MAX_ROWS_IN_MEMORY = 16_000_000  # 1 to 2 GiB at its peak
 
 
 def encode_ids(events: pa.RecordBatch) -> pa.RecordBatch:

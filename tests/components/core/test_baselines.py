@@ -111,6 +111,70 @@ def test_stan_goes_by_the_newest_shared_item_and_leaves_small_votes_out():
     assert row[3] == 0.0
 
 
+def ask_one_by_one(name: str, sessions: list[list[int]], query: list[int], num_recent: int, num_neighbours: int):
+    """Scores of a, b, c, d by the papers' formulas, a neighbour at a time."""
+    known = [item for item in query if item]
+    backs = {item: steps for steps, item in reversed(list(enumerate(reversed(known))))}
+    found = []
+    for number, session in enumerate(sessions):
+        shared = {item: steps for item, steps in backs.items() if item in session}
+        if not shared:
+            continue
+        if name == "v_sknn":
+            similarity = sum(1 - steps / len(known) for steps in shared.values())
+        else:
+            similarity = sum(np.exp(-steps / 3.0) for steps in shared.values()) / np.sqrt(len(session))
+        found.append((number, similarity, min(shared.values()), session))
+    found = sorted(found[-num_recent:], key=lambda each: (round(each[1], 9), each[0]))[-num_neighbours:]
+    scores = np.zeros(5)
+    for _, similarity, steps, session in found:
+        if name == "v_sknn":
+            for item in set(session):
+                scores[item] += similarity * max(1 - 0.1 * steps, 0)
+        else:
+            [newest] = [item for item in session if backs.get(item) == steps][:1]
+            last = max(place for place, item in enumerate(session) if item == newest)
+            for place, item in enumerate(session):
+                scores[item] += similarity * np.exp(-abs(place - last) / 1.5)
+    return scores[1:]
+
+
+@pytest.mark.parametrize("name", ["v_sknn", "stan"])
+@pytest.mark.parametrize(("num_recent", "num_neighbours"), [(1000, 500), (12, 5), (4, 4)])
+@pytest.mark.parametrize("max_pairs", [1 << 22, 10])
+def test_neighbours_of_many_queries_are_those_of_each_alone(name, num_recent, num_neighbours, max_pairs, monkeypatch):
+    monkeypatch.setattr("components.core.session_neighbours.MAX_PAIRS", max_pairs)
+    rng = np.random.default_rng(5)
+    # 0 is an unknown item, and d is rare, so that its sessions are mostly not among the newest.
+    draw = lambda most: rng.choice(5, rng.integers(1, most), p=[0.1, 0.3, 0.3, 0.27, 0.03]).tolist()  # noqa: E731
+    trained = [draw(7) for _ in range(40)]
+    queries = [draw(9) for _ in range(30)] + [[0, 0], [D], [D, 0, A]]
+    tested = make(*([*query, A] for query in queries))
+    prefixes = Prefixes.before(tested, tested.offsets[1:] - 1)
+    neighbours = SessionNeighbours(make(*trained), 4, num_recent=num_recent, num_neighbours=num_neighbours)
+    asked = (
+        neighbours.v_sknn(prefixes)
+        if name == "v_sknn"
+        else neighbours.stan(prefixes, query_decay=3.0, neighbour_decay=1.5)
+    )
+    rows = asked(slice(0, len(queries))).toarray()
+    for query, row in zip(queries, rows, strict=True):
+        expected = ask_one_by_one(name, trained, query, num_recent, num_neighbours)
+        if name == "stan" and row.any():
+            row, expected = row / row.max(), expected / expected.max()
+        assert row == pytest.approx(expected, abs=5e-3), query
+
+
+def test_an_old_item_far_back_in_a_long_query_still_finds_its_sessions():
+    test = make([A, *[B] * 4000, C])
+    neighbours = SessionNeighbours(make([A, D]), 4)
+    row = neighbours.stan(Prefixes.before(test, np.array([4001])))(slice(0, 1)).toarray()[0]
+    assert row.tolist() == [0.0, 0.0, 0.0, 0.0]  # its weight is too small for a number
+    near = make([A, *[B] * 1000, C])
+    row = neighbours.stan(Prefixes.before(near, np.array([1001])))(slice(0, 1)).toarray()[0]
+    assert row == pytest.approx([1.0, 0.0, 0.0, np.exp(-1 / 2)])
+
+
 @pytest.mark.parametrize(
     "name", ["popularity", "session_popularity", "markov", "sequential_rules", "item_knn", "v_sknn", "stan"]
 )

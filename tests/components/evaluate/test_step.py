@@ -55,7 +55,7 @@ def test_by_hand(document):
     # Popularity ranks a 1, b 2, and c and d, which tie, 4.
     assert made["baselines"]["popularity"]["recall@1"] == pytest.approx(1 / 3)
     assert made["baselines"]["popularity"]["mrr@4"] == pytest.approx((1 + 1 / 2 + 1 / 4) / 3)
-    assert {"session_popularity", "markov", "sequential_rules", "item_knn", "v_sknn"} < set(made["baselines"])
+    assert {"session_popularity", "markov", "sequential_rules", "item_knn", "v_sknn", "stan"} < set(made["baselines"])
     assert made["by_prefix_length"]["1"]["num_targets"] == 2
     assert made["by_prefix_length"]["2"]["recall@20"] == 1.0
     # a has 3 of 7 events, b 2, c and d 1: a begins in the first third, b in the second, c and d in the last.

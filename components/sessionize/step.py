@@ -1,6 +1,7 @@
 """A raw event log -> the events artifact, by the GRU4Rec preparation."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import reduce
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.core.events import SPLITS
+from components.core.logs.ahead import map_ahead
 from components.core.logs.data_report import DataReport
 from components.core.logs.draft import Acceptance, EventsDraft
 from components.core.logs.files import find_files
@@ -178,20 +180,20 @@ def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) 
             for part in parts:
                 engine.drop(part)
             for split, views in tables.items():
-                draft.write_split(split, _in_order(views))
+                with closing(_in_order(views)) as batches:  # so that no slice is computed when the engine closes
+                    draft.write_split(split, batches)
         finally:
             engine.close()
         return draft.publish()
 
 
-def _in_order(views: ir.Table) -> Iterator[SortedEvents]:
+def _in_order(views: ir.Table) -> Generator[SortedEvents, None, None]:
     """The events of a split in the order of the artifact, the sessions that start in some hours at a time.
 
     A session may have lost its first events, so that another one that starts later comes before it: then it waits.
     """
     waiting: list[pa.Table] = []
-    for begin_ms, end_ms in _slices(views):
-        found = order_events(views, begin_ms=begin_ms, end_ms=end_ms).to_pyarrow()
+    for end_ms, found in _read_slices(views):
         events = pa.concat_tables([*waiting, found]).combine_chunks()
         visitor, start, item, time = (events[name].combine_chunks() for name in (*SESSION, "item", "time"))
         is_first = np.ones(len(events), np.bool_)
@@ -213,6 +215,16 @@ def _in_order(views: ir.Table) -> Iterator[SortedEvents]:
                 times=times[order[:num_ready]],
                 rows=order[:num_ready],
             )
+
+
+def _read_slices(views: ir.Table) -> Iterator[tuple[int, pa.Table]]:
+    """The end of each slice and its events in order; the next one is computed while one is used."""
+
+    def read(bounds: tuple[int, int]) -> tuple[int, pa.Table]:
+        begin_ms, end_ms = bounds
+        return end_ms, order_events(views, begin_ms=begin_ms, end_ms=end_ms).to_pyarrow()
+
+    return map_ahead(read, _slices(views), num_threads=1, num_ahead=1)
 
 
 def _slices(views: ir.Table) -> Iterator[tuple[int, int]]:

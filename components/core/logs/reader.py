@@ -1,13 +1,12 @@
 """A log -> batches of accepted events, every other line with the reason against it."""
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.core.logs.ahead import map_ahead
 from components.core.logs.clean_lines import BYTE_ORDER_MARK, scan_clean, to_whole_numbers
 from components.core.logs.files import LogFile
 from components.core.logs.lines import Block, Layout, scan_block, show
@@ -107,7 +106,7 @@ def read_log(files: list[LogFile], columns: LogColumns, prepare: Prepare = lambd
 
 
 def _read_lines(file: LogFile, columns: LogColumns, prepare: Prepare) -> Iterator[Batch]:
-    with file.open_stream() as stream, ThreadPoolExecutor(NUM_THREADS) as executor:
+    with file.open_stream() as stream:
         blocks = _whole_lines(stream, file)
         first = next(blocks, b"")
         header, _, rest = first.partition(b"\n")
@@ -117,15 +116,8 @@ def _read_lines(file: LogFile, columns: LogColumns, prepare: Prepare) -> Iterato
             scanned = scan_clean(block, layout) or scan_block(block, layout)
             return _to_batch(scanned, file, columns, prepare, is_cut=not block.endswith(b"\n"))
 
-        def scan_ahead() -> Iterator[Batch]:
-            pending: deque[Future[Batch]] = deque()
-            for block in _chain(rest, blocks):
-                pending.append(executor.submit(scan, block))
-                if len(pending) > 2 * NUM_THREADS:
-                    yield pending.popleft().result()
-            yield from (future.result() for future in pending)
-
-        yield from _number_lines(scan_ahead(), first_line=2)
+        batches = map_ahead(scan, _chain(rest, blocks), num_threads=NUM_THREADS, num_ahead=2 * NUM_THREADS)
+        yield from _number_lines(batches, first_line=2)
 
 
 def _chain(rest: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:

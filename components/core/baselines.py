@@ -4,6 +4,7 @@ Each is fitted on training sessions and gives `SparseScores` for the prefixes of
 recommender knows nothing of is ordered by popularity behind all others.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -28,6 +29,10 @@ def make_baselines(sessions: Sessions, prefixes: Prefixes, *, num_items: int) ->
     popularity = _popularity(sessions, num_items)
     nothing = np.zeros(0, np.int64)
 
+    @functools.cache
+    def neighbours() -> SessionNeighbours:
+        return SessionNeighbours(sessions, num_items)
+
     def from_newest(similarity: sparse.csr_array) -> Scorer:
         return lambda rows: prefixes.newest(rows, num_items) @ similarity
 
@@ -38,8 +43,8 @@ def make_baselines(sessions: Sessions, prefixes: Prefixes, *, num_items: int) ->
         "markov": lambda: from_newest(followers(sessions, num_items, max_steps=1)),
         "sequential_rules": lambda: from_newest(followers(sessions, num_items, max_steps=10)),
         "item_knn": lambda: from_newest(cosine_similarity(sessions, num_items)),
-        "v_sknn": lambda: SessionNeighbours(sessions, num_items).v_sknn(prefixes),
-        "stan": lambda: SessionNeighbours(sessions, num_items).stan(prefixes),
+        "v_sknn": lambda: neighbours().v_sknn(prefixes),
+        "stan": lambda: neighbours().stan(prefixes),
     }
 
     def make(fit: Callable[[], Scorer]) -> Callable[[], SparseScores]:

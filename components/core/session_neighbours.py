@@ -159,16 +159,13 @@ class SessionNeighbours:
         num_pairs = np.cumsum(np.diff(self.last_position.indptr)[items])
         cuts = np.flatnonzero(np.diff(query, append=-1)) + 1  # behind the last item of each query
         piece = num_pairs[cuts - 1] // MAX_PAIRS
-        ends = cuts[_begins(piece[::-1])[::-1]]
+        ends = cuts[_begins(piece[::-1])[::-1]].tolist() or [0]
         pieces = [
             self._find_piece(query[begin:end], items[begin:end], back[begin:end], weight[begin:end], norm)
             for begin, end in zip([0, *ends], ends, strict=False)
         ]
         names = Neighbours.__dataclass_fields__
-        empty = {name: np.zeros(0, np.float64 if name == "similarity" else np.int64) for name in names}
-        return Neighbours(
-            **{name: np.concatenate([empty[name], *(getattr(each, name) for each in pieces)]) for name in names}
-        )
+        return Neighbours(**{name: np.concatenate([getattr(each, name) for each in pieces]) for name in names})
 
     def _find_piece(self, query: Ints, items: Ints, back: Ints, weight: Doubles, norm: Doubles | None) -> Neighbours:
         """The neighbours of some whole queries, whose items are each there once, the newest first."""
@@ -212,7 +209,7 @@ def _last_positions(sessions: Sessions, num_items: int, num_recent: int) -> spar
 
 
 def _expand(begin: npt.NDArray[np.integer], end: npt.NDArray[np.integer]) -> tuple[Ints, Ints]:
-    """The numbers from each begin to below its end, one range after the other, and which range each is of."""
+    """Which range each number is of, and the numbers from each begin to below its end, one range after the other."""
     length = end - begin
     origin = np.repeat(np.arange(len(length)), length)
     return origin, np.arange(len(origin)) + np.repeat(begin - (np.cumsum(length) - length), length)

@@ -1,6 +1,6 @@
 """Events in any order -> the order of the artifact: session start, session, time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -194,18 +194,32 @@ def sort_sessions(sessions: Codes, times: Longs, session_ids: Ids) -> tuple[Long
 
 def _order_sessions(starts: Longs, session_ids: Ids) -> Longs:
     """[num_sessions] positions of the sessions by their first time, then by the text of their id."""
-    in_order = _argsort(starts)
-    ordered = starts[in_order]
+
+    def by_text(positions: pa.Array) -> list[pa.Array]:
+        return [session_ids.take(positions).cast(pa.string())]
+
+    return sort_ties(_argsort(starts), starts, by_text)
+
+
+def sort_ties(order: Longs, keys: Longs, columns: Callable[[pa.Array], list[pa.Array]]) -> Longs:
+    """Puts events or sessions with equal keys in the order of further columns.
+
+    Args:
+        order: [num] positions by key, which are changed.
+        keys: [num] what they are ordered by.
+        columns: the further columns at some positions.
+    """
+    ordered = keys[order]
     same = ordered[1:] == ordered[:-1]
     if same.any():
         tied = np.append(same, False) | np.append(False, same)
-        positions = in_order[tied]
-        ids = session_ids.take(pa.array(positions)).cast(pa.string())
-        keys = pa.table([ordered[tied], ids], names=["start", "session_id"])
-        in_order[tied] = positions[
-            pc.sort_indices(keys, [("start", "ascending"), ("session_id", "ascending")]).to_numpy()
+        positions = order[tied]
+        values = [pa.array(ordered[tied]), *columns(pa.array(positions))]
+        names = [str(number) for number in range(len(values))]
+        order[tied] = positions[
+            pc.sort_indices(pa.table(values, names), [(name, "ascending") for name in names]).to_numpy()
         ]
-    return in_order
+    return order
 
 
 def _argsort(values: Longs) -> Longs:

@@ -151,8 +151,13 @@ class EventsDraft:
         if not self.num_accepted:
             raise ValueError("Expected at least one event in the log. Received: headers and no row")
 
-    def write_split(self, split: str, batches: Iterable[SortedEvents]) -> None:
+    def write_split(self, split: str, batches: Iterable[SortedEvents], *, has_own_sessions: bool = False) -> None:
         """Writes and counts a split; train comes last, since the sessions of the others stay in memory meanwhile.
+
+        Args:
+            split: its name.
+            batches: its events.
+            has_own_sessions: none of its sessions can be in another split, so none is looked for there.
 
         Raises:
             ValueError: it has no events.
@@ -185,6 +190,8 @@ class EventsDraft:
                 table = events.to_table().cast(schema)
                 writing = executor.submit(writer.write_table, table, row_group_size=len(table))
                 counter.add(events)
+                if has_own_sessions:
+                    continue
                 own.append(events.session_ids)
                 if split == "train" and sum(map(len, own)) >= len(self.other_sessions):
                     self._count_shared(own)

@@ -2,8 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
+from typing import Any
 
 import ibis
+import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -20,38 +24,56 @@ class Splits:
     test: ir.Table
 
 
-def cut_sessions(events: ir.Table, *, max_gap_ms: int) -> ir.Table:
-    """Gives each event that counts its session, and marks those that repeat the one before.
+def within(events: ir.Table, *, end_ms: int, window_days: int) -> ir.Table:
+    """The events up to `end_ms` and, if the window has a length, after its begin."""
+    events = events.filter(events.time <= end_ms)
+    return events.filter(events.time > end_ms - window_days * DAY_MS) if window_days else events
+
+
+def cut_sessions(events: ir.Table, *, max_gap_ms: int, min_session_length: int, is_in_order: bool) -> ir.Table:
+    """Gives each event that counts its session, and drops repeats and short sessions.
 
     A session of a visitor ends where more than `max_gap_ms` pass before the next event, whether it counts or not. It is
     named by the time of its first event. Events at the same time are taken in the order of their items: whole numbers
-    by size, other texts by length and then by their bytes, which for numbers in their shortest form is the same.
+    by size, other texts by their length in characters and then by their bytes, which for numbers in their shortest form
+    is the same.
 
     Args:
         events: visitor, item, counts (whether the event is of a type that does), time in milliseconds.
         max_gap_ms: of a session, in milliseconds.
+        min_session_length: sessions with fewer events are dropped.
+        is_in_order: the engine is given the events visitor by visitor, each one's by time and item, and its windows
+            take them as they come; otherwise they sort.
 
     Returns:
-        visitor, session_start, item, time of the events that count, and two flags: `is_repeat`, where the item is that
-        of the one before in the session, and `is_duplicate`, where its time is too.
+        visitor, session_start, item, time of the events that count, but for those whose item is that of the one before
+        in the session, and those of short sessions.
     """
-    gap = events.time - events.time.lag().over(ibis.window(group_by="visitor", order_by="time"))
-    is_first = gap.isnull() | (gap > max_gap_ms)
-    events = events.mutate(started=is_first.ifelse(events.time, ibis.null("int64")))
-    # A range takes in all events at the same time, the one that starts the session among them.
-    so_far = ibis.window(group_by="visitor", order_by="time", range=(None, 0))
-    events = events.mutate(session_start=events.started.max().over(so_far))
+    row, so_far = _windows(events, is_in_order=is_in_order)
+    gap = events.time - events.time.lag().over(row)
+    is_first = ((events.visitor != events.visitor.lag().over(row)) | (gap > max_gap_ms)).fill_null(True)
+    events = events.mutate(is_first=is_first, gap=is_first.ifelse(0, gap))
+    # The time spent within sessions never falls, so what it was at the newest start is the most it was at any.
+    # DuckDB sums in 128 bits, which Ibis does not know: its `cast` would leave this one out.
+    events = events.mutate(spent=ops.Cast(events.gap.sum().over(so_far), "int64").to_expr())
+    spent_before = events.is_first.ifelse(events.spent, ibis.null("int64")).max().over(so_far)
+    events = events.mutate(session_start=events.time - (events.spent - spent_before))
+
+    views = events.filter(events.counts).select(*SESSION, "item", "time")
+    views = _filter(views, ~_equals_row(views, [*SESSION, "item"], row, back=1))
+    last = min_session_length - 1
+    in_session = [
+        _equals_row(views, SESSION, row, back=back) & _equals_row(views, SESSION, row, back=back - last)
+        for back in range(min_session_length)
+    ]
+    return _filter(views, reduce(or_, in_session))
+
+
+def find_duplicates(events: ir.Table, *, is_in_order: bool) -> ir.Table:
+    """The events that count and are equal to the one before; arguments as of `cut_sessions`."""
+    row, _ = _windows(events, is_in_order=is_in_order)
     views = events.filter(events.counts)
-    before = ibis.window(group_by="visitor", order_by=["time", *_item_order(views)])
-    time_before = views.time.lag().over(before)
-    is_repeat = ((views.item == views.item.lag().over(before)) & (time_before >= views.session_start)).fill_null(False)
-    is_same_time = (views.time == time_before).fill_null(False)
-    return views.select(*SESSION, "item", "time", is_repeat=is_repeat, is_duplicate=is_repeat & is_same_time)
-
-
-def drop_short(views: ir.Table, min_session_length: int) -> ir.Table:
-    """Drops sessions with fewer events than the minimum."""
-    return views.anti_join(_too_few(views, SESSION, min_session_length), SESSION)
+    return _filter(views, _equals_row(views, ["visitor", "item", "time"], row, back=1))
 
 
 def drop_all(views: ir.Table, items: ir.Table, sessions: ir.Table) -> ir.Table:
@@ -79,25 +101,36 @@ def find_unsupported(
         rare = keep(support.filter(support.num_events < min_item_support).select("item"))
         if rare.count().to_pyarrow().as_py() == 0:
             return items, sessions
-        left = drop_all(views, items, sessions)
-        touched = left.semi_join(rare, "item").select(*SESSION).distinct()
-        rest = keep(left.semi_join(touched, SESSION).anti_join(rare, "item"))
+        # The joins that keep the fewest events come first.
+        touched = drop_all(views.semi_join(rare, "item"), items, sessions).select(*SESSION).distinct()
+        items = keep(items.union(rare))
+        rest = keep(drop_all(views.semi_join(touched, SESSION), items, sessions))
         short = keep(_too_few(rest, SESSION, min_session_length))
         gone = rest.semi_join(short, SESSION)
         lost = gone.group_by(lost_item="item").agg(num_lost=gone.count())
         support = support.anti_join(rare, "item")
         support = support.left_join(lost, support.item == lost.lost_item)
         support = keep(support.select("item", num_events=support.num_events - support.num_lost.fill_null(0)))
-        items, sessions = keep(items.union(rare)), keep(sessions.union(short))
+        sessions = keep(sessions.union(short))
 
 
 def split_sessions(
-    views: ir.Table, keep: Keep, *, end_ms: int, test_days: int, valid_days: int, min_session_length: int
+    views: ir.Table,
+    items: ir.Table,
+    sessions: ir.Table,
+    keep: Keep,
+    *,
+    end_ms: int,
+    test_days: int,
+    valid_days: int,
+    min_session_length: int,
 ) -> Splits:
     """Holds out the sessions that start in the last days before `end_ms`, and those of the days before for validation.
 
     Args:
         views: visitor, session_start, item, time.
+        items: to drop before.
+        sessions: to drop before.
         keep: computes a table once for all its uses.
         end_ms: end of the window, milliseconds since 1970.
         test_days: length of the test split.
@@ -105,30 +138,47 @@ def split_sessions(
         min_session_length: sessions of which a cut leaves fewer events are dropped.
     """
     test_start = end_ms - test_days * DAY_MS
-    before, test = _hold_out(views, keep, test_start, min_session_length)
-    train, valid = _hold_out(before, keep, test_start - valid_days * DAY_MS, min_session_length)
-    return Splits(train=train, valid=valid, test=test)
+    valid_start = test_start - valid_days * DAY_MS
+    left = keep(drop_all(views.filter(views.time >= valid_start), items, sessions))
+    held_out = []
+    for start_ms in (test_start, valid_start):
+        after = left.filter(left.time >= start_ms)
+        older = keep(after.filter(after.session_start < start_ms).select(*SESSION).distinct())
+        cut = keep(drop_all(views.filter(views.time < start_ms).semi_join(older, SESSION), items, sessions))
+        held_out.append(after.anti_join(cut, SESSION))
+        short = keep(_too_few(cut, SESSION, min_session_length))
+        sessions = keep(sessions.union(short))
+        left = left.filter(left.time < start_ms).anti_join(short, SESSION)
+    train = drop_all(views.filter(views.time < valid_start), items, sessions)
+    return Splits(train=train, valid=held_out[1], test=held_out[0])
 
 
-def count_starts(views: ir.Table, *, width_ms: int) -> ir.Table:
-    """The number of events in the sessions that start in each `width_ms` since 1970: `span`, in order, and `count`."""
-    spans = views.select(span=(views.session_start // width_ms).cast("int64"))
-    return spans.group_by("span").agg(count=spans.count()).order_by("span")
+def order_events(views: ir.Table) -> ir.Table:
+    """Session by session in the order of their starts; equal times by item, as `cut_sessions` takes them."""
+    return views.order_by("session_start", "visitor", "time", *_item_order(views))
 
 
-def order_events(views: ir.Table, *, begin_ms: int, end_ms: int) -> ir.Table:
-    """The sessions that start within a time, each in one piece; equal times by item, as `cut_sessions` takes them."""
-    chosen = views.filter(views.session_start >= begin_ms, views.session_start < end_ms)
-    return chosen.order_by("session_start", "visitor", "time", *_item_order(chosen))
+def _windows(events: ir.Table, *, is_in_order: bool) -> tuple[Any, Any]:
+    """For values of a row further on or back, and for sums up to a row; of the same visitor where they sort."""
+    order: dict[str, Any] = {}
+    if not is_in_order:
+        order = {"group_by": "visitor", "order_by": ["time", *_item_order(events)]}
+    return ibis.window(**order), ibis.cumulative_window(**order)
 
 
-def _hold_out(views: ir.Table, keep: Keep, start_ms: int, min_session_length: int) -> tuple[ir.Table, ir.Table]:
-    """What lies before a time, sessions cut there, and the sessions that begin after it."""
-    before, after = views.filter(views.time < start_ms), views.filter(views.time >= start_ms)
-    older = keep(after.filter(after.session_start < start_ms).select(*SESSION).distinct())
-    straddling = keep(before.semi_join(older, SESSION))
-    short = keep(_too_few(straddling, SESSION, min_session_length))
-    return before.anti_join(short, SESSION), after.anti_join(straddling, SESSION)
+def _equals_row(events: ir.Table, names: list[str], row: Any, *, back: int) -> ir.BooleanValue:
+    """Whether each event has the same values as the one so many rows before it, or behind where negative."""
+    if not back:
+        return ibis.literal(True)
+    shifted = (events[name].lag(back) if back > 0 else events[name].lead(-back) for name in names)
+    same = (events[name] == value.over(row) for name, value in zip(names, shifted, strict=True))
+    return reduce(and_, same).fill_null(False)
+
+
+def _filter(events: ir.Table, condition: ir.BooleanValue) -> ir.Table:
+    """The events for which a condition with windows holds; as a column of its own, since Spark has no QUALIFY."""
+    events = events.mutate(is_kept=condition)
+    return events.filter(events.is_kept).drop("is_kept")
 
 
 def _too_few(views: ir.Table, keys: list[str], minimum: int) -> ir.Table:
@@ -137,5 +187,5 @@ def _too_few(views: ir.Table, keys: list[str], minimum: int) -> ir.Table:
     return counts.filter(counts.num_events < minimum).select(*keys)
 
 
-def _item_order(events: ir.Table) -> list[ir.Value]:
-    return [events.item] if events.item.type().is_integer() else [events.item.length(), events.item]
+def _item_order(events: ir.Table) -> list[Any]:
+    return ["item"] if events.item.type().is_integer() else [ibis._.item.length(), "item"]

@@ -1,26 +1,25 @@
 """What was read of a log, on disk for the engine."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import ibis.expr.types as ir
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.core.logs.clean_lines import last_bytes
-from components.sessionize.engines import Engine
-from components.sessionize.sessions import DAY_MS
+from components.core.logs.clean_lines import sum_bytes
 
-NUM_SHARDS = 10  # by the last digit of a visitor that is a number
-STAGED_EVENTS = 1 << 19  # that are written to them at a time
-PART_EVENTS = 2_000_000  # at least, that are cut at a time
+NUM_SHARDS = 32
+STAGED_EVENTS = 1 << 18  # that are written to them at a time
+STAGED_BYTES = 1 << 28
+PART_EVENTS = 2_000_000  # that are cut at a time
 EVENT_NAMES = ["visitor", "item", "counts", "time"]
+ID_TYPES = (pa.int32(), pa.int64(), pa.string())  # each of them can hold what those before it can
 
 
 class StagedLog:
-    """The accepted events as Parquet, where the engine reads them, in NUM_SHARDS by visitor.
+    """The accepted events as Parquet, in NUM_SHARDS by visitor.
 
     Where all ids of a batch are whole numbers in their shortest form, it is written with numbers instead of texts:
     they sort several times as fast and become the same texts again.
@@ -34,19 +33,18 @@ class StagedLog:
         self.work_dir = work_dir
         self.event_types = pa.array(event_types)
         self.newest = 0
-        self.largest = 0
         self.num_events = 0
         self.num_backward = 0
-        self.writers: dict[bool, list[pq.ParquetWriter]] = {}
+        self.writers: dict[pa.DataType, list[pq.ParquetWriter]] = {}
         self.waiting: list[pa.RecordBatch] = []
 
     def prepare(self, events: pa.RecordBatch) -> pa.RecordBatch:
         """Makes visitor, item, whether the event counts, and time of visitor, item, type and time."""
         visitor, item, event, time = events.columns
-        if not (pa.types.is_integer(visitor.type) and pa.types.is_integer(item.type)):
-            visitor, item = visitor.cast(pa.string()), item.cast(pa.string())
         counts = pc.is_in(event.cast(pa.string()), self.event_types)
-        return pa.RecordBatch.from_arrays([visitor, item, counts, time], names=EVENT_NAMES)
+        id_type = next(kind for kind in ID_TYPES if _holds(kind, visitor) and _holds(kind, item))
+        ids = [visitor.cast(id_type), item.cast(id_type)]
+        return pa.RecordBatch.from_arrays([*ids, counts, time], names=EVENT_NAMES)
 
     def add(self, events: pa.RecordBatch) -> None:
         """Takes what was prepared."""
@@ -56,55 +54,72 @@ class StagedLog:
         self.newest = max(self.newest, int(times.max()))
         self.num_events += len(times)
         self.num_backward += int((times[1:] < times[:-1]).sum())
-        if self.waiting and (
-            self.waiting[0].schema != events.schema or sum(map(len, self.waiting)) + len(times) > STAGED_EVENTS
-        ):
+        if self.waiting and self.waiting[0].schema != events.schema:
             self._write()
         self.waiting.append(events)
+        if sum(map(len, self.waiting)) >= STAGED_EVENTS or sum(each.nbytes for each in self.waiting) >= STAGED_BYTES:
+            self._write()
+
+    def close(self) -> list[list[Path]]:
+        """The shards, a few at a time, all with ids of one type; each visitor is in one of them."""
+        if self.waiting:
+            self._write()
+        pa.default_memory_pool().release_unused()
+        widest = max(self.writers, key=ID_TYPES.index)
+        narrower = [writer for id_type, writers in self.writers.items() if id_type != widest for writer in writers]
+        for writer in narrower:
+            writer.close()
+            for events in pq.ParquetFile(writer.where).iter_batches(STAGED_EVENTS):
+                self._write_shards(pa.Table.from_batches([events]).cast(_schema(widest)))
+            Path(writer.where).unlink()
+        for writer in self.writers[widest]:
+            writer.close()
+        shards = [Path(writer.where) for writer in self.writers[widest]]
+        size = -(-NUM_SHARDS // max(1, self.num_events // PART_EVENTS))
+        return [shards[first : first + size] for first in range(0, NUM_SHARDS, size)]
 
     def _write(self) -> None:
-        events = pa.Table.from_batches(self.waiting).combine_chunks()
+        events = pa.Table.from_batches(self.waiting)
         self.waiting = []
-        visitor = events["visitor"].chunk(0)
-        is_whole = pa.types.is_integer(visitor.type)
-        largest = max(pc.max(events[name]).as_py() for name in ("visitor", "item")) if is_whole else 2**63
-        self.largest = max(self.largest, largest)
-        if is_whole not in self.writers:
-            self.writers[is_whole] = [
+        id_type = events.schema.field("visitor").type
+        if id_type not in self.writers:
+            self.writers[id_type] = [
                 pq.ParquetWriter(
-                    self._path(is_whole, str(shard)), events.schema, compression="none", use_dictionary=not is_whole
+                    self.work_dir / f"{id_type}-{shard}.parquet",
+                    _schema(id_type),
+                    compression="none",
+                    write_statistics=False,
+                    use_dictionary=["item"] if pa.types.is_string(id_type) else False,
                 )
                 for shard in range(NUM_SHARDS)
             ]
-        # The byte of "0" is 48, so a visitor comes to the same shard as a number and as a text.
-        last_digit = visitor.to_numpy() if is_whole else last_bytes(visitor) - ord("0")
-        shard = (last_digit % NUM_SHARDS).astype(np.uint8)
+        self._write_shards(events)
+
+    def _write_shards(self, events: pa.Table) -> None:
+        visitor = events["visitor"].combine_chunks()
+        shard = _shards(visitor)
         events = events.take(pa.array(np.argsort(shard, kind="stable")))
         ends = np.cumsum(np.bincount(shard, minlength=NUM_SHARDS)).tolist()
-        for writer, begin, end in zip(self.writers[is_whole], [0, *ends], ends, strict=False):
+        for writer, begin, end in zip(self.writers[visitor.type], [0, *ends], ends, strict=False):
             writer.write_table(events.slice(begin, end - begin))
 
-    def read(self, engine: Engine, *, end_ms: int, window_days: int) -> Iterator[ir.Table]:
-        """The events up to `end_ms` and after the begin of the window, if it has one; no visitor is in two tables."""
-        self._write()
-        pa.default_memory_pool().release_unused()
-        for writers in self.writers.values():
-            for writer in writers:
-                writer.close()
-        num_parts = min(NUM_SHARDS, -(-self.num_events // PART_EVENTS))
-        for part in range(num_parts):
-            first, last = part * NUM_SHARDS // num_parts, (part + 1) * NUM_SHARDS // num_parts - 1
-            shards = f"[{first}-{last}]"
-            tables = {is_whole: engine.read(self._path(is_whole, shards)) for is_whole in self.writers}
-            if len(tables) > 1:
-                whole, other = tables[True], tables[False]
-                events = whole.mutate(visitor=whole.visitor.cast("string"), item=whole.item.cast("string")).union(other)
-            else:
-                [events] = tables.values()
-            if self.largest < 2**31:  # which is never so where there are texts
-                events = events.mutate(visitor=events.visitor.cast("int32"), item=events.item.cast("int32"))
-            events = events.filter(events.time <= end_ms)
-            yield events.filter(events.time > end_ms - window_days * DAY_MS) if window_days else events
 
-    def _path(self, is_whole: bool, shard: str) -> Path:
-        return self.work_dir / f"{'whole' if is_whole else 'text'}-{shard}.parquet"
+def _schema(id_type: pa.DataType) -> pa.Schema:
+    return pa.schema(zip(EVENT_NAMES, [id_type, id_type, pa.bool_(), pa.int64()], strict=True))
+
+
+def _holds(id_type: pa.DataType, ids: pa.Array) -> bool:
+    if not pa.types.is_integer(ids.type):
+        return bool(pa.types.is_string(id_type))
+    return id_type != pa.int32() or bool(ids.to_numpy().max(initial=0) < 2**31)
+
+
+def _shards(visitor: pa.Array) -> npt.NDArray[np.uint8]:
+    """[num_events] the shard of each visitor: by a hash of numbers, by the sum of the bytes of texts."""
+    if pa.types.is_integer(visitor.type):
+        # Fibonacci hashing, Knuth, The Art of Computer Programming, volume 3, section 6.4.
+        hashes = (visitor.to_numpy().astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
+    else:
+        hashes = sum_bytes(visitor)
+    shards: npt.NDArray[np.uint8] = (hashes % np.uint64(NUM_SHARDS)).astype(np.uint8)
+    return shards

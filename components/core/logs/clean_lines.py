@@ -121,10 +121,11 @@ def to_whole_numbers(ids: Ids) -> Ids:
     return ids.cast(pa.int64())
 
 
-def last_bytes(texts: pa.StringArray) -> npt.NDArray[np.int64]:
-    """[num_texts] the last byte of each text, none of which is empty."""
+def sum_bytes(texts: pa.StringArray) -> npt.NDArray[np.uint64]:
+    """[num_texts] the sum of the bytes of each text, none of which is empty."""
     offsets, data = _buffers(texts)
-    return data[offsets[1:] - 1].astype(np.int64)
+    sums: npt.NDArray[np.uint64] = np.add.reduceat(data[: offsets[-1]], offsets[:-1], dtype=np.uint64)
+    return sums
 
 
 def _has_lengths(texts: pa.StringArray, longest: int) -> bool:

@@ -62,8 +62,98 @@ def test_equals_the_reference(tmp_path, seed, prefix):
         assert events_of(tmp_path / "events", split) == expected_of(expected[split])
 
 
+def test_many_events_equal_the_reference(tmp_path, monkeypatch):
+    """Several batches for each window, shards in each stream, parts, and slices of a split."""
+    monkeypatch.setattr("components.sessionize.staged_log.PART_EVENTS", 10_000)
+    monkeypatch.setattr("components.sessionize.slices.SLICE_EVENTS", 2048)
+    path = write_log(tmp_path / "log.csv", num_events=40_000, num_visitors=2000, num_items=200)
+    report = sessionize(str(path), tmp_path / "events", SessionizeParameters())
+    log = reference.read(path, ids_as=int)
+    expected = reference.prepare(log)
+    for split in SPLITS:
+        assert events_of(tmp_path / "events", split) == expected_of(expected[split])
+    assert pq.ParquetFile(tmp_path / "events" / "train.parquet").num_row_groups > 5
+    views = log[log["event"] == "view"]
+    assert report.findings["duplicates"] == views.duplicated(["visitor", "time", "item"]).sum() > 0
+
+
+def test_a_session_longer_than_a_slice_stays_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("components.sessionize.slices.SLICE_EVENTS", 1000)
+    path = write_log(tmp_path / "log.csv", num_visitors=100)
+    start = END - 9 * DAY_MS
+    rows = [f"{start + 1000 * row},500,view,{row % 60},\n" for row in range(9000)]
+    path.write_text(path.read_text() + "".join(rows))
+    sessionize(str(path), tmp_path / "events", SessionizeParameters())
+    expected = reference.prepare(reference.read(path, ids_as=int))
+    assert expected["valid"].groupby("session").size().max() == 9000
+    for split in SPLITS:
+        assert events_of(tmp_path / "events", split) == expected_of(expected[split])
+
+
+def test_sessions_that_start_at_once_are_in_the_order_of_their_names(tmp_path, monkeypatch):
+    """More of them than a slice holds, so that it is only known at the end which one comes first."""
+    monkeypatch.setattr("components.sessionize.slices.SLICE_EVENTS", 1000)
+    path = write_log(tmp_path / "log.csv", num_visitors=100)
+    starts = [END - 9 * DAY_MS + (visitor // 2000) for visitor in range(6000)]
+    rows = [
+        f"{start + row},{visitor},view,{row},\n" for visitor, start in enumerate(starts, 500) for row in (10_000, 1, 2)
+    ]
+    path.write_text(path.read_text() + "".join(rows))
+    sessionize(str(path), tmp_path / "events", SessionizeParameters())
+    expected = reference.prepare(reference.read(path, ids_as=int))
+    for split in SPLITS:
+        assert events_of(tmp_path / "events", split) == expected_of(expected[split])
+
+
+def test_a_visitor_in_files_with_and_without_texts_is_one(tmp_path):
+    path = write_log(tmp_path / "log.csv")
+    sessionize(str(path), tmp_path / "alone", SessionizeParameters())
+    header, *lines = path.read_text().splitlines()
+    for half in range(2):
+        rows = [header, *lines[half::2], *[f"{END},no number,view,{half},"] * half]
+        (tmp_path / f"half-{half}.csv").write_text("\n".join(rows) + "\n")
+    sessionize(str(tmp_path / "half-*.csv"), tmp_path / "events", SessionizeParameters())
+    for split in SPLITS:
+        assert read_split(tmp_path / "events", split).equals(read_split(tmp_path / "alone", split))
+
+
+def test_texts_at_one_time_are_in_the_order_of_their_length_in_characters(tmp_path, monkeypatch):
+    monkeypatch.setattr("components.sessionize.slices.SLICE_EVENTS", 1000)
+    path = write_log(tmp_path / "log.csv", num_items=700)
+    log = pd.read_csv(path)
+    log["timestamp"] -= log["timestamp"] % 3_600_000
+    log["itemid"] = log["itemid"].map(lambda item: ["z", "é", "bb", "日本", "ü2", f"i{item}"][min(item % 9, 5)])
+    log.to_csv(path, index=False)
+    parameters = SessionizeParameters(as_of="2015-09-18T03:00Z", min_item_support=1)
+    sessionize(str(path), tmp_path / "events", parameters)
+    expected = reference.prepare(reference.read(path), end=END, min_item_count=1)
+    for split in SPLITS:
+        assert events_of(tmp_path / "events", split) == expected_of(expected[split])
+    train = pq.ParquetFile(tmp_path / "events" / "train.parquet", read_dictionary=["item_id"])
+    assert train.num_row_groups > 1
+    for group in range(train.num_row_groups):
+        items = train.read_row_group(group)["item_id"].combine_chunks()
+        assert len(items.dictionary) == len(items.unique())
+
+
+@pytest.mark.parametrize("offset", [2**31 - 150, 2**59])
+def test_ids_of_any_size_make_equal_sessions(tmp_path, offset):
+    """Numbers below and above 32 bits and, in the second case, too large to sort beside a time."""
+    path = write_log(tmp_path / "small.csv")
+    sessionize(str(path), tmp_path / "small", SessionizeParameters())
+    log = pd.read_csv(path)
+    log["visitorid"] += offset
+    (tmp_path / "large").mkdir()
+    for half in range(2):
+        log[half * 3000 : (half + 1) * 3000].to_csv(tmp_path / "large" / f"{half}.csv", index=False)
+    sessionize(str(tmp_path / "large"), tmp_path / "events", SessionizeParameters())
+    for split in SPLITS:
+        assert events_of(tmp_path / "events", split) == events_of(tmp_path / "small", split)
+
+
 SETTINGS = [
     ({"max_gap_minutes": 10.0}, {"gap_ms": 600_000}),
+    ({"min_session_length": 1}, {"min_session_length": 1}),
     ({"min_session_length": 3, "min_item_support": 40}, {"min_session_length": 3, "min_item_count": 40}),
     ({"event_types": ("view", "addtocart")}, {"event_types": ("view", "addtocart")}),
     ({"as_of": "2015-09-10"}, {"end": 1_441_843_200_000}),
@@ -189,7 +279,8 @@ def test_a_window_without_events_says_so(tmp_path):
 @pytest.mark.parametrize(
     "wrong",
     [{"as_of": "tomorrow"}, {"engine": "pandas"}, {"event_types": ()}, {"test_days": 0}, {"max_gap_minutes": -1.0},
-     {"window_days": -1}, {"min_item_support": 0}, {"memory_gib": float("nan")}],
+     {"max_gap_minutes": float("inf")}, {"window_days": -1}, {"window_days": 10**9},
+     {"min_session_length": 101}, {"min_item_support": 0}, {"memory_gib": float("nan")}],
 )  # fmt: skip
 def test_parameters_are_checked(wrong):
     with pytest.raises(ValueError, match=f"Expected .*{next(iter(wrong))}"):

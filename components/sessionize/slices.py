@@ -1,0 +1,80 @@
+"""Sessions as an engine gives them -> the order of the artifact, some of them at a time."""
+
+from collections.abc import Generator, Iterator
+from itertools import count
+
+import ibis.expr.types as ir
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.core.logs.ahead import map_ahead
+from components.core.logs.lines import TIME_LIMIT
+from components.core.logs.ordering import SortedEvents, sort_sessions
+from components.sessionize.engines import Engine
+from components.sessionize.sessions import SESSION, order_events
+
+SLICE_EVENTS = 122_880  # that are put in order at a time; what DuckDB gives at once
+
+
+def in_order(views: ir.Table, engine: Engine) -> Generator[SortedEvents, None, None]:
+    """The events of a split in the order of the artifact, some sessions at a time.
+
+    A session may have lost its first events, so that another one that starts later comes before it: then it waits.
+    """
+    waiting: list[pa.RecordBatch] = []
+    for end_ms, found in _read_slices(views, engine):
+        ready, later = _sort_slice(pa.concat_batches([*waiting, *found]), end_ms)
+        waiting = [later]
+        if ready is not None:
+            yield ready
+
+
+def _read_slices(views: ir.Table, engine: Engine) -> Iterator[tuple[int, list[pa.RecordBatch]]]:
+    """Whole sessions, about SLICE_EVENTS at a time and read ahead, and when the next one starts."""
+    batches = engine.stream(order_events(views), SLICE_EVENTS)
+    ahead = map_ahead(lambda _: next(batches, None), count(), num_threads=1, num_ahead=1)
+    waiting: list[pa.RecordBatch] = []
+    while (events := next(ahead)) is not None:
+        last = int(_first_rows(events)[-1])
+        waiting.append(events)
+        begin_ms, end_ms = waiting[0]["session_start"][0].as_py(), events["session_start"][last].as_py()
+        if end_ms > begin_ms and sum(map(len, waiting)) >= SLICE_EVENTS:
+            yield end_ms, [*waiting[:-1], events.slice(0, last)]
+            waiting = [events.slice(last)]
+    if waiting:
+        yield TIME_LIMIT, waiting
+
+
+def _first_rows(events: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    """[num_sessions] where the events of each session begin."""
+    visitor, start = (events[name] for name in SESSION)
+    is_first = pc.or_(pc.not_equal(visitor[1:], visitor[:-1]), pc.not_equal(start[1:], start[:-1]))
+    return np.append(0, np.flatnonzero(is_first) + 1)
+
+
+def _sort_slice(events: pa.RecordBatch, end_ms: int) -> tuple[SortedEvents | None, pa.RecordBatch]:
+    """The sessions whose first event is before `end_ms`, in order, and the events of the others."""
+    visitor, start, item, time = (events[name] for name in (*SESSION, "item", "time"))
+    first = _first_rows(events)
+    names = (ids.take(pa.array(first)).cast("string") for ids in (visitor, start))
+    session_ids = pc.binary_join_element_wise(*names, "-")
+    sessions = np.repeat(np.arange(len(first), dtype=np.int32), np.diff(first, append=len(events)))
+    times = time.to_numpy()
+    in_order, order, sessions = sort_sessions(sessions, times, session_ids)
+    is_ready = times[order[np.flatnonzero(np.diff(sessions, prepend=-1))]] < end_ms
+    num_ready = int(np.searchsorted(sessions, is_ready.sum()))
+    later = events.take(pa.array(order[num_ready:]))
+    if not num_ready:
+        return None, later
+    item = item.dictionary_encode()
+    ready = SortedEvents(
+        sessions=sessions[:num_ready],
+        session_ids=session_ids.take(pa.array(in_order[: is_ready.sum()])),
+        items=item.indices.to_numpy()[order[:num_ready]],
+        item_ids=item.dictionary.cast("string"),
+        times=times[order[:num_ready]],
+        rows=order[:num_ready],
+    )
+    return ready, later

@@ -5,6 +5,7 @@ python tests/benchmarks/front_door.py --ingest-rows 5000000 --sessionize-rows 10
 
 import argparse
 import multiprocessing
+import os
 import resource
 import subprocess
 import sys
@@ -75,7 +76,7 @@ def run_pandas_text(path: Path, folder: Path) -> None:
 def run_sessionize(path: Path, folder: Path) -> None:
     from components.sessionize.step import SessionizeParameters, sessionize
 
-    memory_gib = 0.35 if path.stat().st_size < 2**30 else 3.0
+    memory_gib = 0.25 if path.stat().st_size < 2**30 else 3.0
     sessionize(str(path), folder / "events", SessionizeParameters(memory_gib=memory_gib))
 
 
@@ -120,6 +121,7 @@ def main() -> None:
                 # In a process of its own: children start with their parent's peak of memory.
                 with multiprocessing.get_context("spawn").Pool(1) as pool:
                     pool.apply(write, (Path(folder) / name, num_rows))
+                os.sync()  # so that no job shares the disk with what was written for it
                 for job in jobs[:1] if arguments.only_ours else jobs:
                     subprocess.run([sys.executable, __file__, "--job", job, str(Path(folder) / name)], check=True)
 

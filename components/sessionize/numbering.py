@@ -33,7 +33,7 @@ class Numbering:
         """The events of one of the files, their ids as int32; each file is to be read once."""
         events = pq.read_table(path, use_threads=False, read_dictionary=["item"])
         visitor = events["visitor"].cast(pa.large_string()).combine_chunks().dictionary_encode()
-        visitors = pc.add(visitor.indices, pa.scalar(len(self.visitors), pa.int32()))
+        visitors = pc.add_checked(visitor.indices, pa.scalar(len(self.visitors), pa.int32()))
         self.visitors = pa.concat_arrays([self.visitors, visitor.dictionary])
         item = events["item"].unify_dictionaries().combine_chunks()
         items = pc.index_in(item.dictionary.cast(pa.large_string()), self.items).take(item.indices)

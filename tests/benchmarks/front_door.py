@@ -1,4 +1,4 @@
-"""Time and peak memory of `ingest` and `sessionize` beside pandas, each in a process of its own, in one run.
+"""Time and peak memory of `ingest` and `sessionize` beside pandas, each in a process of its own, by turns.
 
 python tests/benchmarks/front_door.py --ingest-rows 5000000 --sessionize-rows 10000000
 """
@@ -101,6 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ingest-rows", type=int, default=0)
     parser.add_argument("--sessionize-rows", type=int, default=0)
+    parser.add_argument("--turns", type=int, default=2, help="The first job of the first turn has no warm memory.")
     parser.add_argument("--only-ours", action="store_true", help="Leave pandas out, where it has not the memory.")
     parser.add_argument("--job", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -122,7 +123,7 @@ def main() -> None:
                 with multiprocessing.get_context("spawn").Pool(1) as pool:
                     pool.apply(write, (Path(folder) / name, num_rows))
                 os.sync()  # so that no job shares the disk with what was written for it
-                for job in jobs[:1] if arguments.only_ours else jobs:
+                for job in (jobs[:1] if arguments.only_ours else jobs) * arguments.turns:
                     subprocess.run([sys.executable, __file__, "--job", job, str(Path(folder) / name)], check=True)
 
 

@@ -103,6 +103,7 @@ class DuckDB:
                     self.connection.raw_sql(f"INSERT INTO {table.get_name()} {query}")
             for name in streams:
                 self.connection.con.unregister(name)
+        pa.default_memory_pool().release_unused()
         return kept
 
     def _read(self, path: Path) -> pa.Table:

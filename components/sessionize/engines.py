@@ -75,8 +75,8 @@ class DuckDB:
     def keep_parts(self, parts: list[list[Path]], *expressions: Expression) -> list[ir.Table]:
         """Computes tables from events that are read and used part by part; one is sorted while another is used.
 
-        Each part becomes a stream of events for each thread, since a window that takes rows as they come runs in a
-        single one, but in a tenth of the time of one that has to sort. All parts have the same names, so that what is
+        Each part becomes a stream of events for each core, MAX_STREAMS at most, since a window that takes rows as they
+        come runs in a single thread, but in a tenth of the time of one that has to sort. All parts have the same names, so that what is
         made of the first one is the text of the query for all.
         """
         if pa.types.is_string(pq.read_schema(parts[0][0]).field("visitor").type):

@@ -62,7 +62,7 @@ def _sort_slice(events: pa.RecordBatch, end_ms: int) -> tuple[SortedEvents | Non
     session_ids = pc.binary_join_element_wise(*names, "-")
     sessions = np.repeat(np.arange(len(first), dtype=np.int32), np.diff(first, append=len(events)))
     times = time.to_numpy()
-    in_order, order, sessions = sort_sessions(sessions, times, session_ids)
+    session_order, order, sessions = sort_sessions(sessions, times, session_ids)
     is_ready = times[order[np.flatnonzero(np.diff(sessions, prepend=-1))]] < end_ms
     num_ready = int(np.searchsorted(sessions, is_ready.sum()))
     later = events.take(pa.array(order[num_ready:]))
@@ -71,7 +71,7 @@ def _sort_slice(events: pa.RecordBatch, end_ms: int) -> tuple[SortedEvents | Non
     item = item.dictionary_encode()
     ready = SortedEvents(
         sessions=sessions[:num_ready],
-        session_ids=session_ids.take(pa.array(in_order[: is_ready.sum()])),
+        session_ids=session_ids.take(pa.array(session_order[: is_ready.sum()])),
         items=item.indices.to_numpy()[order[:num_ready]],
         item_ids=item.dictionary.cast("string"),
         times=times[order[:num_ready]],

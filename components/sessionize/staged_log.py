@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from components.core.logs.clean_lines import sum_bytes
 
-NUM_SHARDS = 32
+NUM_SHARDS = 32  # each of which is to fit in memory three times
 STAGED_EVENTS = 1 << 18  # that are written to them at a time
 STAGED_BYTES = 1 << 28
 PART_EVENTS = 2_000_000  # that are cut at a time

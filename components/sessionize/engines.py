@@ -76,7 +76,7 @@ class DuckDB:
         """Computes tables from events that are read and used part by part; one is sorted while another is used.
 
         Each part becomes a stream of events for each core, MAX_STREAMS at most, since a window that takes rows as they
-        come runs in a single thread, but in a tenth of the time of one that has to sort. All parts have the same names,
+        come runs in a single thread, but in a fifth of the time of one that has to sort. All parts have the same names,
         so that what is made of the first one is the text of the query for all.
         """
         if pa.types.is_string(pq.read_schema(parts[0][0]).field("visitor").type):

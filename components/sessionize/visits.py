@@ -21,7 +21,7 @@ def sort_visits(events: pa.Table) -> pa.Table:
         return events
     visitor, item, time = (events[name].combine_chunks() for name in ("visitor", "item", "time"))
     keys = _pack(visitor, time.to_numpy())
-    order = sort_ties(np.argsort(keys), keys, lambda positions: [item.take(positions)])
+    order = sort_ties(np.argsort(keys), keys, item.take)
     return events.take(pa.array(order))
 
 

@@ -194,31 +194,24 @@ def sort_sessions(sessions: Codes, times: Longs, session_ids: Ids) -> tuple[Long
 
 def _order_sessions(starts: Longs, session_ids: Ids) -> Longs:
     """[num_sessions] positions of the sessions by their first time, then by the text of their id."""
-
-    def by_text(positions: pa.Array) -> list[pa.Array]:
-        return [session_ids.take(positions).cast(pa.string())]
-
-    return sort_ties(_argsort(starts), starts, by_text)
+    return sort_ties(_argsort(starts), starts, lambda positions: session_ids.take(positions).cast(pa.string()))
 
 
-def sort_ties(order: Longs, keys: Longs, columns: Callable[[pa.Array], list[pa.Array]]) -> Longs:
-    """Puts events or sessions with equal keys in the order of further columns.
+def sort_ties(order: Longs, keys: Longs, get_values: Callable[[pa.Array], pa.Array]) -> Longs:
+    """Puts events or sessions with equal keys in the order of a further value.
 
     Args:
         order: [num] positions by key, which are changed.
         keys: [num] what they are ordered by.
-        columns: the further columns at some positions.
+        get_values: gives the further values at some positions.
     """
     ordered = keys[order]
     same = ordered[1:] == ordered[:-1]
     if same.any():
         tied = np.append(same, False) | np.append(False, same)
         positions = order[tied]
-        values = [pa.array(ordered[tied]), *columns(pa.array(positions))]
-        names = [str(number) for number in range(len(values))]
-        order[tied] = positions[
-            pc.sort_indices(pa.table(values, names), [(name, "ascending") for name in names]).to_numpy()
-        ]
+        table = pa.table([pa.array(ordered[tied]), get_values(pa.array(positions))], names=["key", "value"])
+        order[tied] = positions[pc.sort_indices(table, [("key", "ascending"), ("value", "ascending")]).to_numpy()]
     return order
 
 

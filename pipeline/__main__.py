@@ -77,7 +77,7 @@ def run(
         location = log_path if "://" in log_path else str(Path(log_path).resolve())
         arguments.update({"log_path": location, "as_of": as_of})
     elif missing:
-        from components.core.sample_log import SampleLog
+        from pipeline.sample_log import SampleLog
 
         paths = dict(SampleLog().write(output_dir / "sample_log"))
     arguments.update({f"{split}_path": str(path.resolve()) for split, path in paths.items() if path})
@@ -98,7 +98,7 @@ def run(
 @click.option("--exclude-seen", is_flag=True, help="Leave out what the session holds.")
 def recommend(index_dir: Path, session: str, k: int, exclude_seen: bool) -> None:
     """Prints the best items for a session, an item and its score a line."""
-    from components.core import index
+    from components.export import index
 
     for item_id, score in index.recommend(index_dir, session.split(","), k=k, exclude_seen=exclude_seen):
         click.echo(f"{item_id}\t{score:.6f}")

@@ -1,7 +1,7 @@
 import pyarrow as pa
 
 from components.core.events import SCHEMA
-from components.core.sample_log import SampleLog
+from pipeline.sample_log import SampleLog
 
 # Where a cluster would find the logs.
 PATHS = {"train_path": "/data/train.tsv", "valid_path": "/data/valid.tsv", "test_path": "/data/test.tsv"}

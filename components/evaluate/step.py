@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from components.core.baselines import make_baselines
 from components.core.events import read_split
 from components.core.metrics import (
     Bootstrap,
@@ -23,12 +22,13 @@ from components.core.metrics import (
     mean_popularity_percentile,
     summarize,
 )
-from components.core.model import TRAINING_FILE, embed_catalogue
-from components.core.prefixes import Prefixes
 from components.core.ranking import NEVER, Floats, ScoreTile, dot_product, rank_targets
+from components.core.saved_model import TRAINING_FILE, embed_catalogue
 from components.core.sequences import Sessions, prefix_batches, target_events
-from components.core.sparse_ranking import rank_sparse
 from components.core.vocabulary import Vocabulary
+from components.evaluate.baselines import make_baselines
+from components.evaluate.prefixes import Prefixes
+from components.evaluate.sparse_ranking import rank_sparse
 
 BATCH_SIZE = 65_536  # positions
 SAMPLE_SEED = 0  # of the drawn test sessions: the same for every model

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from components.core.events import read_split
-from components.core.index import Index
-from components.core.model import embed_catalogue
+from components.core.saved_model import embed_catalogue
 from components.core.vocabulary import Vocabulary
+from components.export.index import Index
 
 NUM_PROBES = 64
 PROBE_K = 20

@@ -10,7 +10,7 @@ from components.core.logs.draft import Acceptance, EventsDraft
 from components.core.logs.files import find_files
 from components.core.logs.ordering import Sample
 from components.core.logs.reader import LogColumns, read_log
-from components.core.logs.sorter import EventSorter, encode_ids
+from components.ingest.sorter import EventSorter, encode_ids
 
 SAMPLE_UNITS = ("sessions", "events")
 

@@ -8,7 +8,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from components.core.parameters import TrainParameters
+from components.train.parameters import TrainParameters
 from components.train.step import train_model
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     ):
         parser.add_argument(f"--{name}", type=Path, required=True, help=text)
     parser.add_argument("--checkpoint-root", type=Path, help="Folder that all workers share, to resume from.")
-    parameters = parser.add_argument_group("parameters", "See components/core/parameters.py.")
+    parameters = parser.add_argument_group("parameters", "See components/train/parameters.py.")
     for field in fields(TrainParameters):
         option = f"--{field.name.replace('_', '-')}"
         if isinstance(field.default, bool):

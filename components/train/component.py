@@ -84,8 +84,8 @@ def train(
     """
     from pathlib import Path
 
-    from components.core.parameters import TrainParameters
     from components.train import step
+    from components.train.parameters import TrainParameters
 
     training = step.train_model(
         Path(events.path),

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.core.checkpoints import History
-from components.core.distribution import is_chief, make_strategy
 from components.core.events import SPLITS, read_split, split_path
-from components.core.model import TRAINING_FILE, StringModel
-from components.core.parameters import TrainParameters
+from components.core.saved_model import TRAINING_FILE
 from components.core.sequences import Sessions
-from components.core.trainer import peak_memory_bytes, train
 from components.core.vocabulary import Vocabulary
+from components.train.checkpoints import History
+from components.train.distribution import is_chief, make_strategy
+from components.train.model import StringModel
+from components.train.parameters import TrainParameters
+from components.train.trainer import peak_memory_bytes, train
 
 
 @dataclass(frozen=True, kw_only=True)

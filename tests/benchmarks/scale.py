@@ -61,7 +61,7 @@ def run_vocabulary(folder: Path) -> None:
 
 
 def run_train(folder: Path) -> None:
-    from components.core.parameters import TrainParameters
+    from components.train.parameters import TrainParameters
     from components.train.step import train_model
 
     train_model(

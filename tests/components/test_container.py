@@ -24,7 +24,7 @@ def docker(*arguments: str) -> str:
 
 def test_runs_as_a_user_on_a_read_only_file_system() -> None:
     code = (
-        "import os, components.core.model, components.export.step, tensorflow as tf; "
+        "import os, components.train.model, components.export.step, tensorflow as tf; "
         "print(os.getuid(), float(tf.reduce_sum(tf.ones([2, 2]))))"
     )
     printed = docker("run", "--rm", "--read-only", "--tmpfs=/tmp", "--network=none", IMAGE, "python", "-c", code)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from components.core.parameters import TrainParameters
 from components.evaluate.component import evaluate
 from components.ingest.component import ingest
 from components.ingest.step import IngestParameters
 from components.train.component import train
+from components.train.parameters import TrainParameters
 from pipeline.presets import PRESETS, get_preset
 from pipeline.training import make_training_pipeline
 

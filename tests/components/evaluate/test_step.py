@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.core.model import TRAINING_FILE
+from components.core.saved_model import TRAINING_FILE
 from components.evaluate.step import EvaluateParameters, evaluate
 
 

@@ -3,12 +3,12 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from components.core import index
-from components.core.index import Index
-from components.core.model import embed_catalogue
-from components.core.parameters import TrainParameters
+from components.core.saved_model import embed_catalogue
 from components.core.vocabulary import Vocabulary
+from components.export import index
+from components.export.index import Index
 from components.export.step import export
+from components.train.parameters import TrainParameters
 from components.train.step import train_model
 
 

@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 
 from components.core.events import read_split
-from components.core.model import TRAINING_FILE, StringModel
-from components.core.parameters import TrainParameters
+from components.core.saved_model import TRAINING_FILE
 from components.core.vocabulary import Vocabulary
+from components.train.model import StringModel
+from components.train.parameters import TrainParameters
 from components.train.step import train_model
 
 SMALL = {

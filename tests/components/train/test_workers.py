@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core.parameters import TrainParameters
+from components.train.parameters import TrainParameters
 from components.train.step import train_model
 
 SETTINGS = {
@@ -26,7 +26,7 @@ SETTINGS = {
 ON_TWO_DEVICES = """
 import sys
 import components.core, tensorflow as tf
-from components.core import distribution
+from components.train import distribution
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )

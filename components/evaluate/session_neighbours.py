@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from components.core.prefixes import Prefixes
 from components.core.sequences import Sessions
 from components.core.vocabulary import UNKNOWN
+from components.evaluate.prefixes import Prefixes
 
 Ints = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]

@@ -14,10 +14,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from components.core.loss import MASKED
-from components.core.parameters import QUERY_TOWERS, TrainParameters
-from components.core.recurrent import make_gru
 from components.core.vocabulary import UNKNOWN
+from components.train.loss import MASKED
+from components.train.parameters import QUERY_TOWERS, TrainParameters
+from components.train.recurrent import make_gru
 
 
 def derive_seed(seed: tf.Tensor | None, number: int) -> tf.Tensor | None:

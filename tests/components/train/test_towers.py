@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.core.parameters import QUERY_TOWERS, TrainParameters
 from components.core.sequences import PADDING
-from components.core.towers import CandidateTower, dropout, make_query_tower, unit
+from components.train.parameters import QUERY_TOWERS, TrainParameters
+from components.train.towers import CandidateTower, dropout, make_query_tower, unit
 
 NUM_ITEMS = 9
 

@@ -12,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from components.core.checkpoints import Checkpoints, History
-from components.core.distribution import is_chief, take_from_chief
 from components.core.metrics import summarize
-from components.core.model import TwoTower
-from components.core.optimizers import LazyAdam
-from components.core.parameters import TrainParameters
 from components.core.ranking import dot_product, rank_targets
 from components.core.sequences import PADDING, Batch, Sessions, Windows, make_batch, make_pairs, pad_batch, plan_batches
-from components.core.trend import log_trend
+from components.train.checkpoints import Checkpoints, History
+from components.train.distribution import is_chief, take_from_chief
+from components.train.model import TwoTower
+from components.train.optimizers import LazyAdam
+from components.train.parameters import TrainParameters
+from components.train.trend import log_trend
 
 SELECTION_METRIC = "recall@20"
 VALIDATION_KS = (1, 10, 20)

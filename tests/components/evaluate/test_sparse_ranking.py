@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from components.core import sparse_ranking
 from components.core.ranking import NEVER, rank_targets
-from components.core.sparse_ranking import SparseScores, rank_sparse
+from components.evaluate import sparse_ranking
+from components.evaluate.sparse_ranking import SparseScores, rank_sparse
 
 RNG = np.random.default_rng(0)
 

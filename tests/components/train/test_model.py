@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.core.loss import MASKED
-from components.core.model import TwoTower, _append_target
-from components.core.parameters import QUERY_TOWERS, TrainParameters
 from components.core.sequences import PADDING
+from components.train.loss import MASKED
+from components.train.model import TwoTower, _append_target
+from components.train.parameters import QUERY_TOWERS, TrainParameters
 
 
 @pytest.fixture(params=["attention", "gru_attention"])

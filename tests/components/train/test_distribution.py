@@ -3,10 +3,10 @@ import json
 import pytest
 import tensorflow as tf
 
-from components.core import distribution
-from components.core.parameters import TrainParameters
 from components.core.sequences import PADDING, Sessions, Windows
-from components.core.trainer import make_dataset
+from components.train import distribution
+from components.train.parameters import TrainParameters
+from components.train.trainer import make_dataset
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
-from components.core.prefixes import Prefixes
 from components.core.ranking import Floats
 from components.core.sequences import Sessions
-from components.core.session_neighbours import Scorer, SessionNeighbours, membership
-from components.core.sparse_ranking import SparseScores
 from components.core.vocabulary import UNKNOWN
+from components.evaluate.prefixes import Prefixes
+from components.evaluate.session_neighbours import Scorer, SessionNeighbours, membership
+from components.evaluate.sparse_ranking import SparseScores
 
 
 def make_baselines(sessions: Sessions, prefixes: Prefixes, *, num_items: int) -> dict[str, Callable[[], SparseScores]]:

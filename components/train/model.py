@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,15 +9,12 @@ import pyarrow as pa
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from components.core import loss as losses
-from components.core.distribution import gather_replicas, replica_number
-from components.core.parameters import TrainParameters
 from components.core.sequences import PADDING
-from components.core.towers import CandidateTower, derive_seed, make_query_tower, unit
-from components.core.vocabulary import UNKNOWN, Vocabulary
-
-# TensorFlow keeps assets.extra for the files of others: parameters and history of the training.
-TRAINING_FILE = Path("assets.extra", "training.json")
+from components.core.vocabulary import UNKNOWN
+from components.train import loss as losses
+from components.train.distribution import gather_replicas, replica_number
+from components.train.parameters import TrainParameters
+from components.train.towers import CandidateTower, derive_seed, make_query_tower, unit
 
 SEEDS_PER_STEP = 16  # how many draws of one step may differ in their seeds
 REPLICA_SEEDS = 1 << 20  # how far apart the seeds of two replicas are
@@ -271,15 +267,3 @@ def _index_table(ids: pa.StringArray, path: Path) -> tf.lookup.StaticHashTable:
         tf.lookup.TextFileIndex.LINE_NUMBER,
     )
     return tf.lookup.StaticHashTable(initializer, default_value=-1)
-
-
-def embed_catalogue(saved_model: Any, vocabulary: Vocabulary) -> npt.NDArray[np.float32]:
-    """Embeds every item with the candidate tower of a loaded SavedModel.
-
-    Returns:
-        [num_items, embedding_dim], row i for index i + 1.
-    """
-    ids = vocabulary.item_ids.to_pylist()
-    size = 65_536
-    parts = [ids[begin : begin + size] for begin in range(0, len(ids), size)]
-    return np.concatenate([saved_model.candidate(tf.constant(part))["embedding"].numpy() for part in parts])

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from components.core.baselines import cosine_similarity, followers, make_baselines
-from components.core.prefixes import Prefixes
 from components.core.sequences import Sessions, target_events
-from components.core.session_neighbours import SessionNeighbours
+from components.evaluate.baselines import cosine_similarity, followers, make_baselines
+from components.evaluate.prefixes import Prefixes
+from components.evaluate.session_neighbours import SessionNeighbours
 
 A, B, C, D = 1, 2, 3, 4
 
@@ -143,7 +143,7 @@ def ask_one_by_one(name: str, sessions: list[list[int]], query: list[int], num_r
 @pytest.mark.parametrize(("num_recent", "num_neighbours"), [(1000, 500), (12, 5), (4, 4)])
 @pytest.mark.parametrize("max_pairs", [1 << 22, 10])
 def test_neighbours_of_many_queries_are_those_of_each_alone(name, num_recent, num_neighbours, max_pairs, monkeypatch):
-    monkeypatch.setattr("components.core.session_neighbours.MAX_PAIRS", max_pairs)
+    monkeypatch.setattr("components.evaluate.session_neighbours.MAX_PAIRS", max_pairs)
     rng = np.random.default_rng(5)
     # 0 is an unknown item, and d is rare, so that its sessions are mostly not among the newest.
     draw = lambda most: rng.choice(5, rng.integers(1, most), p=[0.1, 0.3, 0.3, 0.27, 0.03]).tolist()  # noqa: E731

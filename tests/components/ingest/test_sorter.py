@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from components.core.events import SCHEMA
 from components.core.logs.clean_lines import to_whole_numbers
 from components.core.logs.ordering import Sample
-from components.core.logs.sorter import EventSorter, encode_ids
+from components.ingest.sorter import EventSorter, encode_ids
 
 SESSION_IDS = st.sampled_from(["a", "b", "10", "9", "11", "ä"])
 ITEM_IDS = st.sampled_from(["x", "7", "77777", "070"])

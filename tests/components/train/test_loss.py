@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.core import loss
+from components.train import loss
 
 # Two targets, three samples:      sample 0  1  2       ids 7, 8, 9
 #   query 0 -> target 1.0 (id 5)          2  0 -1

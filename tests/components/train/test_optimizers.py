@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from components.core.optimizers import LazyAdam
+from components.train.optimizers import LazyAdam
 
 
 def adam_by_hand(gradients, rate):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from components.core.model import TwoTower
+from components.train.model import TwoTower
 
 
 @dataclass

@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from components.core import trainer
 from components.core.events import read_split
-from components.core.parameters import LOSSES, QUERY_TOWERS, TrainParameters
 from components.core.sequences import Sessions
 from components.core.vocabulary import Vocabulary
+from components.train import trainer
+from components.train.parameters import LOSSES, QUERY_TOWERS, TrainParameters
 
 SMALL = {
     "query_tower": "mean",

@@ -1,6 +1,6 @@
 import numpy as np
 
-from components.core.trend import log_trend
+from components.train.trend import log_trend
 
 
 def test_log_trend_by_hand():

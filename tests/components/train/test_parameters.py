@@ -1,6 +1,6 @@
 import pytest
 
-from components.core.parameters import TrainParameters
+from components.train.parameters import TrainParameters
 
 
 @pytest.mark.parametrize(

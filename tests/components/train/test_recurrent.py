@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from components.core.recurrent import Gru, make_gru
+from components.train.recurrent import Gru, make_gru
 
 
 def test_states_and_gradients_are_those_of_keras():

@@ -65,7 +65,7 @@ def test_every_component_runs_alone_on_artifacts_on_disk(run, small_log, tmp_pat
         train, tmp_path, artifacts=inputs, arguments={**SMALL, "query_tower": "mean", "max_epochs": 1}
     )
     inputs["model"] = made["model"]
-    made |= run_component(evaluate, tmp_path, artifacts=inputs, arguments={"ks": [5]})
+    made |= run_component(evaluate, tmp_path, artifacts=inputs, arguments={"evaluate_ks": [5]})
     assert set(json.loads(made["metrics"].read_text())["model"]) == {"recall@5", "mrr@5", "ndcg@5"}
     made |= run_component(export, tmp_path, artifacts=inputs)
     assert {path.name for path in tmp_path.iterdir()} == {*OUTPUT_NAMES.values(), "data_report"}

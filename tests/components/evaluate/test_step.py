@@ -38,7 +38,7 @@ def document(make_artifacts, tmp_path):
         (model_dir / TRAINING_FILE).parent.mkdir(exist_ok=True)
         (model_dir / TRAINING_FILE).write_text(json.dumps({"parameters": {"refit": False}}))
         path = tmp_path / "metrics.json"
-        made = evaluate(*artifacts, model_dir, path, EvaluateParameters(ks=(1, 2, 4), **parameters))
+        made = evaluate(*artifacts, model_dir, path, EvaluateParameters(evaluate_ks=(1, 2, 4), **parameters))
         assert json.loads(path.read_text()) == made
         return made
 
@@ -91,7 +91,9 @@ def test_nothing_to_score_says_so(document):
         document({"t": ["a", "b"]}, min_prefix=3)
 
 
-@pytest.mark.parametrize("setting", [{"ks": []}, {"ks": [0]}, {"min_prefix": 0}, {"max_test_targets": -1}])
+@pytest.mark.parametrize(
+    "setting", [{"evaluate_ks": []}, {"evaluate_ks": [0]}, {"min_prefix": 0}, {"max_test_targets": -1}]
+)
 def test_parameters_are_checked(setting):
     with pytest.raises(ValueError, match=f"Expected {next(iter(setting))}"):
         EvaluateParameters(**setting)

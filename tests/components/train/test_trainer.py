@@ -46,7 +46,7 @@ def test_every_tower_learns(data, tmp_path, query_tower):
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_learns(data, tmp_path, loss):
-    settings = {"temperature": 0.3, "score_regularization": 0.0} if loss == "bpr_max" else {}
+    settings = {"temperature": 0.3} if loss == "bpr_max" else {}
     _, history = fit(data, tmp_path, loss=loss, **settings)
     assert max(epoch["valid_recall@10"] for epoch in history.epochs) > 0.2
     assert history.epochs[-1]["mean_loss"] < history.epochs[0]["mean_loss"]

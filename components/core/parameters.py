@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 Parameters = TypeVar("Parameters")
 
@@ -12,7 +12,8 @@ def make_parameters(kind: type[Parameters], arguments: Mapping[str, Any]) -> Par
 
     Args:
         kind: the dataclass. A field that is a dataclass itself is made of the same arguments.
-        arguments: arguments of a component by name; lists become tuples.
+        arguments: arguments of a component by name. A list becomes a tuple with elements of the field's type, since KFP
+            passes the whole numbers of a list as floats.
 
     Raises:
         KeyError: an argument is missing.
@@ -23,6 +24,6 @@ def make_parameters(kind: type[Parameters], arguments: Mapping[str, Any]) -> Par
         if is_dataclass(field_type):
             return make_parameters(field_type, arguments)  # type: ignore[arg-type]  # a class, not an instance
         value = arguments[name]
-        return tuple(value) if isinstance(value, list) else value
+        return tuple(map(get_args(field_type)[0], value)) if isinstance(value, list) else value
 
     return kind(**{field.name: make(field.name, field.type) for field in fields(kind)})  # type: ignore[arg-type]

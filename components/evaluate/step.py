@@ -43,7 +43,7 @@ class EvaluateParameters:
         ValueError: a value is out of bounds.
     """
 
-    evaluate_ks: Sequence[int] = (1, 5, 10, 20, 50, 100)
+    evaluate_ks: tuple[int, ...] = (1, 5, 10, 20, 50, 100)
     min_prefix: int = 1
     max_test_targets: int = 50_000
 

@@ -125,6 +125,11 @@ def make(*components, graph=None):
     return make_pipeline(graph or graph_of(*components), components, name="counting", display_name="Counting")
 
 
+def test_whole_numbers_that_kfp_made_floats_are_whole_numbers_again():
+    made = make_parameters(EvaluateParameters, {**defaults(evaluate), "evaluate_ks": [1.0, 20.0]})
+    assert repr(made.evaluate_ks) == "(1, 20)"
+
+
 def test_the_yaml_is_that_of_a_pipeline_written_by_hand():
     @dsl.pipeline(name="counting", display_name="Counting")
     def counting(count: int = 7) -> dsl.Artifact:

@@ -2,7 +2,7 @@
 
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -103,8 +103,8 @@ class SessionizeParameters:
             end = datetime.fromisoformat(self.as_of.replace("Z", "+00:00"))
         except ValueError as error:
             raise ValueError(f"Expected as_of to be an ISO 8601 date or time. Received: {self.as_of!r}") from error
-        end = end if end.tzinfo else end.replace(tzinfo=timezone.utc)
-        return (end - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(milliseconds=1)
+        end = end if end.tzinfo else end.replace(tzinfo=UTC)
+        return (end - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
 def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) -> DataReport:

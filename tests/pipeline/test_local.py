@@ -17,7 +17,14 @@ from components.vocabulary.component import vocabulary
 from pipeline.local import OUTPUT_NAMES, RunError, run_component, run_pipeline
 from pipeline.training import make_training_pipeline
 
-SMALL = {"embedding_dim": 16, "batch_size": 256, "num_negatives": 64, "learning_rate": 0.02, "max_epochs": 2}
+SMALL = {
+    "embedding_dim": 16,
+    "batch_size": 256,
+    "num_negatives": 64,
+    "learning_rate": 0.02,
+    "max_epochs": 2,
+    "refit": False,
+}
 GOLDEN = Path(__file__).parent / "golden" / "training.vertex.yaml"
 
 

@@ -70,7 +70,7 @@ def test_corrections_of_the_in_batch_loss_are_used(data, tmp_path):
 
 def test_the_same_seed_gives_the_same_metrics(data, tmp_path):
     first, again, other = (
-        metrics_of(fit(data, tmp_path / name, seed=seed, num_epochs=2)[1])
+        metrics_of(fit(data, tmp_path / name, random_seed=seed, num_epochs=2)[1])
         for name, seed in (("first", 1), ("again", 1), ("other", 2))
     )
     assert first == again

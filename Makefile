@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test slow bench lint format golden lock image tensorboard clean
+.PHONY: run test slow bench lint format golden lock image clean
 
 # What the pipeline needs, into .venv, at the versions and hashes of the lock that the image is built from. A lock is complete:
 # --no-deps keeps pip from looking for releases that it has no hash of.

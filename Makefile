@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test slow bench lint format golden lock image clean
+.PHONY: install run test slow bench lint format golden lock image clean
 
 # What the pipeline needs, into .venv, at the versions and hashes of the lock that the image is built from. A lock is complete:
 # --no-deps keeps pip from looking for releases that it has no hash of.
@@ -18,6 +18,9 @@ $(VENV)/.installed: components/requirements.txt pyproject.toml
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(PIP) --require-hashes -r requirements-dev.txt
 	touch $@
+
+# All of it.
+install: $(VENV)/.installed-dev
 
 # The main job on generated data: logs in, a trained, evaluated and exported retrieval model out.
 run: $(VENV)/.installed

@@ -1,8 +1,10 @@
 """The command line. Parsing only: what a command does stands in the modules beside this one."""
 
 import json
+import signal
 import sys
 from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
@@ -13,13 +15,15 @@ from pipeline.cluster.schedule_commands import schedule_command
 from pipeline.cluster.submission import ClusterError
 from pipeline.cluster.submit_command import submit_command
 from pipeline.containers import make_docker_runner
-from pipeline.report import print_metrics
-from pipeline.retraining import make_retraining_pipeline
-from pipeline.settings import parse_settings
+from pipeline.exit_codes import ExitCode
+from pipeline.kfp_runner import RunError
+from pipeline.output_folder import OutputFolder, OutputFolderError, hold_run
+from pipeline.recommend_options import find_index, parse_session
+from pipeline.report import escape, print_items, print_metrics
+from pipeline.run_options import make_local_run
 from pipeline.tasks import Tasks
-from pipeline.training import make_training_pipeline
 
-EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+LOG_HELP = "a file, folder or glob, local, s3:// or gs://."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,79 +33,73 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--preset", default=None, help=f"{', '.join(presets.PRESETS)}; sample if no log is given.")
-@click.option("--train", "train_path", type=EXISTING_FILE, help="TSV of the training sessions.")
-@click.option("--valid", "valid_path", type=EXISTING_FILE, help="TSV of the validation sessions.")
-@click.option("--test", "test_path", type=EXISTING_FILE, help="TSV of the test sessions.")
-@click.option("--events", "log_path", help="Raw event log instead: a file, folder or glob, local, s3:// or gs://.")
+@click.option("--preset", default="", help=f"{', '.join(presets.PRESETS)}; sample if no log is given.")
+@click.option("--train", "train_path", help=f"Log of the training sessions: {LOG_HELP}")
+@click.option("--valid", "valid_path", help="Log of the validation sessions, likewise.")
+@click.option("--test", "test_path", help="Log of the test sessions, likewise.")
+@click.option("--events", "log_path", help=f"Raw event log instead: {LOG_HELP}")
+@click.option("--as-of", metavar="DATE", help="End of the window of --events; the newest event if not given.")
 @click.option(
-    "--as-of", default="", metavar="DATE", help="End of the window of --events; the newest event if not given."
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Sets a pipeline parameter; each at most once."
 )
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Sets a pipeline parameter.")
 @click.option(
     "--output",
     "output_dir",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("output"),
     show_default=True,
-    help="Folder for the artifacts.",
+    help="Folder for the artifacts; one run at a time.",
 )
 @click.option("--runner", type=click.Choice(["subprocess", "docker"]), default="subprocess", show_default=True)
 @click.option("--image", default=IMAGE, show_default=True, help="Image of the tasks of the docker runner.")
 def run(
-    preset: str | None,
-    train_path: Path | None,
-    valid_path: Path | None,
-    test_path: Path | None,
-    log_path: str | None,
-    as_of: str,
-    settings: tuple[str, ...],
-    output_dir: Path,
-    runner: str,
-    image: str,
+    preset: str, settings: tuple[str, ...], output_dir: Path, runner: str, image: str, **options: str | None
 ) -> None:
-    """Runs a pipeline on this machine: on a raw log, on three split ones, or without any on a generated one."""
-    paths = {"train": train_path, "valid": valid_path, "test": test_path}
-    missing = [f"--{split}" for split, path in paths.items() if path is None]
-    if log_path and len(missing) < 3:
-        raise click.UsageError("Expected --events or --train, --valid and --test. Received: both")
-    if as_of and not log_path:
-        raise click.UsageError("Expected --as-of together with --events. Received: --as-of alone")
-    if 0 < len(missing) < 3:
-        raise click.UsageError(f"Expected --train, --valid and --test together. Missing: {', '.join(missing)}")
-    arguments = presets.get_preset(preset or (presets.SAMPLE if missing and not log_path else presets.DEFAULT))
-    tasks = Tasks(image=image)
-    pipeline = make_retraining_pipeline(tasks) if log_path else make_training_pipeline(tasks)
-    arguments.update(parse_settings(settings, pipeline.component_spec.inputs))
-    if log_path:
-        location = log_path if "://" in log_path else str(Path(log_path).resolve())
-        arguments.update({"log_path": location, "as_of": as_of})
-    elif missing:
-        from pipeline.sample_log import SampleLog
+    """Runs a pipeline on this machine: on a raw log, on three split ones, or without any on a generated one.
 
-        paths = dict(SampleLog().write(output_dir / "sample_log"))
-    arguments.update({f"{split}_path": str(path.resolve()) for split, path in paths.items() if path})
-    docker_runner = (
-        make_docker_runner(image, writable=output_dir, readable=[path for path in paths.values() if path])
-        if runner == "docker"
-        else None
-    )
-    outputs = local.run_training(pipeline, arguments, output_dir, runner=docker_runner)
-    print_metrics(json.loads(outputs["metrics"].read_text()), Console())
+    Exit codes: 0 done, 1 refused before anything long began, 2 wrong usage, 3 a task failed, 130 interrupted.
+    """
+    planned = make_local_run(options, settings, preset, Tasks(image=image))
+    arguments, inputs = planned.arguments, list(planned.inputs)
+    with OutputFolder(output_dir) as folder:
+        if planned.needs_sample_log:
+            from pipeline.sample_log import SampleLog
+
+            for split, path in SampleLog().write(folder.path / "sample_log").items():
+                arguments[f"{split}_path"] = str(path)
+        docker_runner = make_docker_runner(image, writable=folder.path, readable=inputs) if runner == "docker" else None
+        artifacts = local.run_training(planned.pipeline, arguments, folder, runner=docker_runner)
+        print_metrics(json.loads(artifacts["metrics"].read_text()), Console())
     click.echo(f"The artifacts lie in {output_dir}.")
 
 
 @cli.command()
-@click.option("--index", "index_dir", type=click.Path(path_type=Path), required=True, help="The exported index.")
-@click.option("--session", required=True, metavar="ID,ID,...", help="Item ids of the session, from the oldest.")
+@click.option(
+    "--index",
+    "path",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The exported index, or the output folder that holds it.",
+)
+@click.option("--session", metavar="ID,ID,...", help="Item ids of the session, from the oldest; blanks around them go.")
+@click.option("--item", "items", multiple=True, metavar="ID", help="One id as it is, with commas or blanks; repeated.")
 @click.option("-k", default=10, show_default=True, help="How many items.")
 @click.option("--exclude-seen", is_flag=True, help="Leave out what the session holds.")
-def recommend(index_dir: Path, session: str, k: int, exclude_seen: bool) -> None:
-    """Prints the best items for a session, an item and its score a line."""
-    from components.export import index
+def recommend(path: Path, session: str | None, items: tuple[str, ...], k: int, exclude_seen: bool) -> None:
+    """Prints the best items for a session, an item and its score a line.
 
-    for item_id, score in index.recommend(index_dir, session.split(","), k=k, exclude_seen=exclude_seen):
-        click.echo(f"{item_id}\t{score:.6f}")
+    On a terminal, characters of an id that do not show are escaped; elsewhere only a tab and a newline are. Ids that
+    the index does not know are named on stderr.
+    """
+    item_ids = parse_session(session, items)
+    with hold_run(find_index(path)) as index_dir:
+        from components.export import index
+
+        answer = index.recommend(index_dir, item_ids, k=k, exclude_seen=exclude_seen)
+    if answer.unknown:
+        unknown = ", ".join(f"'{escape(item_id)}'" for item_id in answer.unknown)
+        click.echo(f"unknown to the index: {unknown}", err=True)
+    print_items(answer.items, sys.stdout)
 
 
 cli.add_command(submit_command)
@@ -109,12 +107,28 @@ cli.add_command(schedule_command)
 
 
 def main() -> None:
-    """Runs the command line; what a user can mend ends in one line and the exit code 1."""
+    """Runs the command line; an error that a user can mend ends in one line and a code of ExitCode."""
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        cli()
-    except (ValueError, FileNotFoundError, local.RunError, ClusterError) as error:
-        click.echo(f"two-tower: {error}", err=True)
-        sys.exit(1)
+        sys.exit(cli.main(standalone_mode=False) or ExitCode.DONE)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        _fail("interrupted", ExitCode.INTERRUPTED)
+    except RunError as error:
+        _fail(str(error), ExitCode.FAILED)
+    except (ValueError, OSError, OutputFolderError, ClusterError) as error:
+        _fail(str(error), ExitCode.REFUSED)
+
+
+def _interrupt(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, code: ExitCode) -> NoReturn:
+    click.echo(f"two-tower: {message}", err=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

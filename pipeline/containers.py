@@ -18,13 +18,15 @@ def make_docker_runner(image: str, *, writable: Path, readable: Iterable[Path] =
     Args:
         image: the image of the tasks; checked here because KFP would try to pull it and fail within a task.
         writable: folder that the tasks may write to.
-        readable: files that the tasks read; the folders around them are mounted read-only.
+        readable: files and folders that the tasks read; the folders of files are mounted, read-only.
 
     Raises:
-        ValueError: the image's name has no tag that stays.
+        ValueError: the image's name has no tag that stays, or the folder's path has a colon.
         FileNotFoundError: the Docker SDK, the engine or the image is not there.
     """
     check_image_name(image)
+    if ":" in str(writable.absolute()):  # KFP mounts it in Docker's form SOURCE:TARGET:MODE
+        raise ValueError(f"Expected an output folder without a colon for --runner docker. Received: {writable}")
     try:
         import docker
     except ImportError as error:
@@ -41,8 +43,7 @@ def make_docker_runner(image: str, *, writable: Path, readable: Iterable[Path] =
         ) from error
     except docker.errors.DockerException as error:
         raise FileNotFoundError(f"Expected a Docker engine at DOCKER_HOST. Received: {error}") from error
-    writable = writable.resolve()
-    folders = {path.resolve().parent for path in readable}
+    writable = writable.absolute()
     return local.DockerRunner(
         network_mode="host",
         user=f"{os.getuid()}:{os.getgid()}",
@@ -52,8 +53,17 @@ def make_docker_runner(image: str, *, writable: Path, readable: Iterable[Path] =
             docker.types.Mount(str(writable), str(writable), type="bind"),
             *(
                 docker.types.Mount(str(folder), str(folder), type="bind", read_only=True)
-                for folder in sorted(folders)
+                for folder in _folders_of(readable)
                 if not folder.is_relative_to(writable)
             ),
         ],
     )
+
+
+def _folders_of(paths: Iterable[Path]) -> list[Path]:
+    """The folders that hold the paths and what these link to."""
+    folders = set()
+    for path in paths:
+        for place in (path.absolute(), path.resolve()):
+            folders.add(place if place.is_dir() else place.parent)
+    return sorted(folders)

@@ -1,90 +1,100 @@
 """Running pipelines and single components on this machine, with the KFP local runner."""
 
 import contextlib
-import fcntl
-import io
-import os
-import re
+import json
+import logging
 import shutil
-import sys
-import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kfp import dsl, local
+from kfp import dsl
 
-# The stable names of a run's artifacts under its output folder.
-OUTPUT_NAMES = {
-    "events": "events",
-    "vocabulary": "vocabulary.parquet",
-    "model": "model",
-    "tensorboard": "tensorboard",
-    "metrics": "metrics.json",
-    "index": "index",
-    "embeddings": "embeddings.parquet",
-}
+from pipeline.kfp_runner import RunError, check_texts, run_tasks
+from pipeline.output_folder import OUTPUT_NAMES, OutputFolder, hold_run
 
-_ERROR_LINE = re.compile(r"^\s*(?:\w+\.)*\w*(?:Error|Exception): .+")
+TASKS = "tasks"  # KFP's own folder in a run's
 
-
-class RunError(RuntimeError):
-    """A task of a local run failed; the message is the task's own."""
+logger = logging.getLogger(__name__)
 
 
 def run_pipeline(
-    pipeline: Any, arguments: Mapping[str, Any], output_dir: Path, *, runner: Any = None
+    pipeline: Any, arguments: Mapping[str, Any], folder: OutputFolder, *, runner: Any = None
 ) -> dict[str, Path]:
-    """Runs a pipeline and leaves its artifacts under `output_dir` at the names of OUTPUT_NAMES.
-
-    What an earlier run left there is replaced only when this one has succeeded.
+    """Runs a pipeline; its artifacts are shown in the output folder, all at once, when it has succeeded.
 
     Args:
         pipeline: a pipeline, from source or loaded from its compiled YAML.
         arguments: its parameters.
-        output_dir: where the artifacts are to lie.
+        folder: the output folder, locked.
         runner: KFP's local runner; by default each task is a process of this interpreter.
 
     Returns:
-        Where each artifact lies, by its name in the pipeline.
+        Where each artifact lies in the folder of this run, by its name in the pipeline.
 
     Raises:
-        RunError: a task failed.
+        OutputFolderError: the output folder cannot be used.
+        RunError: a task failed; its message says where the artifacts of the failed run lie.
+        ValueError: KFP cannot pass on an argument or the path of the output folder.
     """
-    with _make_root(output_dir) as root:
-        outputs = _run(pipeline, arguments, root, runner)
-        paths = {}
-        for name, artifact in outputs.items():
-            if not isinstance(artifact, dsl.Artifact):
-                continue
-            if not Path(artifact.path).exists():
-                raise RunError(f"Expected the run to leave the artifact {name!r}. Received: nothing at its path")
-            paths[name] = output_dir / OUTPUT_NAMES.get(name, name)
-            _replace(Path(artifact.path), paths[name])
+    check_texts({**arguments, "the output folder": str(folder.path)})
+    names = [name for name, spec in (pipeline.component_spec.outputs or {}).items() if "@" in spec.type]
+    run_dir = folder.begin(OUTPUT_NAMES.get(name, name) for name in names)
+    started = datetime.now(UTC)
+    try:
+        made = run_tasks(pipeline, arguments, run_dir / TASKS, runner)
+        paths = _move({name: Path(made[name].path) for name in names}, run_dir)
+        missing = [name for name in names if name not in paths]
+        if missing:
+            raise RunError(f"Expected the run to leave the artifacts {', '.join(missing)}. Received: nothing")
+        shutil.rmtree(run_dir / TASKS)
+        record = {
+            "pipeline": pipeline.name,
+            "started": started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "arguments": dict(arguments),
+        }
+        folder.publish(run_dir, record)
+    except (RunError, OSError) as error:
+        _move({path.name: path for path in run_dir.glob(f"{TASKS}/*/*/*") if path.name in OUTPUT_NAMES}, run_dir)
+        raise RunError(
+            f"{error}\nThe run failed; what its tasks made lies in {run_dir} until the next run. {folder.describe()}"
+        ) from error
+    except KeyboardInterrupt:
+        logger.warning("The run was interrupted. %s", folder.describe())
+        raise
     return paths
 
 
 def run_training(
-    pipeline: Any, arguments: Mapping[str, Any], output_dir: Path, *, runner: Any = None
+    pipeline: Any, arguments: Mapping[str, Any], folder: OutputFolder, *, runner: Any = None
 ) -> dict[str, Path]:
     """Runs a pipeline with a training in it; killed and started again it goes on from the last epoch.
 
     Args:
         pipeline: as for `run_pipeline`, with a parameter `checkpoint_root`.
-        arguments: as for `run_pipeline`.
-        output_dir: as for `run_pipeline`; checkpoints lie in it until the run has succeeded.
+        arguments: as for `run_pipeline`, without `checkpoint_root`.
+        folder: as for `run_pipeline`; it also holds the checkpoints of a training until that one has succeeded.
         runner: as for `run_pipeline`.
 
     Returns:
-        Where each artifact lies, by its name in the pipeline.
+        Where each artifact lies in the folder of this run, by its name in the pipeline.
 
     Raises:
+        OutputFolderError: the output folder cannot be used.
         RunError: a task failed.
+        ValueError: an argument is `checkpoint_root`, or KFP cannot pass one on.
     """
-    checkpoint_root = output_dir.resolve() / ".checkpoints"
-    paths = run_pipeline(pipeline, {"checkpoint_root": str(checkpoint_root), **arguments}, output_dir, runner=runner)
-    _remove(checkpoint_root)
+    if "checkpoint_root" in arguments:
+        raise ValueError("A local run sets checkpoint_root itself, to a folder in its output folder. Leave it out.")
+    paths = run_pipeline(pipeline, {**arguments, "checkpoint_root": str(folder.checkpoint_root)}, folder, runner=runner)
+    # Those of other trainings, which were killed, are left for them to go on from.
+    own = json.loads(paths["metrics"].read_text()).get("checkpoint_dir")
+    if own:
+        shutil.rmtree(folder.checkpoint_root / own, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            folder.checkpoint_root.rmdir()
     return paths
 
 
@@ -101,7 +111,7 @@ def run_component(
 
     Args:
         component: such as `components.train.component.train`.
-        output_dir: where its output artifacts are to lie.
+        output_dir: where its output artifacts are to lie; each replaces an older one of its name.
         artifacts: paths of its input artifacts, by the name of the input.
         arguments: its parameters.
 
@@ -110,12 +120,15 @@ def run_component(
 
     Raises:
         FileNotFoundError: an input artifact is not there.
+        OutputFolderError: the output folder cannot be used.
         RunError: the task failed.
+        ValueError: the output folder holds runs of a pipeline, or KFP cannot pass on an argument.
     """
     artifacts = artifacts or {}
     for name, path in artifacts.items():
         if not path.exists():
             raise FileNotFoundError(f"Expected the artifact {name!r} on disk. Received a path with nothing: {path}")
+    check_texts({**artifacts, **(arguments or {}), "the output folder": str(output_dir.absolute())})
     classes = {cls.schema_title: cls for cls in (dsl.Artifact, dsl.Dataset, dsl.Model, dsl.Metrics)}
     inputs = component.component_spec.inputs or {}
     outputs = component.component_spec.outputs or {}
@@ -123,108 +136,45 @@ def run_component(
     def artifact_class(spec: Any) -> Any:
         return classes[spec.type.partition("@")[0]]
 
-    @dsl.pipeline(name=f"run-{component.name}")
-    def single() -> dsl.Artifact:
-        imported = {
-            name: dsl.importer(
-                artifact_uri=str(path.resolve()), artifact_class=artifact_class(inputs[name]), reimport=True
-            ).output
-            for name, path in artifacts.items()
-        }
-        task = component(**imported, **(arguments or {}))
-        return task.outputs[next(iter(outputs))]
+    with OutputFolder(output_dir) as folder, contextlib.ExitStack() as stack:
+        if folder.current is not None:
+            raise ValueError(f"{output_dir} holds runs of a pipeline. Choose another folder for a single component.")
+        held = {name: stack.enter_context(hold_run(path)) for name, path in artifacts.items()}
 
-    with _make_root(output_dir) as root:
-        made = _run(single, {}, root)
-        folder = Path(next(iter(made.values())).path).parent
-        paths = {}
-        for name in outputs:
-            paths[name] = output_dir / OUTPUT_NAMES.get(name, name)
-            _replace(folder / name, paths[name])
+        @dsl.pipeline(name=f"run-{component.name}")
+        def single() -> dsl.Artifact:
+            imported = {
+                name: dsl.importer(
+                    artifact_uri=str(path), artifact_class=artifact_class(inputs[name]), reimport=True
+                ).output
+                for name, path in held.items()
+            }
+            task = component(**imported, **(arguments or {}))
+            return task.outputs[next(iter(outputs))]
+
+        root = folder.path / f".{TASKS}"
+        shutil.rmtree(root, ignore_errors=True)
+        try:
+            made = run_tasks(single, {}, root)
+            source = Path(next(iter(made.values())).path).parent
+            paths = {}
+            for name in outputs:
+                paths[name] = output_dir / OUTPUT_NAMES.get(name, name)
+                _replace(source / name, paths[name])
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
     return paths
 
 
-@contextlib.contextmanager
-def _make_root(output_dir: Path) -> Iterator[Path]:
-    """Makes a folder for one run and removes it in the end, with those that runs left which were killed.
-
-    Each is locked while its run lives, and a lock dies with its process: a folder that can be locked is nobody's. The
-    lock on `output_dir` keeps others from looking at a folder that is there, but not locked yet.
-    """
-    output_dir.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as stack:
-        with _locked(output_dir, wait=True):
-            for folder in output_dir.glob(".run-*"):
-                with _locked(folder, wait=False) as is_left:
-                    if is_left:
-                        shutil.rmtree(folder, ignore_errors=True)
-            root = stack.enter_context(tempfile.TemporaryDirectory(prefix=".run-", dir=output_dir))
-            stack.enter_context(_locked(Path(root), wait=False))
-        yield Path(root)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
-    """Locks a folder during the block, and says whether it could: not if it is gone, or on a disk without locks."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
-        yield False
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        is_locked = True
-    except OSError:
-        is_locked = False
-    try:
-        yield is_locked
-    finally:
-        os.close(descriptor)
-
-
-def _run(pipeline: Any, arguments: Mapping[str, Any], root: Path, runner: Any = None) -> dict[str, Any]:
-    """Runs under KFP's local runner and gives the outputs; KFP's global configuration is put back."""
-    before = local.config.LocalExecutionConfig.instance
-    log = _ErrorLog(sys.stdout)
-    try:
-        runner = runner or local.SubprocessRunner(use_venv=False)
-        local.init(runner, pipeline_root=str(root), raise_on_error=True)
-        with contextlib.redirect_stdout(log), warnings.catch_warnings():
-            # The subprocess runner does not use the image, this interpreter has what it holds; and a compiled
-            # pipeline's requests for a cluster mean nothing here.
-            warnings.filterwarnings("ignore", "You may be attemping to run a task", RuntimeWarning)
-            warnings.filterwarnings("ignore", "Task .* settings .* have no effect in the current local runner")
-            return dict(pipeline(**arguments).outputs)
-    except RuntimeError as error:
-        raise RunError(log.last_error or str(error)) from error
-    finally:
-        local.config.LocalExecutionConfig.instance = before
-
-
-class _ErrorLog(io.TextIOBase):
-    """Passes on what is written and remembers the last line that names an exception: KFP's own error does not."""
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-        self.last_error = ""
-        self.line = ""
-
-    def write(self, text: str) -> int:
-        """Passes `text` on."""
-        self.stream.write(text)
-        *complete, self.line = (self.line + text).split("\n")
-        for line in complete:
-            if _ERROR_LINE.match(line):
-                self.last_error = line.strip()
-        return len(text)
-
-    def flush(self) -> None:
-        """Flushes what is behind it."""
-        self.stream.flush()
-
-    def isatty(self) -> bool:
-        """Whether the stream behind it is a terminal."""
-        return bool(self.stream.isatty())
+def _move(artifacts: Mapping[str, Path], run_dir: Path) -> dict[str, Path]:
+    """Moves those artifacts that are there to their stable names in the run's folder."""
+    paths = {}
+    for name, source in artifacts.items():
+        target = run_dir / OUTPUT_NAMES.get(name, name)
+        if source.exists() and not target.exists():
+            source.rename(target)
+            paths[name] = target
+    return paths
 
 
 def _replace(source: Path, target: Path) -> None:
@@ -238,7 +188,7 @@ def _replace(source: Path, target: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

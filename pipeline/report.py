@@ -1,6 +1,7 @@
-"""A run's metrics as a table on the terminal."""
+"""What commands print: a run's metrics as a table, and recommended items."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -34,3 +35,31 @@ def print_metrics(document: dict[str, Any], console: Console) -> None:
         f"Training took {training['seconds']:.0f} s for {training['epochs']:.0f} epochs, "
         f"{training['targets_per_second']:,.0f} targets/s, {training['peak_memory_bytes'] / 2**30:.1f} GiB."
     )
+
+
+def print_items(items: Iterable[tuple[str, float]], stream: TextIO) -> None:
+    r"""Prints an item and its score a line, separated by a tab.
+
+    On a terminal, characters that do not show (control characters, marks of direction) are escaped. Elsewhere an id is
+    written as the UTF-8 that it is, except for a tab and a newline in it, which would break the line: `\t` and `\n`.
+
+    Args:
+        items: item id and score, best first.
+        stream: where to.
+    """
+    is_terminal = stream.isatty()
+    for item_id, score in items:
+        text = escape(item_id) if is_terminal else item_id.replace("\t", "\\t").replace("\n", "\\n")
+        line = f"{text}\t{score:.6f}\n"
+        if is_terminal:
+            encoding = stream.encoding or "utf-8"
+            stream.write(line.encode(encoding, "backslashreplace").decode(encoding))
+        else:
+            stream.flush()
+            stream.buffer.write(line.encode())
+    stream.flush()
+
+
+def escape(text: str) -> str:
+    r"""Replaces each character that does not show by its Python escape, such as `\x1b`."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

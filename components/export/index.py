@@ -1,6 +1,7 @@
 """The top-k index over the candidates, as a SavedModel that takes sessions and returns items."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,20 @@ class Index(tf.Module):
         tf.saved_model.save(self, str(index_dir), signatures=self.recommend)
 
 
-def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: bool) -> list[tuple[str, float]]:
+@dataclass(frozen=True, kw_only=True)
+class Recommendation:
+    """The answer of an index.
+
+    Attributes:
+        items: item id and score, best first.
+        unknown: item ids of the session that the index does not know.
+    """
+
+    items: list[tuple[str, float]]
+    unknown: list[str]
+
+
+def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: bool) -> Recommendation:
     """Asks an exported index for the best items after one session.
 
     Args:
@@ -64,11 +78,11 @@ def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: 
         exclude_seen: leave out what the session holds.
 
     Returns:
-        Item id and score, best first; fewer than k if the catalogue has no more.
+        The items, fewer than k if the catalogue has no more, and what is unknown of the session.
 
     Raises:
         FileNotFoundError: there is no index.
-        ValueError: k is below 1 or the session is empty.
+        ValueError: k is below 1, the session is empty, or the SavedModel is no index.
     """
     if not (index_dir / "saved_model.pb").is_file():
         raise FileNotFoundError(f"Expected an index, a folder with saved_model.pb. Received: {index_dir}")
@@ -76,11 +90,22 @@ def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: 
         raise ValueError(f"Expected k to be at least 1. Received: {k}")
     if not session or not all(session):
         raise ValueError(f"Expected a session of item ids. Received: {list(session)}")
-    index = tf.saved_model.load(str(index_dir)).signatures["serving_default"]
-    answer = index(
-        item_ids=tf.constant([list(session)]),
-        k=tf.constant(k, tf.int32),
-        exclude_ids=tf.constant([list(session)] if exclude_seen else [[]], tf.string),
+    signatures = tf.saved_model.load(str(index_dir)).signatures
+    index = signatures.get("serving_default")
+    if index is None or "exclude_ids" not in index.structured_input_signature[1]:
+        raise ValueError(f"Expected an index. Received: {index_dir}, a SavedModel without the signature of one")
+
+    def ask(k: int, exclude: list[str]) -> list[tuple[str, float]]:
+        answer = index(
+            item_ids=tf.constant([list(session)]),
+            k=tf.constant(k, tf.int32),
+            exclude_ids=tf.constant([exclude], tf.string),
+        )
+        item_ids = [item.decode() for item in answer["item_ids"].numpy()[0]]
+        return [(item, float(score)) for item, score in zip(item_ids, answer["scores"].numpy()[0], strict=True) if item]
+
+    catalogue = {item for item, _ in ask(2**31 - 1, [])}
+    return Recommendation(
+        items=ask(k, list(session) if exclude_seen else []),
+        unknown=[item for item in dict.fromkeys(session) if item not in catalogue],
     )
-    item_ids = [item.decode() for item in answer["item_ids"].numpy()[0]]
-    return [(item, float(score)) for item, score in zip(item_ids, answer["scores"].numpy()[0], strict=True) if item]

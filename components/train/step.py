@@ -114,16 +114,17 @@ def train_model(
             shutil.copytree(root / "tensorboard", tensorboard_dir, dirs_exist_ok=True)
     training = Training(selection=selection, refit=refit, peak_memory_bytes=peak_memory_bytes())
     if is_chief(strategy):
-        _write_training(model_dir, parameters, training)
+        _write_training(model_dir, parameters, training, checkpoint_dir=root.name if checkpoint_root else "")
     return training
 
 
-def _write_training(model_dir: Path, parameters: TrainParameters, training: Training) -> None:
+def _write_training(model_dir: Path, parameters: TrainParameters, training: Training, *, checkpoint_dir: str) -> None:
     document: dict[str, Any] = {
         "parameters": parameters.to_dict(),
         "training": training.figures,
         "selection": training.selection.epochs,
         "refit": training.refit.epochs if training.refit else [],
+        "checkpoint_dir": checkpoint_dir,  # in checkpoint_root, for whoever removes it after the run
     }
     path = model_dir / TRAINING_FILE
     path.parent.mkdir(exist_ok=True)

@@ -5,6 +5,8 @@ import os
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,28 @@ def test_a_task_that_fails_in_its_container_fails_the_run(tmp_path: Path) -> Non
         text=True,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "two-tower: ValueError: Expected " in done.stderr
     assert not (tmp_path / "metrics.json").exists()
+
+
+def test_the_container_of_a_killed_run_ends(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipeline", "run", "--runner", "docker", "--image", IMAGE]
+    run = subprocess.Popen([*command, "--output", str(tmp_path)], stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: bool(running_containers()))
+    finally:
+        run.kill()
+        run.wait()
+    wait_until(lambda: not running_containers())
+
+
+def running_containers() -> list[str]:
+    return docker("ps", "--quiet", f"--filter=ancestor={IMAGE}").split()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

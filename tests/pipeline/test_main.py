@@ -1,11 +1,18 @@
+import os
+import signal
 import sys
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from pipeline import __main__ as command_line
 from pipeline import local
+from pipeline.cluster.submission import ClusterError
+from pipeline.exit_codes import ExitCode
+from pipeline.output_folder import OutputFolder
 from pipeline.presets import PRESETS
+from pipeline.settings import parse_settings
 from pipeline.training import make_training_pipeline
 
 INPUTS = make_training_pipeline().component_spec.inputs
@@ -13,7 +20,7 @@ INPUTS = make_training_pipeline().component_spec.inputs
 
 def test_settings_are_typed():
     settings = ("query_tower=gru", "max_epochs=3", "dropout=0.5", "refit=True", "evaluate_ks=5,10")
-    assert command_line.parse_settings(settings, INPUTS) == {
+    assert parse_settings(settings, INPUTS) == {
         "query_tower": "gru", "max_epochs": 3, "dropout": 0.5, "refit": True, "evaluate_ks": [5, 10],
     }  # fmt: skip
 
@@ -30,15 +37,7 @@ def test_settings_are_typed():
 )
 def test_a_wrong_setting_is_said(setting, message):
     with pytest.raises(ValueError, match=message):
-        command_line.parse_settings((setting,), INPUTS)
-
-
-def test_files_come_together(tmp_path):
-    log = tmp_path / "train.tsv"
-    log.touch()
-    result = CliRunner().invoke(command_line.cli, ["run", "--train", str(log)])
-    assert result.exit_code == 2
-    assert "Missing: --valid, --test" in result.output
+        parse_settings((setting,), INPUTS)
 
 
 @pytest.fixture
@@ -71,9 +70,99 @@ def test_a_setting_overrides_the_preset(arguments_of):
     assert arguments_of("--preset", "notebook", "--set", "max_epochs=7")["max_epochs"] == 7
 
 
-def test_what_a_user_can_mend_ends_in_one_line(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(sys, "argv", ["two-tower", "recommend", "--index", str(tmp_path), "--session", "i1"])
-    with pytest.raises(SystemExit) as stopped:
-        command_line.main()
-    assert stopped.value.code == 1
-    assert capsys.readouterr().err.startswith("two-tower: Expected an index")
+@pytest.fixture
+def main(monkeypatch, capfd):
+    """Runs the command line; gives its exit code, what it printed, and what it printed as errors."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["two-tower", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            command_line.main()
+        return int(stopped.value.code), *capfd.readouterr()
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_the_table_of_exit_codes():
+    assert {code.name: int(code) for code in ExitCode} == {
+        "DONE": 0, "REFUSED": 1, "USAGE": 2, "FAILED": 3, "CANCELLED": 4, "TIMED_OUT": 5, "PENDING": 6, "GATE": 7,
+        "INTERRUPTED": 130,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (local.RunError("task"), ExitCode.FAILED),
+        (ValueError("value"), ExitCode.REFUSED),
+        (FileNotFoundError("file"), ExitCode.REFUSED),
+        (PermissionError("permission"), ExitCode.REFUSED),
+        (ClusterError("cluster"), ExitCode.REFUSED),
+        (click.UsageError("usage"), ExitCode.USAGE),
+        (click.ClickException("click"), ExitCode.REFUSED),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED),
+    ],
+)
+def test_each_end_has_its_exit_code_and_one_message(error, code, main, monkeypatch, tmp_path):
+    def run_training(*_, **__):
+        raise error
+
+    monkeypatch.setattr(local, "run_training", run_training)
+    found, _, errors = main("run", "--output", tmp_path)
+    assert found == code
+    assert (str(error) or "interrupted") in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("arguments", [[], ["run", "--epochs", "3"], ["recommend"], ["fly"]])
+def test_wrong_usage_keeps_the_code_of_click(arguments, main):
+    assert main(*arguments)[0] == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["recommend", "--help"]])
+def test_help_is_done(arguments, main):
+    assert main(*arguments)[0] == ExitCode.DONE
+
+
+def test_sigterm_ends_like_ctrl_c(main, monkeypatch, tmp_path):
+    monkeypatch.setattr(local, "run_training", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    assert main("run", "--output", tmp_path) == (ExitCode.INTERRUPTED, "", "\ntwo-tower: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--output", "/proc/output"], "two-tower: The output folder /proc/output cannot be used: "),
+        (
+            ["--train", "/no", "--valid", "/no", "--test", "/no"],
+            "two-tower: Expected --train to be a file, a folder or",
+        ),
+        (["--set", "max_epochs=many"], "two-tower: Expected max_epochs to be of the type Integer. Received: 'many'"),
+        (["--preset", "retail"], "two-tower: Expected a preset, one of "),
+    ],
+)
+def test_what_can_be_known_before_the_run_is_refused_in_one_line(options, message, main, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    code, _, errors = main("run", *options)
+    assert code == ExitCode.REFUSED
+    assert errors.startswith(message)
+    assert errors.count("\n") == 1
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_second_run_is_refused_and_does_not_touch_the_log_of_the_first(main, tmp_path):
+    with OutputFolder(tmp_path):
+        code, _, errors = main("run", "--output", tmp_path)
+    assert code == ExitCode.REFUSED
+    assert errors.startswith(f"two-tower: Another run (process {os.getpid()}) writes to {tmp_path}. Wait for its end")
+    assert not (tmp_path / "sample_log").exists()
+
+
+def test_recommend_without_an_index_says_so(main, tmp_path):
+    code, _, errors = main("recommend", "--index", tmp_path, "--session", "i1")
+    assert (code, errors) == (
+        ExitCode.REFUSED,
+        f"two-tower: Expected an index, a folder with saved_model.pb. Received: {tmp_path}\n",
+    )

@@ -41,7 +41,7 @@ SESSION = ["i3", "i5", "i3"]
 
 
 def test_returns_the_best_items_by_exact_score(exported, exact):
-    found = index.recommend(exported / "index", SESSION, k=7, exclude_seen=False)
+    found = index.recommend(exported / "index", SESSION, k=7, exclude_seen=False).items
     scores = exact(SESSION)
     best = sorted(scores, key=scores.get, reverse=True)[:7]
     assert [item for item, _ in found] == best
@@ -49,14 +49,14 @@ def test_returns_the_best_items_by_exact_score(exported, exact):
 
 
 def test_excludes_what_was_seen_and_still_fills_k(exported, exact):
-    found = index.recommend(exported / "index", SESSION, k=7, exclude_seen=True)
+    found = index.recommend(exported / "index", SESSION, k=7, exclude_seen=True).items
     scores = exact(SESSION)
     best = [item for item in sorted(scores, key=scores.get, reverse=True) if item not in SESSION][:7]
     assert [item for item, _ in found] == best
 
 
 def test_more_than_the_catalogue_gives_the_catalogue(exported, exact):
-    found = index.recommend(exported / "index", SESSION, k=10_000, exclude_seen=True)
+    found = index.recommend(exported / "index", SESSION, k=10_000, exclude_seen=True).items
     assert {item for item, _ in found} == set(exact(SESSION)) - set(SESSION)
 
 
@@ -68,7 +68,7 @@ def test_a_batch_is_padded_and_each_session_has_its_own_exclusions(exported):
         exclude_ids=tf.constant([["i3", "i5"], ["", ""]]),
     )
     assert answer["item_ids"].shape == (2, 5)
-    alone = index.recommend(exported / "index", ["i9"], k=5, exclude_seen=False)
+    alone = index.recommend(exported / "index", ["i9"], k=5, exclude_seen=False).items
     assert [item.decode() for item in answer["item_ids"].numpy()[1]] == [item for item, _ in alone]
     assert not {b"i3", b"i5"} & set(answer["item_ids"].numpy()[0])
 

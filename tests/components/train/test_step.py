@@ -73,6 +73,7 @@ def test_training_file_tells_what_was_done(trained):
     assert document["training"]["targets_per_second"] > 0
     assert document["training"]["peak_memory_bytes"] > 1 << 20
     assert document["refit"] == []
+    assert document["checkpoint_dir"] == ""
 
 
 def test_tensorboard_logs_hold_the_validation_metrics(trained):
@@ -144,3 +145,5 @@ def test_a_second_start_resumes_and_keeps_the_logs_of_the_first(small_artifacts,
         second = start("second")
     assert len(second.selection.epochs) == 2
     assert list((tmp_path / "second-logs" / "selection").rglob("events.*"))
+    document = json.loads((tmp_path / "second" / TRAINING_FILE).read_text())
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == [document["checkpoint_dir"]]

@@ -1,0 +1,254 @@
+"""The folder that local runs leave their artifacts in.
+
+    OUTPUT/runs/<id>/...            one run
+    OUTPUT/current -> runs/<id>     the newest run that succeeded
+    OUTPUT/metrics.json -> current/metrics.json, and so on for every artifact
+
+A run is written beside the others and shown by one rename of `current`, so a kill at any moment leaves all artifacts of
+the old run or all of the new one. The run before stays until the next one has succeeded, for readers that still have it
+open. All links are relative: the folder can be moved.
+"""
+
+import ctypes
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pipeline.file_locks import Lock, lock
+
+# The stable names of a run's artifacts, by their names in the pipeline.
+OUTPUT_NAMES = {
+    "events": "events",
+    "vocabulary": "vocabulary.parquet",
+    "model": "model",
+    "tensorboard": "tensorboard",
+    "metrics": "metrics.json",
+    "index": "index",
+    "embeddings": "embeddings.parquet",
+}
+RECORD_NAME = "run.json"
+CURRENT = "current"
+RUNS = "runs"
+CHECKPOINTS = ".checkpoints"
+
+_RUN_ID = re.compile(r"\d{8}-\d{6}-\d{6}")  # only folders with such a name are ever removed
+_ADOPTED = "adopted-"
+
+logger = logging.getLogger(__name__)
+
+
+class OutputFolderError(RuntimeError):
+    """The output folder cannot be used; the message says why."""
+
+
+class OutputFolder:
+    """An output folder during one run; used in a `with` block, which locks it against other runs.
+
+    Args:
+        path: the folder; made if it is not there.
+
+    Raises:
+        OutputFolderError: the folder cannot be written to, cannot hold links, or another run writes to it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._lock: Lock | None = None
+
+    def __enter__(self) -> Self:
+        with self._explained():
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = lock(self.path / ".lock", exclusive=True, wait=False, create=True)
+        if self._lock is None:
+            holder = (self.path / ".lock").read_text().strip()
+            raise OutputFolderError(
+                f"Another run (process {holder}) writes to {self.path}. Wait for its end or choose another folder."
+            )
+        if not self._lock.is_real:
+            logger.warning("The file system of %s has no locks: do not start two runs into it at once.", self.path)
+        try:
+            with self._explained():
+                (self.path / ".lock").write_text(f"{os.getpid()}\n")
+                self._set_link(".probe", CURRENT)
+                (self.path / ".probe").unlink()
+        except OutputFolderError:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+    @property
+    def checkpoint_root(self) -> Path:
+        """Where trainings keep their checkpoints, each in a folder of its own."""
+        return self.path / CHECKPOINTS
+
+    @property
+    def current(self) -> Path | None:
+        """The run that the folder shows."""
+        link = self.path / CURRENT
+        run_dir = self.path / link.readlink() if link.is_symlink() else link
+        return run_dir if run_dir.is_dir() else None
+
+    def begin(self, names: Iterable[str] = ()) -> Path:
+        """Makes the folder of a new run and removes what failed and killed runs left.
+
+        Args:
+            names: names of artifacts that the run will leave beside those of OUTPUT_NAMES.
+
+        Raises:
+            OutputFolderError: the folder holds something else where a link or a run has to be.
+        """
+        with self._explained():
+            (self.path / RUNS).mkdir(exist_ok=True)
+            if _is_real(self.path / CURRENT):
+                raise OutputFolderError(f"{self.path / CURRENT} is in the way. Move it or choose another folder.")
+            self._adopt(sorted({*OUTPUT_NAMES.values(), RECORD_NAME, *names}))
+            self._remove_old_runs()
+            run_dir = self.path / RUNS / _make_id()
+            run_dir.mkdir()
+        return run_dir
+
+    def publish(self, run_dir: Path, record: Mapping[str, Any]) -> None:
+        """Shows a run that has succeeded, all its artifacts at once.
+
+        Args:
+            run_dir: the run; every artifact lies in it at the name that it will have in the output folder.
+            record: what run.json is to say about the run.
+        """
+        previous = self.current
+        document = {"id": run_dir.name, **record, "previous": previous.name if previous else None}
+        (run_dir / RECORD_NAME).write_text(json.dumps(document, indent=2))
+        # Those that the run before lacks lead nowhere until the switch.
+        for path in sorted(run_dir.iterdir()):
+            self._set_link(path.name, f"{CURRENT}/{path.name}")
+        self._set_link(CURRENT, f"{RUNS}/{run_dir.name}")
+        self._remove_old_runs()
+        for link in list(self.path.iterdir()):
+            if link.is_symlink() and link.readlink() == Path(CURRENT, link.name) and not link.exists():
+                link.unlink()
+
+    def describe(self) -> str:
+        """Says which run the folder shows."""
+        if self.current is None:
+            return f"{self.path} shows no run, because none has succeeded yet."
+        return f"{self.path} still shows the run {self.current.name}."
+
+    def _set_link(self, name: str, target: str) -> None:
+        link, draft = self.path / name, self.path / f".{name}.link"
+        if link.is_symlink() and str(link.readlink()) == target:
+            return
+        draft.unlink(missing_ok=True)
+        draft.symlink_to(target)
+        draft.replace(link)
+
+    def _adopt(self, names: Iterable[str]) -> None:
+        """Moves real files and folders, as older versions of this project left them, into a folder beside the runs.
+
+        Each is exchanged with the link to it in one step, so that it can be read all the time.
+        """
+        found = [name for name in names if _is_real(self.path / name)]
+        if not found:
+            return
+        current = self.current
+        # A process that was killed here may have moved some of them.
+        is_unfinished = current is not None and current.name.startswith(_ADOPTED)
+        if current is not None and is_unfinished and not any(_is_real(current / name) for name in found):
+            folder = current
+        else:
+            folder = self.path / RUNS / f"{_ADOPTED}{_make_id()}"
+            folder.mkdir()
+        if current is None:
+            self._set_link(CURRENT, f"{RUNS}/{folder.name}")
+        for name in found:
+            (folder / name).unlink(missing_ok=True)
+            (folder / name).symlink_to(f"{CURRENT}/{name}")
+            _exchange(self.path / name, folder / name)
+        logger.warning("Moved %s to %s; remove it when you need it no more.", ", ".join(found), folder)
+
+    def _remove_old_runs(self) -> None:
+        """Removes all runs but the current one and the one before it, unless somebody reads them."""
+        kept = set()
+        if self.current is not None:
+            kept.add(self.current.name)
+            with suppress(OSError, ValueError, LookupError):  # what was moved aside has no record
+                kept.add(json.loads((self.current / RECORD_NAME).read_text())["previous"])
+        for run_dir in (self.path / RUNS).iterdir():
+            if run_dir.name in kept or not _RUN_ID.fullmatch(run_dir.name):
+                continue
+            held = lock(run_dir, exclusive=True, wait=False)
+            if held is None:
+                continue
+            try:
+                shutil.rmtree(run_dir)
+            except OSError as error:
+                logger.warning("Could not remove the old run %s: %s", run_dir, error)
+            finally:
+                held.release()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputFolderError(f"The output folder {self.path} cannot be used: {error}") from error
+
+
+@contextmanager
+def hold_run(path: Path) -> Iterator[Path]:
+    """Resolves a path in an output folder once, and keeps the run that it leads to from being removed meanwhile.
+
+    Whoever reads several files has to reach all of them from the path that this gives: between two uses of
+    `OUTPUT/...` another run may have been shown.
+
+    Args:
+        path: an artifact in an output folder, such as `OUTPUT/index`; any other path works too.
+
+    Yields:
+        The path without links.
+    """
+    while True:
+        real = path.resolve()
+        held = lock(real.parent, exclusive=False, wait=True)
+        try:
+            if real.exists() or path.resolve() == real:
+                yield real
+                return
+        finally:
+            if held is not None:
+                held.release()
+
+
+def _exchange(first: Path, second: Path) -> None:
+    """Exchanges what lies at two paths in one step, as renameat2(2) does.
+
+    Raises:
+        OutputFolderError: the file system cannot do it.
+    """
+    at_fdcwd, rename_exchange = -100, 2
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(at_fdcwd, os.fsencode(first), at_fdcwd, os.fsencode(second), rename_exchange) != 0:
+        reason = os.strerror(ctypes.get_errno())
+        raise OutputFolderError(
+            f"{first} is no link and cannot be moved aside here ({reason}). Move it or choose another folder."
+        )
+
+
+def _is_real(path: Path) -> bool:
+    return path.exists() and not path.is_symlink()
+
+
+def _make_id() -> str:
+    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")

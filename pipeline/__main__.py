@@ -12,6 +12,7 @@ from pipeline import local, presets
 from pipeline.cluster.schedule_commands import schedule_command
 from pipeline.cluster.submission import ClusterError
 from pipeline.cluster.submit_command import submit_command
+from pipeline.compile_command import compile_command
 from pipeline.containers import make_docker_runner
 from pipeline.report import print_metrics
 from pipeline.retraining import make_retraining_pipeline
@@ -104,6 +105,7 @@ def recommend(index_dir: Path, session: str, k: int, exclude_seen: bool) -> None
         click.echo(f"{item_id}\t{score:.6f}")
 
 
+cli.add_command(compile_command)
 cli.add_command(submit_command)
 cli.add_command(schedule_command)
 

@@ -36,6 +36,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "retailrocket": {"refit": True},
 }
 
+# What every command starts from unless told otherwise.
+DEFAULT = "retailrocket"
+
 
 def get_preset(name: str) -> dict[str, Any]:
     """The parameters of a preset.

@@ -50,6 +50,10 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Writes the golden YAML anew, for changes that are meant.
+golden: $(VENV)/.installed-dev
+	RENEW_GOLDEN=1 $(BIN)/python -m pytest tests/pipeline/test_compilation.py -k golden
+
 # Locks the dependencies anew, for every supported Python, without the address of an index.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml

@@ -14,6 +14,7 @@ from pipeline import local, presets
 from pipeline.cluster.schedule_commands import schedule_command
 from pipeline.cluster.submission import ClusterError
 from pipeline.cluster.submit_command import submit_command
+from pipeline.compile_command import compile_command
 from pipeline.containers import make_docker_runner
 from pipeline.exit_codes import ExitCode
 from pipeline.kfp_runner import RunError
@@ -102,6 +103,7 @@ def recommend(path: Path, session: str | None, items: tuple[str, ...], k: int, e
     print_items(answer.items, sys.stdout)
 
 
+cli.add_command(compile_command)
 cli.add_command(submit_command)
 cli.add_command(schedule_command)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-DEFAULT = "default"
+DEFAULT = "default"  # what every command starts from unless told otherwise
 SAMPLE = "sample"
 
 PRESETS: dict[str, dict[str, Any]] = {

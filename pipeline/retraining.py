@@ -20,5 +20,5 @@ def make_retraining_pipeline(tasks: Tasks | None = None) -> Any:
         [sessionize, *MODEL_COMPONENTS],
         name="two-tower-retraining",
         display_name="Two-tower retraining",
-        fixed=tasks.fixed,
+        fixed=tasks.fixed_parameters,
     )

@@ -26,6 +26,12 @@ CHECKPOINT_MOUNT = "/checkpoints"
 # The components of `Tasks.from_events`.
 MODEL_COMPONENTS = (count_items, train, evaluate, export)
 
+# The tasks that read the outside world, each with the parameters that say where. They get the object store's secret.
+OUTSIDE_PARAMETERS = {
+    "ingest": ("train_path", "valid_path", "test_path", "previous_events"),
+    "sessionize": ("log_path", "previous_events"),
+}
+
 
 class Artifacts(NamedTuple):
     """What a pipeline leaves behind."""
@@ -93,9 +99,9 @@ class Tasks:
             (`NVIDIA_L4`); empty for none.
         num_accelerators: how many of them.
         object_store_secret: kfp only: name of the Kubernetes secret with the keys of an S3-compatible store, for
-            the tasks that read the outside world; empty for none.
+            the tasks in OUTSIDE_PARAMETERS; empty for none.
         checkpoint_claim: kfp only: name of the PersistentVolumeClaim whose volume keeps the checkpoints of trainings,
-            so that one whose node is lost goes on; empty for none, or for a `checkpoint_root` that is there anyway.
+            so that a training whose node is lost resumes; empty for none. It fixes `checkpoint_root`.
 
     Raises:
         ValueError: an attribute is not as described, or they do not go together.
@@ -120,11 +126,13 @@ class Tasks:
                 raise ValueError(f"Expected the accelerator to be {example}. Received: {self.accelerator!r}")
         if self.num_accelerators < 1:
             raise ValueError(f"Expected at least 1 accelerator. Received: {self.num_accelerators}")
+        if self.num_accelerators > 1 and not self.accelerator:
+            raise ValueError(f"Expected the accelerators to have a name. Received: {self.num_accelerators} without one")
         if (self.object_store_secret or self.checkpoint_claim) and self.platform != "kfp":
             raise ValueError(f"Expected Kubernetes' secrets and claims on kfp only. Received: {self.platform!r}")
 
     @property
-    def fixed(self) -> dict[str, Any]:
+    def fixed_parameters(self) -> dict[str, Any]:
         """Values of components' parameters that the graph sets itself."""
         return {"checkpoint_root": CHECKPOINT_MOUNT} if self.checkpoint_claim else {}
 
@@ -138,7 +146,7 @@ class Tasks:
             self._set_resources(task, resources)
             if self.platform == "kfp":
                 self._set_pod(task, component.name, resources)
-                if self.object_store_secret and not caching:
+                if self.object_store_secret and component.name in OUTSIDE_PARAMETERS:
                     self._set_secret(task)
         return task
 
@@ -187,7 +195,7 @@ class Tasks:
             parameters: the pipeline's, by name; each task takes those that its component has.
         """
         vocabulary = self._make(count_items, {**parameters, "events": events}, caching=True).outputs["vocabulary"]
-        inputs = {**parameters, **self.fixed, "events": events, "vocabulary": vocabulary}
+        inputs = {**parameters, **self.fixed_parameters, "events": events, "vocabulary": vocabulary}
         training = self._make(train, inputs, caching=True)
         if self.checkpoint_claim:
             kubernetes.mount_pvc(training, pvc_name=self.checkpoint_claim, mount_path=CHECKPOINT_MOUNT)

@@ -20,5 +20,5 @@ def make_training_pipeline(tasks: Tasks | None = None) -> Any:
         [ingest, *MODEL_COMPONENTS],
         name="two-tower-training",
         display_name="Two-tower training",
-        fixed=tasks.fixed,
+        fixed=tasks.fixed_parameters,
     )

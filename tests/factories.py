@@ -4,7 +4,7 @@ from components.core.events import SCHEMA
 from pipeline.sample_log import SampleLog
 
 # Where a cluster would find the logs.
-PATHS = {"train_path": "/data/train.tsv", "valid_path": "/data/valid.tsv", "test_path": "/data/test.tsv"}
+PATHS = {f"{split}_path": f"s3://logs/{split}.tsv" for split in ("train", "valid", "test")}
 
 SMALL_LOG = SampleLog(num_items=200, shelf_size=20, num_sessions=3_000, num_days=30, share_new=0.05)
 

@@ -3,15 +3,18 @@
 Written from the API's description and the client's requests. The real one does more; what is here it does as well.
 """
 
+import contextlib
 import email
 import email.policy
 import json
 import re
 import socket
+import struct
 import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -43,6 +46,20 @@ def now() -> str:
     return datetime.now(tz=UTC).isoformat().replace("+00:00", "Z")
 
 
+@dataclass
+class Fault:
+    """How answers go wrong, over a real socket."""
+
+    calls: str  # regular expression for METHOD and path
+    times: int = 1_000_000  # at so many of them
+    carried_out: bool = True  # whether the call does what it should all the same
+    reset: bool = False  # the connection breaks instead of an answer
+    seconds_per_byte: float = 0.0  # of the whole answer, its headers included
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
+    body: bytes | None = None  # instead of the right one
+
+
 class FakeKfp:
     """The state, and the routes that change it."""
 
@@ -62,7 +79,17 @@ class FakeKfp:
         self.drop_from: int | None = None  # from this call on the connection breaks ...
         self.drop_once = False  # ... or at this call only ...
         self.drop_applied = False  # ... after the call was carried out
+        self.faults: list[Fault] = []
+        self.page_tokens = ""  # `endless` for always another page, `repeated` for always the same one
         self.lock = threading.Lock()
+
+    def find_fault(self, method: str, path: str) -> Fault | None:
+        with self.lock:
+            for fault in self.faults:
+                if fault.times and re.search(fault.calls, f"{method} {path}"):
+                    fault.times -= 1
+                    return fault
+        return None
 
     def handle(self, method: str, path: str, query: dict[str, str], body: bytes, headers: Any) -> dict[str, Any] | None:
         """Answers a request; None means that the connection breaks."""
@@ -144,6 +171,8 @@ class FakeKfp:
             if predicate["operation"] not in (1, "EQUALS"):
                 raise RefusalError(400, f"unknown operation {predicate['operation']}")
             items = [item for item in items if item[predicate["key"]] == predicate["stringValue"]]
+        if self.page_tokens:
+            return {"next_page_token": "again" if self.page_tokens == "repeated" else str(uuid.uuid4())}
         start = int(query.get("page_token") or 0)
         end = start + min(int(query.get("page_size") or self.page_size), self.page_size)
         answer: dict[str, Any] = {"total_size": len(items)}
@@ -251,6 +280,7 @@ def check_cron(text: str) -> None:
 @contextmanager
 def serve(state: FakeKfp) -> Iterator[str]:
     """Serves the state and gives the address."""
+    stopped = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -260,21 +290,37 @@ def serve(state: FakeKfp) -> Iterator[str]:
             url = urlsplit(self.path)
             query = {key: values[0] for key, values in parse_qs(url.query).items()}
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            status = 200
+            fault = state.find_fault(self.command, url.path) or Fault(calls="")
+            status, answer = fault.status, None
             try:
-                answer = state.handle(self.command, url.path, query, body, self.headers)
+                if fault.carried_out:
+                    answer = state.handle(self.command, url.path, query, body, self.headers)
             except RefusalError as error:
                 status, answer = error.status, {"error": str(error), "message": str(error)}
-            if answer is None:
+            if fault.reset or (answer is None and fault.body is None):
                 self.close_connection = True
-                self.connection.shutdown(socket.SHUT_RDWR)
+                # Closed with something unsent to wait for, a socket sends a reset.
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
                 return
-            payload = json.dumps(answer).encode()
+            payload = json.dumps(answer).encode() if fault.body is None else fault.body
+            if fault.seconds_per_byte:
+                self.send_slowly(payload, fault.seconds_per_byte)
+                return
             self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(payload)))
+            for name, value in {**fault.headers, "content-length": str(len(payload))}.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(payload)
+
+        def send_slowly(self, payload: bytes, seconds: float) -> None:
+            self.close_connection = True
+            head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(payload)}\r\n\r\n"
+            with contextlib.suppress(OSError):  # the client went away
+                for byte in head.encode() + payload:
+                    self.connection.sendall(bytes([byte]))
+                    if stopped.wait(seconds):
+                        return
 
         do_GET = do_POST = do_DELETE = respond  # noqa: N815
 
@@ -288,6 +334,7 @@ def serve(state: FakeKfp) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
+        stopped.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -74,6 +74,7 @@ class FakeVertex:
         self.max_active: dict[str, int] = {}  # most schedules of a name that were ever active at once
         self.min_count: dict[str, int] = {}  # fewest schedules of a name there ever were after the first
         self.slow_deletes = False  # an operation that is not done when it is answered
+        self.page_tokens = ""  # `endless` for always another page, `repeated` for always the same one
         self.drop_from: int | None = None  # from this call on the connection breaks ...
         self.drop_once = False  # ... or at this call only ...
         self.drop_applied = False  # ... after the call was carried out
@@ -125,6 +126,9 @@ class FakeVertex:
         mine.sort(key=lambda schedule: schedule.create_time, reverse=request.order_by != "create_time")
         if request.filter:
             mine = [schedule for schedule in mine if "create_pipeline_job_request" in schedule]
+        if self.page_tokens:
+            token = "again" if self.page_tokens == "repeated" else str(len(self.calls))
+            return aiplatform_v1.ListSchedulesResponse(next_page_token=token)
         start = int(request.page_token or 0)
         end = start + min(request.page_size or self.page_size, self.page_size)
         return aiplatform_v1.ListSchedulesResponse(

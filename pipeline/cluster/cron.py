@@ -1,13 +1,18 @@
-"""Cron expressions: the ordinary five fields in a time zone, rendered for each kind of cluster.
+"""Cron expressions: the standard five fields in a time zone, rendered for each kind of cluster.
 
-Vertex takes five fields and a time zone. KFP takes six, seconds first, and knows no time zone: its controller reads
-all expressions in one zone of its own, UTC unless its CRON_SCHEDULE_TIMEZONE says otherwise.
+Vertex takes five fields and a time zone. KFP takes six, seconds first, and no time zone: its controller reads all
+expressions in one zone of its own, UTC unless its CRON_SCHEDULE_TIMEZONE says otherwise.
+
+Day of month and day of week: a day must match both fields if one of them begins with `*`, else either. KFP's parser
+(robfig/cron 1.2) has the same rule, but it looks for a `*` anywhere in a field. So a field is only ever written as `*`
+or `*/n` where the days must match both fields.
 """
 
+import functools
 import re
 import zoneinfo
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 # Name, lowest and highest value, and names of values of each field.
 _FIELDS = (
@@ -17,8 +22,43 @@ _FIELDS = (
     ("month", 1, 12, ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")),
     ("day of week", 0, 7, ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")),
 )
-_PART = re.compile(r"(?:(?P<star>\*)|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d+))?")
+_VALUE = "[0-9]+|[A-Za-z]{3}"
+_PART = re.compile(rf"(?:(?P<star>\*)|(?P<first>{_VALUE})(?:-(?P<last>{_VALUE}))?)(?:/(?P<step>[0-9]+))?")
 _DAY_MINUTES = 24 * 60
+# KFP's controller looks no further ahead. The days of 28 years come again in the next 28.
+_MAX_GAP_DAYS = 5 * 365
+_CYCLE_DAYS = 28 * 365 + 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Field:
+    """The values of a field.
+
+    Attributes:
+        low: lowest value that the field can have.
+        high: highest value; of the days of the week 6.
+        values: those it has.
+        star_step: n of a field that begins with `*/n`, 1 of one that begins with `*`, else 0.
+    """
+
+    low: int
+    high: int
+    values: frozenset[int]
+    star_step: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.values) == self.high - self.low + 1
+
+    def render(self) -> str:
+        """Writes a field that begins with a star with one, and any other as a list."""
+        starred = frozenset(range(self.low, self.high + 1, self.star_step)) if self.star_step else frozenset()
+        star = {0: [], 1: ["*"]}.get(self.star_step, [f"*/{self.star_step}"])
+        return ",".join(star + [str(value) for value in sorted(self.values - starred)])
+
+    def fill(self) -> "_Field":
+        """Makes the field `*`."""
+        return _Field(low=self.low, high=self.high, values=frozenset(range(self.low, self.high + 1)), star_step=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,18 +70,18 @@ class Cron:
         time_zone: IANA name of the zone that they are in.
 
     Raises:
-        ValueError: the expression or the zone is none.
+        ValueError: the expression is not of that form, its times never come or are more than five years apart, or
+            there is no such zone.
     """
 
     expression: str
     time_zone: str = "UTC"
 
     def __post_init__(self) -> None:
-        self._parse()
-        try:
-            zoneinfo.ZoneInfo(self.time_zone)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"Expected a time zone such as Europe/Berlin. Received: {self.time_zone!r}") from error
+        fields = self._parse()
+        _load_zone(self.time_zone)
+        if not _comes_often(*fields[2:]):
+            raise ValueError(f"Expected a time that comes at least every five years. Received: {self.expression!r}")
 
     def render_vertex(self) -> str:
         """Renders it for Vertex: five fields after the zone."""
@@ -54,47 +94,49 @@ class Cron:
             cluster_time_zone: CRON_SCHEDULE_TIMEZONE of the cluster's scheduled-workflow controller.
 
         Raises:
-            ValueError: no single expression in the cluster's zone means the same, as where only one of the two zones
-                has daylight saving.
+            ValueError: there is no such zone, or no single expression in it means the same, as where only one of the
+                two zones has daylight saving.
         """
-        fields = self._parse()
         minutes = _offset_minutes(self.time_zone, cluster_time_zone)
         if minutes is None:
             raise ValueError(
                 f"Expected a time zone whose clock keeps its distance from the cluster's, {cluster_time_zone}; for "
                 f"another set the controller's CRON_SCHEDULE_TIMEZONE. Received: {self.time_zone}"
             )
-        return " ".join(["0", *(_render(values, *bounds[1:3]) for values, bounds in self._shift(fields, minutes))])
+        return " ".join(["0", *(field.render() for field in self._shift(_simplify(self._parse()), minutes))])
 
-    def _parse(self) -> list[frozenset[int]]:
+    def _parse(self) -> list[_Field]:
         parts = self.expression.split()
         if len(parts) != len(_FIELDS):
             names = ", ".join(name for name, *_ in _FIELDS)
             raise ValueError(f"Expected the {len(_FIELDS)} cron fields {names}. Received: {self.expression!r}")
         return [_parse_field(part, *field) for part, field in zip(parts, _FIELDS, strict=True)]
 
-    def _shift(self, fields: list[frozenset[int]], minutes: int) -> list[tuple[frozenset[int], tuple[str, int, int]]]:
+    def _shift(self, fields: list[_Field], minutes: int) -> list[_Field]:
         """Moves the times by so many minutes, over midnight where need be."""
-        bounds = [field[:3] for field in _FIELDS]
-        moments = [hour * 60 + minute + minutes for hour in fields[1] for minute in fields[0]]
-        hours = frozenset(moment % _DAY_MINUTES // 60 for moment in moments)
-        minutes_of_hours = frozenset(moment % 60 for moment in moments)
+        if not minutes:
+            return fields
+        minute, hour, day_of_month, month, day_of_week = fields
+        moments = [60 * h + m + minutes for h in hour.values for m in minute.values]
+        shifted_minute = _move(minute, {moment % 60 for moment in moments})
+        shifted_hour = _move(hour, {moment % _DAY_MINUTES // 60 for moment in moments})
         days = {moment // _DAY_MINUTES for moment in moments}
-        every_day = all(len(_parse_field("*", *_FIELDS[i])) == len(fields[i]) for i in (2, 3, 4))
-        every_date = all(len(_parse_field("*", *_FIELDS[i])) == len(fields[i]) for i in (2, 3))
-        is_grid = len(hours) * len(minutes_of_hours) == len(moments)
-        if not is_grid or not (days == {0} or every_day or (every_date and len(days) == 1)):
+        every_date = day_of_month.is_full and month.is_full
+        is_grid = len(shifted_hour.values) * len(shifted_minute.values) == len(moments)
+        if not is_grid or not (days == {0} or (every_date and (day_of_week.is_full or len(days) == 1))):
             raise ValueError(
                 f"Expected times that one expression holds in the cluster's time zone too. Received: "
                 f"{self.expression!r} in {self.time_zone}"
             )
-        day = days.pop() if len(days) == 1 else 0
-        week = frozenset((weekday + day) % 7 for weekday in fields[4])
-        return list(zip([minutes_of_hours, hours, fields[2], fields[3], week], bounds, strict=True))
+        if days != {0} and not day_of_week.is_full:
+            (shift,) = days
+            day_of_week = _move(day_of_week, {(weekday + shift) % 7 for weekday in day_of_week.values})
+        return [shifted_minute, shifted_hour, day_of_month, month, day_of_week]
 
 
-def _parse_field(text: str, name: str, low: int, high: int, names: tuple[str, ...]) -> frozenset[int]:
-    """Gives the values that a field stands for; of the days of the week 0 to 6."""
+def _parse_field(text: str, name: str, low: int, high: int, names: tuple[str, ...]) -> _Field:
+    is_weekday = name == "day of week"
+    last_value = 6 if is_weekday else high
     values: set[int] = set()
     for part in text.split(","):
         match = _PART.fullmatch(part)
@@ -102,34 +144,78 @@ def _parse_field(text: str, name: str, low: int, high: int, names: tuple[str, ..
             if match is None:
                 raise ValueError(part)
             if match["star"]:
-                first, last = low, high - (name == "day of week")
+                first, last = low, last_value
             else:
                 first = _parse_value(match["first"], low, names)
-                last = _parse_value(match["last"], low, names) if match["last"] else (high if match["step"] else first)
+                last = _parse_value(match["last"], low, names) if match["last"] else first
+                if match["step"] and not match["last"]:
+                    last = last_value
             step = int(match["step"] or 1)
             if not (low <= first <= last <= high and step >= 1):
                 raise ValueError(part)
         except ValueError as error:
             raise ValueError(f"Expected the cron field {name} to be within {low}-{high}. Received: {text!r}") from error
-        values.update(range(first, last + 1, step))
-    return frozenset(value % 7 for value in values) if name == "day of week" else frozenset(values)
+        values.update(value % 7 if is_weekday else value for value in range(first, last + 1, step))
+    begin = _PART.match(text)
+    star_step = int(begin["step"] or 1) if begin and begin["star"] else 0
+    return _Field(low=low, high=last_value, values=frozenset(values), star_step=star_step)
 
 
 def _parse_value(text: str, low: int, names: tuple[str, ...]) -> int:
     return names.index(text.upper()) + low if text.upper() in names else int(text)
 
 
-def _render(values: frozenset[int], low: int, high: int) -> str:
-    """Writes values as a field; KFP's cron knows a 7th day no more than a list of all values by another name."""
-    highest = 6 if (low, high) == (0, 7) else high
-    return "*" if len(values) == highest - low + 1 else ",".join(str(value) for value in sorted(values))
+def _matches_both(day_of_month: _Field, day_of_week: _Field) -> bool:
+    """Whether a day must match both fields, or either."""
+    return bool(day_of_month.star_step or day_of_week.star_step)
+
+
+@functools.cache
+def _list_calendar() -> list[tuple[int, int, int, int]]:
+    """Lists the days of a cycle: number, day of month, month, and day of the week as cron counts it."""
+    days = (date(2000, 1, 1) + timedelta(days=number) for number in range(_CYCLE_DAYS))
+    return [(number, day.day, day.month, day.isoweekday() % 7) for number, day in enumerate(days)]
+
+
+def _comes_often(day_of_month: _Field, month: _Field, day_of_week: _Field) -> bool:
+    """Whether the days come, and never more than five years apart."""
+    if day_of_month.is_full or not _matches_both(day_of_month, day_of_week):
+        return True  # in every week of some month
+    dates, months, weekdays = day_of_month.values, month.values, day_of_week.values
+    days = [number for number, d, m, w in _list_calendar() if m in months and d in dates and w in weekdays]
+    following = [*days[1:], *(first + _CYCLE_DAYS for first in days[:1])]
+    return bool(days) and all(after - day <= _MAX_GAP_DAYS for day, after in zip(days, following, strict=True))
+
+
+def _simplify(fields: list[_Field]) -> list[_Field]:
+    """Writes full fields as stars: of the days only where the rule for two fields gives the same days then."""
+    minute, hour, day_of_month, month, day_of_week = fields
+    full_days = (day_of_month.is_full, day_of_week.is_full)
+    if any(full_days) and not _matches_both(day_of_month, day_of_week):
+        full_days = (True, True)
+    minute, hour, month = (field.fill() if field.is_full else field for field in (minute, hour, month))
+    day_of_month = day_of_month.fill() if full_days[0] else day_of_month
+    day_of_week = day_of_week.fill() if full_days[1] else day_of_week
+    return [minute, hour, day_of_month, month, day_of_week]
+
+
+def _move(field: _Field, values: set[int]) -> _Field:
+    moved = _Field(low=field.low, high=field.high, values=frozenset(values))
+    return moved.fill() if moved.is_full else moved
+
+
+def _load_zone(name: str) -> zoneinfo.ZoneInfo:
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"Expected a time zone such as Europe/Berlin. Received: {name!r}") from error
 
 
 def _offset_minutes(time_zone: str, cluster_time_zone: str) -> int | None:
     """Gives what to add to a time in the one zone for the other, if that is the same all year round."""
+    here, there = _load_zone(time_zone), _load_zone(cluster_time_zone)
     if time_zone == cluster_time_zone:
         return 0
-    here, there = zoneinfo.ZoneInfo(time_zone), zoneinfo.ZoneInfo(cluster_time_zone)
     start = datetime.now(tz=there)
     offsets = set()
     for days in range(0, 366, 7):

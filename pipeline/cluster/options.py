@@ -1,118 +1,175 @@
-"""The options that the cluster's commands share, and what is made of them."""
+"""The settings of compile, submit and schedule: each is an option on the command line and a key of a schedule file."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from components.image import IMAGE
 from pipeline import presets
-from pipeline.cluster.kubeflow import client as kfp_client
-from pipeline.cluster.kubeflow import runs as kfp_runs
-from pipeline.cluster.kubeflow.schedules import KfpSchedules
-from pipeline.cluster.schedule import Schedules
-from pipeline.cluster.submission import Run, Submission
-from pipeline.cluster.vertex import client as vertex_client
-from pipeline.cluster.vertex import runs as vertex_runs
-from pipeline.cluster.vertex import schedules as vertex_schedules
-from pipeline.compilation import TARGETS, compile_pipeline
+from pipeline.cluster.cron import Cron
+from pipeline.cluster.schedule import Schedule
+from pipeline.cluster.submission import Submission
+from pipeline.compilation import PIPELINES, TARGETS, compile_pipeline
 from pipeline.settings import parse_settings
 from pipeline.tasks import Tasks
 
-CONNECTION_OPTIONS = (
-    click.option("--target", type=click.Choice(TARGETS), default="kfp", show_default=True, help="Kind of cluster."),
-    click.option("--host", default="", envvar="KF_PIPELINES_ENDPOINT", help="kfp: URL of the pipelines' API."),
-    click.option("--namespace", default="", envvar="KF_PIPELINES_NAMESPACE", help="kfp: yours, if there are several."),
-    click.option("--token", default="", envvar="KF_PIPELINES_TOKEN", help="kfp: bearer token; better as a variable."),
-    click.option("--cookie", default="", envvar="KF_PIPELINES_COOKIE", help="kfp: session cookie; likewise."),
-    click.option("--project", default="", help="vertex: Google Cloud project."),
-    click.option("--location", default="us-central1", show_default=True, help="vertex: region."),
-)
-SUBMISSION_OPTIONS = (
-    click.option("--image", default=IMAGE, show_default=True, help="Image of every task, with a tag that stays."),
-    click.option("--accelerator", default="", help="For the training: nvidia.com/gpu, or NVIDIA_L4 on vertex."),
-    click.option("--accelerator-count", default=1, show_default=True, help="How many of them."),
-    click.option("--object-store-secret", default="", help="kfp: secret with the keys of an S3-compatible store."),
-    click.option("--checkpoint-claim", default="", help="kfp: volume claim for the checkpoints of trainings."),
-    click.option("--preset", default=presets.DEFAULT, show_default=True, help=", ".join(presets.PRESETS)),
-    click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Sets a pipeline parameter."),
-    click.option("--experiment", default="two-tower", show_default=True, help="kfp: what runs are grouped by."),
-    click.option("--service-account", default="", help="Service account of the tasks."),
-    click.option("--pipeline-root", default="", help="Where the artifacts go; on vertex a gs:// URI."),
-)
-RETIRE_OPTION = click.option(
-    "--retire-minutes",
-    default=60.0,
-    show_default=True,
-    help="kfp: how long to wait for a replaced schedule's last run.",
-)
+Command = Callable[..., Any]
 
 
-def add_options(options: tuple[Callable[..., Any], ...]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Adds options that several commands have."""
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A setting.
 
-    def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            command = option(command)
+    Attributes:
+        name: key in a schedule file; the option is `--name` with hyphens.
+        default: its value where nothing is given; a value is of its type.
+        help: what it is.
+        attribute: of Tasks or Submission, if its name is another one there.
+        choices: its values, if only these are allowed.
+        flag: the option, if it is not made of the name.
+    """
+
+    name: str
+    default: Any
+    help: str
+    attribute: str = ""
+    choices: tuple[str, ...] = ()
+    flag: str = ""
+
+    def make_option(self) -> Callable[[Command], Command]:
+        """Makes the option of the command line."""
+        return click.option(
+            self.flag or f"--{self.name.replace('_', '-')}",
+            self.name,
+            type=click.Choice(self.choices) if self.choices else type(self.default),
+            default=self.default,
+            show_default=self.default != "",
+            help=self.help,
+        )
+
+    def check(self, value: Any) -> None:
+        """Checks a value of a schedule file.
+
+        Raises:
+            ValueError: it is of another type, or none of the choices.
+        """
+        if type(value) is not type(self.default):
+            kind = type(self.default).__name__
+            raise ValueError(f"Expected {self.name} to be of the type {kind}. Received: {value!r}")
+        if self.choices and value not in self.choices:
+            raise ValueError(f"Expected {self.name} to be one of {', '.join(self.choices)}. Received: {value!r}")
+
+
+# What is fixed when compiling: attributes of Tasks.
+TASK_SETTINGS = (
+    Setting(name="image", default=Tasks.image, help="Image of every task, with a tag that stays."),
+    Setting(
+        name="accelerator",
+        default=Tasks.accelerator,
+        help="For the training: nvidia.com/gpu on kfp, NVIDIA_L4 on vertex, ...",
+    ),
+    Setting(
+        name="accelerator_count",
+        default=Tasks.num_accelerators,
+        attribute="num_accelerators",
+        help="How many of them.",
+    ),
+    Setting(
+        name="object_store_secret",
+        default=Tasks.object_store_secret,
+        help="kfp: secret with the keys of an S3-compatible store.",
+    ),
+    Setting(
+        name="checkpoint_claim",
+        default=Tasks.checkpoint_claim,
+        help="kfp: volume claim for the checkpoints of trainings.",
+    ),
+)
+# What is sent with a run: attributes of Submission.
+RUN_SETTINGS = (
+    Setting(name="experiment", default=Submission.experiment, help="kfp: what runs are grouped by."),
+    Setting(name="service_account", default=Submission.service_account, help="Service account of the tasks."),
+    Setting(
+        name="pipeline_root",
+        default=Submission.pipeline_root,
+        help="Where the artifacts go, as a URI; required on vertex, there gs://.",
+    ),
+)
+SUBMISSION_SETTINGS = (
+    *TASK_SETTINGS,
+    Setting(name="preset", default=presets.DEFAULT, choices=tuple(presets.PRESETS), help="Parameters to start from."),
+    *RUN_SETTINGS,
+)
+# When it is run.
+SCHEDULE_SETTINGS = (
+    Setting(name="name", default="two-tower", help="What the schedule is found by."),
+    Setting(name="cron", default="", help='Five fields, as in "0 3 * * 1".'),
+    Setting(name="time_zone", default=Cron.time_zone, help="Zone of the cron fields."),
+    Setting(
+        name="cluster_time_zone",
+        default=Schedule.cluster_time_zone,
+        help="kfp: CRON_SCHEDULE_TIMEZONE of the cluster.",
+    ),
+    Setting(name="enabled", default=Schedule.enabled, flag="--enabled/--paused", help="Whether it starts runs."),
+)
+TARGET = Setting(name="target", default="kfp", choices=TARGETS, help="Kind of cluster.")
+
+
+def make_pipeline_setting(default: str) -> Setting:
+    """Makes the setting that picks the pipeline."""
+    return Setting(name="pipeline", default=default, choices=tuple(PIPELINES), help="Pipeline to run.")
+
+
+def add_options(*settings: Setting) -> Callable[[Command], Command]:
+    """Adds options to a command."""
+
+    def add(command: Command) -> Command:
+        for setting in reversed(settings):
+            command = setting.make_option()(command)
         return command
 
     return add
 
 
-def make_submission(pipeline: str, options: dict[str, Any]) -> Submission:
-    """Makes a submission of SUBMISSION_OPTIONS for the target of CONNECTION_OPTIONS."""
-    tasks = Tasks(
-        image=options["image"],
-        platform=options["target"],
-        accelerator=options["accelerator"],
-        num_accelerators=options["accelerator_count"],
-        object_store_secret=options["object_store_secret"],
-        checkpoint_claim=options["checkpoint_claim"],
-    )
-    parameters = presets.get_preset(options["preset"])
-    parameters.update(parse_settings(options["settings"], compile_pipeline(pipeline, tasks).inputs))
+def add_submission_options(command: Command) -> Command:
+    """Adds the options that `parse_parameters` and `make_submission` read, the target and the pipeline aside."""
+    settings = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Sets a pipeline parameter.")
+    return add_options(*SUBMISSION_SETTINGS)(settings(command))
+
+
+def parse_parameters(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Reads the pipeline parameters of --set."""
+    return parse_settings(values["settings"], compile_pipeline(values["pipeline"], make_tasks(values)).inputs)
+
+
+def make_tasks(values: Mapping[str, Any]) -> Tasks:
+    """Makes the tasks of values of TASK_SETTINGS and the target."""
+    attributes = {setting.attribute or setting.name: values[setting.name] for setting in TASK_SETTINGS}
+    return Tasks(platform=values["target"], **attributes)
+
+
+def make_submission(values: Mapping[str, Any], parameters: Mapping[str, Any]) -> Submission:
+    """Makes a submission.
+
+    Args:
+        values: of SUBMISSION_SETTINGS, the target and the pipeline, by name.
+        parameters: values of the pipeline's parameters, on top of the preset's.
+    """
     return Submission(
-        pipeline=pipeline,
-        tasks=tasks,
-        parameters=parameters,
-        experiment=options["experiment"],
-        service_account=options["service_account"],
-        pipeline_root=options["pipeline_root"],
+        pipeline=values["pipeline"],
+        tasks=make_tasks(values),
+        parameters={**presets.get_preset(values["preset"]), **parameters},
+        **{setting.name: values[setting.name] for setting in RUN_SETTINGS},
     )
 
 
-@contextlib.contextmanager
-def started_run(submission: Submission, options: dict[str, Any]) -> Iterator[Run]:
-    """Starts a run on the cluster of CONNECTION_OPTIONS.
-
-    Raises:
-        ClusterError: the cluster cannot be reached, or refuses something, the block's own requests included.
-    """
-    if options["target"] == "vertex":
-        with vertex_client.explain_errors():
-            yield vertex_runs.start_run(submission, project=options["project"], location=options["location"])
-    else:
-        client = _connect(options)
-        with kfp_client.explain_errors(options["host"]):
-            yield kfp_runs.start_run(client, submission, host=options["host"])
-
-
-@contextlib.contextmanager
-def connected_schedules(options: dict[str, Any]) -> Iterator[Schedules]:
-    """Gives the schedules of the cluster of CONNECTION_OPTIONS.
-
-    Raises:
-        ClusterError: the cluster cannot be reached, or refuses something, the block's own requests included.
-    """
-    if options["target"] == "vertex":
-        with vertex_client.explain_errors():
-            yield vertex_schedules.connect(project=options["project"], location=options["location"])
-    else:
-        client = _connect(options)
-        with kfp_client.explain_errors(options["host"]):
-            yield KfpSchedules(client=client, retire_seconds=options.get("retire_minutes", 60.0) * 60)
-
-
-def _connect(options: dict[str, Any]) -> kfp_client.Client:
-    return kfp_client.connect(**{name: options[name] for name in ("host", "namespace", "token", "cookie")})
+def make_schedule(values: Mapping[str, Any], parameters: Mapping[str, Any]) -> Schedule:
+    """Makes a schedule of values of SCHEDULE_SETTINGS and those that `make_submission` takes."""
+    return Schedule(
+        name=values["name"],
+        cron=Cron(expression=values["cron"], time_zone=values["time_zone"]),
+        submission=make_submission(values, parameters),
+        enabled=values["enabled"],
+        cluster_time_zone=values["cluster_time_zone"],
+    )

@@ -8,46 +8,28 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.cluster.cron import Cron
+from pipeline.cluster.connection import RETIRE_OPTION, add_connection_options, connected_schedules
 from pipeline.cluster.options import (
-    CONNECTION_OPTIONS,
-    RETIRE_OPTION,
-    SUBMISSION_OPTIONS,
+    SCHEDULE_SETTINGS,
     add_options,
-    connected_schedules,
-    make_submission,
+    add_submission_options,
+    make_pipeline_setting,
+    make_schedule,
+    parse_parameters,
 )
 from pipeline.cluster.schedule import Schedule
 from pipeline.cluster.schedule_file import read_schedules
-from pipeline.compilation import PIPELINES, SCHEDULED_PIPELINE
+from pipeline.compilation import SCHEDULED_PIPELINE
 
 
 @click.group("schedule", invoke_without_command=True)
-@click.option("--name", default="two-tower", show_default=True, help="What the schedule is found by.")
-@click.option("--cron", help='Five fields, as in "0 3 * * 1".')
-@click.option("--time-zone", default="UTC", show_default=True, help="Zone of the cron fields.")
-@click.option(
-    "--cluster-time-zone", default="UTC", show_default=True, help="kfp: CRON_SCHEDULE_TIMEZONE of the cluster."
-)
-@click.option("--pipeline", type=click.Choice(list(PIPELINES)), default=SCHEDULED_PIPELINE, show_default=True)
-@click.option("--enabled/--paused", default=True, show_default=True)
+@add_options(*SCHEDULE_SETTINGS, make_pipeline_setting(SCHEDULED_PIPELINE))
 @click.option("--dry-run", is_flag=True, help="Print what would change.")
 @RETIRE_OPTION
-@add_options(SUBMISSION_OPTIONS)
-@add_options(CONNECTION_OPTIONS)
+@add_submission_options
+@add_connection_options
 @click.pass_context
-def schedule_command(
-    context: click.Context,
-    /,
-    name: str,
-    cron: str | None,
-    time_zone: str,
-    cluster_time_zone: str,
-    pipeline: str,
-    enabled: bool,
-    dry_run: bool,
-    **options: Any,
-) -> None:
+def schedule_command(context: click.Context, /, dry_run: bool, **options: Any) -> None:
     """Creates a recurring run, or changes the one of that name: no catch-up, one run at a time."""
     if context.invoked_subcommand:
         given = [key for key in context.params if context.get_parameter_source(key) is ParameterSource.COMMANDLINE]
@@ -57,16 +39,9 @@ def schedule_command(
                 f"{', '.join(given)}"
             )
         return
-    if cron is None:
+    if not options["cron"]:
         raise click.UsageError('Expected --cron "MINUTE HOUR DAY MONTH WEEKDAY", or a command.')
-    wanted = Schedule(
-        name=name,
-        cron=Cron(expression=cron, time_zone=time_zone),
-        cluster_time_zone=cluster_time_zone,
-        submission=make_submission(pipeline, options),
-        enabled=enabled,
-    )
-    _apply([wanted], options, dry_run=dry_run, prune=False)
+    _apply([make_schedule(options, parse_parameters(options))], options, dry_run=dry_run, prune=False)
 
 
 @schedule_command.command("apply")
@@ -74,7 +49,7 @@ def schedule_command(
 @click.option("--prune", is_flag=True, help="Delete the schedules of this tool that are not in the file.")
 @click.option("--dry-run", is_flag=True, help="Print what would change.")
 @RETIRE_OPTION
-@add_options(CONNECTION_OPTIONS)
+@add_connection_options
 def apply_command(file: Path, prune: bool, dry_run: bool, **options: Any) -> None:
     """Makes the cluster's schedules those of a file, such as schedules.yaml."""
     _apply(read_schedules(file, options["target"]), options, dry_run=dry_run, prune=prune)
@@ -94,7 +69,7 @@ def _apply(wanted: list[Schedule], options: dict[str, Any], *, dry_run: bool, pr
 
 
 @schedule_command.command("list")
-@add_options(CONNECTION_OPTIONS)
+@add_connection_options
 def list_command(**options: Any) -> None:
     """Lists the schedules of this tool."""
     table = Table("name", "when", "state", "id", box=None)
@@ -106,7 +81,7 @@ def list_command(**options: Any) -> None:
 
 @schedule_command.command("pause")
 @click.argument("name")
-@add_options(CONNECTION_OPTIONS)
+@add_connection_options
 def pause_command(name: str, **options: Any) -> None:
     """Starts no more runs; a run in progress goes on."""
     with connected_schedules(options) as schedules:
@@ -115,7 +90,7 @@ def pause_command(name: str, **options: Any) -> None:
 
 @schedule_command.command("resume")
 @click.argument("name")
-@add_options(CONNECTION_OPTIONS)
+@add_connection_options
 def resume_command(name: str, **options: Any) -> None:
     """Starts runs again; those that were missed are not made up for."""
     with connected_schedules(options) as schedules:
@@ -125,7 +100,7 @@ def resume_command(name: str, **options: Any) -> None:
 @schedule_command.command("delete")
 @click.argument("name")
 @RETIRE_OPTION
-@add_options(CONNECTION_OPTIONS)
+@add_connection_options
 def delete_command(name: str, **options: Any) -> None:
     """Deletes a schedule; no run is killed with it."""
     with connected_schedules(options) as schedules:

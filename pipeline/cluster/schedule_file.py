@@ -5,37 +5,20 @@ from typing import Any
 
 import yaml
 
-from components.image import IMAGE
-from pipeline import presets
-from pipeline.cluster.cron import Cron
+from pipeline.cluster.options import SCHEDULE_SETTINGS, SUBMISSION_SETTINGS, make_pipeline_setting, make_schedule
 from pipeline.cluster.schedule import Schedule
-from pipeline.cluster.submission import Submission
 from pipeline.compilation import SCHEDULED_PIPELINE, TARGETS
-from pipeline.tasks import Tasks
 
-# What an entry may say; `name` and `cron` it must. Under the name of a target it may say what differs there.
-KEYS = (
-    "name",
-    "cron",
-    "time_zone",
-    "cluster_time_zone",
-    "enabled",
-    "pipeline",
-    "image",
-    "accelerator",
-    "accelerator_count",
-    "object_store_secret",
-    "checkpoint_claim",
-    "preset",
-    "parameters",
-    "experiment",
-    "service_account",
-    "pipeline_root",
-)
+# What an entry may say, beside `parameters`; `name` and `cron` it must. Under the name of a target it may say what
+# differs there.
+SETTINGS = {
+    setting.name: setting
+    for setting in (*SCHEDULE_SETTINGS, make_pipeline_setting(SCHEDULED_PIPELINE), *SUBMISSION_SETTINGS)
+}
 
 
 def read_schedules(path: Path, target: str) -> list[Schedule]:
-    """Reads a file with a list `schedules`, a mapping with KEYS each.
+    """Reads a file with a list `schedules`, a mapping with SETTINGS each.
 
     Args:
         path: the file.
@@ -46,7 +29,7 @@ def read_schedules(path: Path, target: str) -> list[Schedule]:
     """
     try:
         document = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"Expected YAML in {path}. Received: {error}") from error
     entries = document.get("schedules") if isinstance(document, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -59,36 +42,21 @@ def read_schedules(path: Path, target: str) -> list[Schedule]:
 
 
 def _make_schedule(entry: dict[str, Any], target: str) -> Schedule:
-    entry = {**entry}
-    overrides = {name: entry.pop(name) for name in TARGETS if name in entry}
-    if not all(isinstance(override, dict) for override in overrides.values()):
-        raise ValueError(f"Expected a mapping under each of {', '.join(overrides)}. Received: {overrides}")
-    unknown = [str(key) for one in (entry, *overrides.values()) for key in one if key not in KEYS]
-    if unknown or not {"name", "cron"} <= set(entry):
+    common = {key: value for key, value in entry.items() if key not in TARGETS}
+    overrides = {key: value for key, value in entry.items() if key in TARGETS}
+    layers = [common, *overrides.values()]
+    if not all(isinstance(layer, dict) and isinstance(layer.get("parameters", {}), dict) for layer in layers):
+        raise ValueError(f"Expected mappings under {', '.join(TARGETS)} and parameters. Received: {entry}")
+    unknown = [str(key) for layer in layers for key in layer if key not in (*SETTINGS, "parameters")]
+    if unknown or not {"name", "cron"} <= set(common):
+        optional = ", ".join(key for key in (*SETTINGS, "parameters") if key not in ("name", "cron"))
         raise ValueError(
-            f"Expected name, cron and of {', '.join(KEYS[2:])} what differs. Received: {', '.join(unknown or entry)}"
+            f"Expected name, cron and any of {optional}. Received: {', '.join(unknown or map(str, entry))}"
         )
+    for layer in layers:
+        for key in layer.keys() - {"parameters"}:
+            SETTINGS[key].check(layer[key])
     override = overrides.get(target, {})
-    parameters = {**entry.get("parameters", {}), **override.get("parameters", {})}
-    entry = {**entry, **override}
-    preset = presets.get_preset(entry["preset"]) if "preset" in entry else {}
-    submission = Submission(
-        pipeline=entry.get("pipeline", SCHEDULED_PIPELINE),
-        tasks=Tasks(
-            image=entry.get("image", IMAGE),
-            platform=target,
-            accelerator=entry.get("accelerator", ""),
-            num_accelerators=entry.get("accelerator_count", 1),
-            object_store_secret=entry.get("object_store_secret", ""),
-            checkpoint_claim=entry.get("checkpoint_claim", ""),
-        ),
-        parameters={**preset, **parameters},
-        **{key: entry[key] for key in ("experiment", "service_account", "pipeline_root") if key in entry},
-    )
-    return Schedule(
-        name=entry["name"],
-        cron=Cron(expression=entry["cron"], time_zone=entry.get("time_zone", "UTC")),
-        submission=submission,
-        enabled=entry.get("enabled", True),
-        cluster_time_zone=entry.get("cluster_time_zone", "UTC"),
-    )
+    defaults = {name: setting.default for name, setting in SETTINGS.items()}
+    parameters = {**common.get("parameters", {}), **override.get("parameters", {})}
+    return make_schedule({**defaults, **common, **override, "target": target}, parameters)

@@ -1,16 +1,26 @@
 """What is to run on a cluster, and what every kind of cluster says about a run."""
 
+import re
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from pipeline.compilation import compile_pipeline
+from pipeline.exit_codes import ExitCode
 from pipeline.settings import check_parameters
-from pipeline.tasks import Tasks
+from pipeline.tasks import OUTSIDE_PARAMETERS, Tasks
 
-# Exit codes of the command line, by the state in which a run ended; a run past its time limit has TIMEOUT_CODE.
-EXIT_CODES = {"SUCCEEDED": 0, "FAILED": 2, "CANCELED": 3, "SKIPPED": 0}
-TIMEOUT_CODE = 4
+# The states in which a run ends, as KFP calls them, and the exit code of a command that followed it.
+EXIT_CODES = {
+    "SUCCEEDED": ExitCode.DONE,
+    "SKIPPED": ExitCode.DONE,
+    "FAILED": ExitCode.FAILED,
+    "CANCELED": ExitCode.CANCELLED,
+}
+# Where a path is a location that pods reach although it has no scheme: Vertex mounts Cloud Storage there.
+_MOUNTED = {"kfp": (), "vertex": ("/gcs/",)}
 
 
 class ClusterError(RuntimeError):
@@ -30,7 +40,8 @@ class Submission:
         pipeline_root: where the artifacts go, as a URI; empty for the cluster's default, which Vertex has none of.
 
     Raises:
-        ValueError: the pipeline is none, or has other parameters; or the pipeline root is none of Vertex'.
+        ValueError: there is no such pipeline, a parameter is missing, unknown, of another type or fixed by `tasks`, a
+            log lies where no pod can read it, or the pipeline root is not one that Vertex takes.
     """
 
     pipeline: str
@@ -41,11 +52,28 @@ class Submission:
     pipeline_root: str = ""
 
     def __post_init__(self) -> None:
+        for name in self.tasks.fixed_parameters.keys() & self.parameters.keys():
+            raise ValueError(
+                f"Expected no value for {name}: with --checkpoint-claim it is {self.tasks.fixed_parameters[name]}. "
+                f"Received: {self.parameters[name]!r}"
+            )
         check_parameters(self.parameters, compile_pipeline(self.pipeline, self.tasks).inputs)
+        for name in {name for names in OUTSIDE_PARAMETERS.values() for name in names} & self.parameters.keys():
+            location = self.parameters[name]
+            if location and "://" not in location and not location.startswith(_MOUNTED[self.tasks.platform]):
+                raise ValueError(
+                    f"Expected {name} to be an address that pods can read, such as s3://bucket/key or "
+                    f"gs://bucket/key. Received: {location!r}, a path on this machine"
+                )
         if self.tasks.platform == "vertex" and not self.pipeline_root.startswith("gs://"):
             raise ValueError(
                 f"Expected a pipeline root (--pipeline-root) that begins with gs://. Received: {self.pipeline_root!r}"
             )
+
+    @property
+    def pipeline_name(self) -> str:
+        """Name of the pipeline as the cluster shows it."""
+        return compile_pipeline(self.pipeline, self.tasks).name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +83,24 @@ class TaskState:
     name: str
     state: str
     seconds: float
+
+
+def make_run_name(pipeline_name: str) -> str:
+    """Makes a name that no other run has: a start that is repeated finds the run by it."""
+    return f"{pipeline_name}-{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
+
+
+def check_run_name(name: str) -> str:
+    """Gives back a name that every kind of cluster takes for a run.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not re.fullmatch("[a-z][a-z0-9-]{0,127}", name):
+        raise ValueError(
+            f"Expected a run's name of a-z, 0-9 and hyphens, at most 128, a letter first. Received: {name!r}"
+        )
+    return name
 
 
 class Run(Protocol):

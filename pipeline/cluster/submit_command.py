@@ -6,9 +6,16 @@ from typing import Any
 import click
 from rich.console import Console
 
-from pipeline.cluster.options import CONNECTION_OPTIONS, SUBMISSION_OPTIONS, add_options, make_submission, started_run
-from pipeline.cluster.submission import EXIT_CODES, TIMEOUT_CODE, TaskState
-from pipeline.compilation import PIPELINES
+from pipeline.cluster.connection import add_connection_options, started_run
+from pipeline.cluster.options import (
+    add_options,
+    add_submission_options,
+    make_pipeline_setting,
+    make_submission,
+    parse_parameters,
+)
+from pipeline.cluster.submission import EXIT_CODES, ClusterError, Run, TaskState, check_run_name, make_run_name
+from pipeline.exit_codes import ExitCode
 
 
 def print_task(task: TaskState) -> None:
@@ -18,27 +25,39 @@ def print_task(task: TaskState) -> None:
 
 
 @click.command("submit")
-@click.option("--pipeline", type=click.Choice(list(PIPELINES)), default="training", show_default=True)
+@add_options(make_pipeline_setting("training"))
+@click.option("--run-name", default="", help="Name of the run; one of that name is followed, not started again.")
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Wait for the end of the run.")
 @click.option("--timeout-hours", default=24.0, show_default=True, help="How long to wait.")
-@add_options(SUBMISSION_OPTIONS)
-@add_options(CONNECTION_OPTIONS)
-def submit_command(pipeline: str, follow: bool, timeout_hours: float, **options: Any) -> None:
+@add_submission_options
+@add_connection_options
+def submit_command(run_name: str, follow: bool, timeout_hours: float, **options: Any) -> None:
     """Runs a pipeline on a cluster and follows it.
 
-    The exit code is 0 when it succeeded, 2 when it failed, 3 when it was cancelled, 4 when it goes on after
-    --timeout-hours and 1 when it could not be started.
+    The exit code is 0 when it succeeded, 3 when a task failed, 4 when it was cancelled, 5 when it goes on after
+    --timeout-hours, and 1 when it could not be started or the cluster stopped answering.
     """
-    with started_run(make_submission(pipeline, options), options) as run:
-        click.echo(run.url)
-        if not follow:
-            return
-        try:
+    submission = make_submission(options, parse_parameters(options))
+    name = check_run_name(run_name) if run_name else make_run_name(submission.pipeline_name)
+    run: Run | None = None
+    try:
+        with started_run(submission, name, options) as run:
+            click.echo(run.url)
+            if not follow:
+                return
             state = run.follow(print_task, timeout_seconds=timeout_hours * 3600)
-        except TimeoutError as error:
-            click.echo(f"two-tower: {error}", err=True)
-            sys.exit(TIMEOUT_CODE)
-        if state == "FAILED":
-            click.echo(f"two-tower: {run.get_error()}", err=True)
+            if state == "FAILED":
+                click.echo(f"two-tower: {run.get_error() or 'a task failed; see its log'}", err=True)
+    except TimeoutError as error:
+        click.echo(f"two-tower: {error}", err=True)
+        sys.exit(ExitCode.TIMED_OUT)
+    except KeyboardInterrupt:
+        if run is not None:
+            click.echo(f"two-tower: the run goes on; --run-name {name} follows it again", err=True)
+        sys.exit(ExitCode.INTERRUPTED)
+    except ClusterError as error:
+        if run is None:
+            raise
+        raise ClusterError(f"{error}. The run goes on; --run-name {name} follows it again") from error
     click.echo(f"{state} {run.url}")
     sys.exit(EXIT_CODES[state])

@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 import sys
@@ -64,6 +65,17 @@ def test_installed_package_names_the_same_image(tmp_path: Path) -> None:
     path, name = printed.stdout.decode().split()
     assert Path(path).is_relative_to(target)
     assert name == image.IMAGE
+
+
+def test_every_stage_is_built_on_a_base_that_stays() -> None:
+    lines = (ROOT / "components" / "Dockerfile").read_text().splitlines()
+    defaults = dict(
+        line.removeprefix("ARG ").split("=", 1) for line in lines if line.startswith("ARG ") and "=" in line
+    )
+    bases = [line.split()[1] for line in lines if line.startswith("FROM ")]
+    assert len(bases) == 2
+    for base in bases:
+        assert re.fullmatch(r"[\w./:-]+@sha256:[0-9a-f]{64}", defaults[base.removeprefix("$")])
 
 
 def test_names_of_the_two_images_differ() -> None:

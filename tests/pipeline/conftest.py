@@ -5,6 +5,7 @@ from factories import PATHS
 from kfp_server import FakeKfp, serve
 
 from pipeline.cluster.submission import Submission
+from pipeline.presets import DEFAULT, get_preset
 from pipeline.tasks import Tasks
 
 
@@ -14,6 +15,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
     for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_UI_ENDPOINT", "KF_PIPELINES_TOKEN", "KUBECONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path_factory.mktemp("context") / "context.json"))
+    monkeypatch.setattr("pipeline.cluster.kubeflow.runs.RETRY_SECONDS", 0.01)
     return FakeKfp()
 
 
@@ -26,7 +28,8 @@ def host(cluster: FakeKfp) -> Iterator[str]:
 @pytest.fixture
 def submission() -> Submission:
     tasks = Tasks(image="registry.example/two-tower:1", platform="kfp")
-    return Submission(pipeline="training", tasks=tasks, parameters={**PATHS, "batch_size": 64, "evaluate_ks": [5, 20]})
+    parameters = {**get_preset(DEFAULT), **PATHS, "batch_size": 64, "evaluate_ks": [5, 20]}
+    return Submission(pipeline="training", tasks=tasks, parameters=parameters)
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def vertex_submission() -> Submission:
     return Submission(
         pipeline="training",
         tasks=tasks,
-        parameters={**PATHS, "batch_size": 64, "evaluate_ks": [5, 20]},
+        parameters={**get_preset(DEFAULT), **PATHS, "batch_size": 64, "evaluate_ks": [5, 20]},
         service_account="runner@shop.example",
         pipeline_root="gs://bucket/root",
     )

@@ -1,6 +1,7 @@
-"""What a cluster gets. The golden files are written anew by `python compile.py` with the arguments below."""
+"""What a cluster gets. One golden file is compared in full; of the others the structure."""
 
-import importlib.util
+import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +12,16 @@ import yaml
 from click.testing import CliRunner, Result
 from google.cloud.aiplatform.utils import yaml_utils
 from google.protobuf import json_format
-from kfp import components
+from kfp import compiler, components, dsl
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from components.vocabulary.component import vocabulary
+from pipeline.__main__ import cli
 from pipeline.compilation import PIPELINES, compile_pipeline
-from pipeline.tasks import RESOURCES, Tasks
+from pipeline.tasks import OUTSIDE_PARAMETERS, Tasks
 
 ROOT = Path(__file__).parents[2]
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent / "golden" / "training.kfp.yaml"
 IMAGE = "registry.example/two-tower:1.0.0-0123456789ab"
 ARGUMENTS = {
     "kfp": {
@@ -29,15 +32,30 @@ ARGUMENTS = {
     "vertex": {"--accelerator": "NVIDIA_L4", "--accelerator-count": "2"},
 }
 CASES = [(name, target) for name in PIPELINES for target in ARGUMENTS]
+# What a task gets from which, of the training and the retraining.
+EDGES = {
+    "vocabulary": {"events": "{first}"},
+    "train": {"events": "{first}", "vocabulary": "vocabulary"},
+    "evaluate": {"events": "{first}", "vocabulary": "vocabulary", "model": "train"},
+    "export": {"events": "{first}", "vocabulary": "vocabulary", "model": "train"},
+}
+FIRST = {"training": "ingest", "retraining": "sessionize"}
+# Processors and memory, set aside and at most; retries; hours.
+RESOURCES = {
+    "ingest": ("1", "2", "4Gi", "16Gi", 4, 2),
+    "sessionize": ("2", "8", "8Gi", "32Gi", 4, 2),
+    "vocabulary": ("1", "2", "2Gi", "4Gi", 2, 2),
+    "train": ("4", "8", "8Gi", "32Gi", 2, 24),
+    "evaluate": ("2", "8", "4Gi", "16Gi", 2, 2),
+    "export": ("1", "2", "4Gi", "16Gi", 2, 2),
+}
+# Set by the graph where there is a claim.
+FIXED = {"kfp": {"train": {"checkpoint_root": "/checkpoints"}}, "vertex": {}}
+ARTIFACTS = {"events", "vocabulary", "model", "tensorboard", "metrics", "index", "embeddings"}
 
 
 def run_compile(*arguments: str) -> Result:
-    spec = importlib.util.spec_from_file_location("compile_py", ROOT / "compile.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return CliRunner().invoke(module.main, arguments)
+    return CliRunner().invoke(cli, ["compile", *arguments])
 
 
 @pytest.fixture(scope="module", params=CASES, ids="-".join)
@@ -58,16 +76,17 @@ def list_components(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {"root": spec["root"], **spec["components"]}
 
 
-def list_tasks(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    tasks: dict[str, dict[str, Any]] = {}
-    for component in list_components(spec).values():
-        tasks.update(component.get("dag", {}).get("tasks", {}))
-    return tasks
+def list_inputs(component: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    return dict(component.get("inputDefinitions", {}).get(kind, {}))
 
 
-def test_golden_files(compiled: tuple[str, str, Path]) -> None:
+def test_the_golden_file(compiled: tuple[str, str, Path]) -> None:
     path = compiled[2]
-    assert path.read_text() == (GOLDEN / path.name).read_text(), "if this was meant, copy the new file over the golden"
+    if path.name != GOLDEN.name:
+        pytest.skip("one file is compared in full")
+    if os.environ.get("RENEW_GOLDEN"):
+        GOLDEN.write_text(path.read_text())
+    assert path.read_text() == GOLDEN.read_text(), "If the change is meant, renew the golden file: make golden"
 
 
 def test_proto_and_the_loaders_of_the_sdks_accept_it(compiled: tuple[str, str, Path]) -> None:
@@ -91,6 +110,48 @@ def test_every_parameter_of_the_form_has_a_type_and_a_description(compiled: tupl
         assert spec["description"], name
 
 
+def test_tasks_and_what_they_get_from_which(compiled: tuple[str, str, Path]) -> None:
+    name, _, path = compiled
+    spec = read(path)[0]
+    first = FIRST[name]
+    assert spec["pipelineInfo"]["name"] == f"two-tower-{name}"
+    found = {
+        task: {
+            key: value["taskOutputArtifact"]["producerTask"]
+            for key, value in body.get("inputs", {}).get("artifacts", {}).items()
+        }
+        for task, body in spec["root"]["dag"]["tasks"].items()
+    }
+    expected = {task: {key: one.format(first=first) for key, one in edges.items()} for task, edges in EDGES.items()}
+    assert found == {first: {}, **expected}
+    for task, body in spec["root"]["dag"]["tasks"].items():
+        assert set(body.get("dependentTasks", [])) == set(found[task].values())
+        assert body["componentRef"]["name"] == f"comp-{task}"
+        assert spec["components"][f"comp-{task}"]["executorLabel"] == f"exec-{task}"
+    assert set(spec["root"]["dag"]["outputs"]["artifacts"]) == ARTIFACTS
+
+
+def test_parameters_are_those_of_the_components(compiled: tuple[str, str, Path]) -> None:
+    _, target, path = compiled
+    spec = read(path)[0]
+    root = list_inputs(spec["root"], "parameters")
+    fixed = FIXED[target]
+    used = set()
+    for task, body in spec["root"]["dag"]["tasks"].items():
+        sources = body.get("inputs", {}).get("parameters", {})
+        constants = {
+            key: one["runtimeValue"]["constant"] for key, one in sources.items() if "componentInputParameter" not in one
+        }
+        assert constants == fixed.get(task, {})
+        for name, definition in list_inputs(spec["components"][f"comp-{task}"], "parameters").items():
+            if name not in constants:
+                assert sources[name]["componentInputParameter"] == name
+                for key in ("parameterType", "defaultValue"):
+                    assert root[name].get(key) == definition.get(key), name
+                used.add(name)
+    assert root.keys() - {name for one in fixed.values() for name in one} == used
+
+
 def test_nothing_is_installed_when_a_task_starts(compiled: tuple[str, str, Path]) -> None:
     for name, executor in read(compiled[2])[0]["deploymentSpec"]["executors"].items():
         container = executor["container"]
@@ -100,50 +161,80 @@ def test_nothing_is_installed_when_a_task_starts(compiled: tuple[str, str, Path]
 
 
 def test_only_what_reads_the_outside_world_is_not_cached(compiled: tuple[str, str, Path]) -> None:
-    for name, task in list_tasks(read(compiled[2])[0]).items():
-        if "executorLabel" in read(compiled[2])[0]["components"][task["componentRef"]["name"]]:
-            cached = task.get("cachingOptions", {}).get("enableCache", False)
-            if name in ("ingest", "sessionize"):
-                assert not cached, name
-            elif name in ("vocabulary", "train", "evaluate", "export"):
-                assert cached, name
+    for name, task in read(compiled[2])[0]["root"]["dag"]["tasks"].items():
+        assert task.get("cachingOptions", {}).get("enableCache", False) == (name not in ("ingest", "sessionize")), name
 
 
 def test_tasks_have_resources_and_retries(compiled: tuple[str, str, Path]) -> None:
     _, target, path = compiled
-    spec = read(path)[0]
-    for name, executor in spec["deploymentSpec"]["executors"].items():
-        resources = executor["container"]["resources"]
-        assert {"cpuLimit", "cpuRequest", "memoryLimit", "memoryRequest"} <= set(resources), name
-        if name == "exec-train":
+    spec, *platform = read(path)
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        cpu, cpu_limit, memory, memory_limit, num_retries, hours = RESOURCES[name]
+        resources = spec["deploymentSpec"]["executors"][f"exec-{name}"]["container"]["resources"]
+        assert (resources["resourceCpuRequest"], resources["resourceCpuLimit"]) == (cpu, cpu_limit)
+        assert (resources["resourceMemoryRequest"], resources["resourceMemoryLimit"]) == (memory, memory_limit)
+        if name == "train":
             expected = {"kfp": ("nvidia.com/gpu", "1"), "vertex": ("NVIDIA_L4", "2")}[target]
             assert (resources["accelerator"]["type"], resources["accelerator"]["count"]) == expected
         else:
             assert "accelerator" not in resources, name
-    retry = list_tasks(spec)["train"]["retryPolicy"]
-    assert retry == {
-        "maxRetryCount": RESOURCES["train"].num_retries,
-        "backoffDuration": "60s",
-        "backoffFactor": 2.0,
-        "backoffMaxDuration": "3600s",
-    }
+        assert task["retryPolicy"] == {
+            "maxRetryCount": num_retries,
+            "backoffDuration": "60s",
+            "backoffFactor": 2.0,
+            "backoffMaxDuration": "3600s",
+        }
+        if platform:
+            pod = platform[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"][f"exec-{name}"]
+            assert int(pod["activeDeadlineSeconds"]) == hours * 3600
 
 
-def test_pods_on_kubernetes() -> None:
-    spec, platform = read(GOLDEN / "training.kfp.yaml")
-    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    for name, pod in executors.items():
+def read_pods(path: Path) -> dict[str, dict[str, Any]]:
+    executors = read(path)[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    return {name.removeprefix("exec-"): pod for name, pod in executors.items()}
+
+
+def test_pods_on_kubernetes(compiled: tuple[str, str, Path]) -> None:
+    name, target, path = compiled
+    if target != "kfp":
+        pytest.skip("vertex has no pods")
+    pods = read_pods(path)
+    assert pods.keys() == {FIRST[name], *EDGES}
+    for task, pod in pods.items():
         assert pod["securityContext"] == {"runAsUser": "10001", "runAsGroup": "10001", "runAsNonRoot": True}
-        assert int(pod["activeDeadlineSeconds"]) > 0
-        assert pod["podMetadata"]["labels"]["app.kubernetes.io/component"] == name.removeprefix("exec-")
-        assert ("secretAsEnv" in pod) == (name == "exec-ingest")
-    train = executors["exec-train"]
+        assert pod["podMetadata"]["labels"] == {
+            "app.kubernetes.io/name": "two-tower",
+            "app.kubernetes.io/component": task,
+        }
+        secrets = {(one["secretName"], one["optional"]) for one in pod.get("secretAsEnv", [])}
+        assert secrets == ({("object-store", False), ("object-store", True)} if task == FIRST[name] else set())
+        if task != "train":
+            assert not {"tolerations", "emptyDirMounts", "pvcMount"} & pod.keys()
+    train = pods["train"]
     assert train["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
-    assert train["emptyDirMounts"][0]["mountPath"] == "/dev/shm"  # noqa: S108
+    (shared_memory,) = train["emptyDirMounts"]
+    assert (shared_memory["mountPath"], shared_memory["medium"]) == ("/dev/shm", "Memory")  # noqa: S108
     (volume,) = train["pvcMount"]
     assert (volume["constant"], volume["mountPath"]) == ("two-tower-checkpoints", "/checkpoints")
-    inputs = list_tasks(spec)["train"]["inputs"]["parameters"]
-    assert inputs["checkpoint_root"]["runtimeValue"]["constant"] == "/checkpoints"
+
+
+def test_the_secret_goes_where_the_outside_world_is_read_cached_or_not(tmp_path: Path) -> None:
+    tasks = Tasks(image=IMAGE, platform="kfp", object_store_secret="object-store")
+
+    @dsl.pipeline(name="uncached")
+    def uncached(log_path: str) -> None:
+        tasks._make(vocabulary, {"events": tasks.sessionize({"log_path": log_path})}, caching=False)
+
+    compiler.Compiler().compile(uncached, str(tmp_path / "uncached.yaml"))
+    pods = read_pods(tmp_path / "uncached.yaml")
+    assert [name for name, pod in pods.items() if "secretAsEnv" in pod] == ["sessionize"]
+
+
+@pytest.mark.parametrize("pipeline", FIRST)
+def test_the_places_outside_are_parameters(pipeline: str) -> None:
+    inputs = compile_pipeline(pipeline, Tasks(image=IMAGE, platform="kfp")).inputs
+    assert set(OUTSIDE_PARAMETERS[FIRST[pipeline]]) <= inputs.keys()
+    assert {name for name in inputs if name.endswith("_path")} <= set(OUTSIDE_PARAMETERS[FIRST[pipeline]])
 
 
 def test_compiling_loads_no_tensorflow() -> None:
@@ -155,24 +246,57 @@ print([name for name in sys.modules if name.startswith(("tensorflow", "tf_keras"
     assert printed.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--image", "two-tower"],
-        ["--image", "two-tower:latest"],
-        ["--accelerator", "NVIDIA_L4"],
-        ["--target", "vertex", "--accelerator", "nvidia.com/gpu"],
-        ["--target", "vertex", "--object-store-secret", "store"],
-        ["--target", "vertex", "--checkpoint-claim", "checkpoints"],
-        ["--accelerator", "nvidia.com/gpu", "--accelerator-count", "0"],
-    ],
-)
+REFUSED = [
+    ["--image", "two-tower"],
+    ["--image", "two-tower:latest"],
+    ["--accelerator", "NVIDIA_L4"],
+    ["--target", "vertex", "--accelerator", "nvidia.com/gpu"],
+    ["--target", "vertex", "--object-store-secret", "store"],
+    ["--target", "vertex", "--checkpoint-claim", "checkpoints"],
+    ["--accelerator", "nvidia.com/gpu", "--accelerator-count", "0"],
+    ["--accelerator-count", "2"],
+]
+
+
+@pytest.mark.parametrize("arguments", REFUSED)
 def test_refuses_what_a_cluster_would_misunderstand(arguments: list[str], tmp_path: Path) -> None:
-    done = run_compile(*arguments, "-o", str(tmp_path / "out.yaml"))
-    assert done.exit_code == 1
-    assert done.stderr.startswith("compile.py: Expected ")
-    assert "Received: " in done.stderr
+    done = run_compile("--image", IMAGE, *arguments, "-o", str(tmp_path / "out.yaml"))
+    assert isinstance(done.exception, ValueError)
+    assert str(done.exception).startswith("Expected ")
+    assert "Received: " in str(done.exception)
     assert not (tmp_path / "out.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["--image", IMAGE], 0), (["--image", "two-tower"], 1), (["--image", IMAGE, "--claim", "c"], 2)],
+)
+def test_the_script_is_the_command(
+    arguments: list[str],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    output = tmp_path / "folder" / "out.yaml"
+    monkeypatch.setattr(sys, "argv", ["compile.py", *arguments, "-o", str(output)])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(ROOT / "compile.py"), run_name="__main__")
+    assert stopped.value.code == code
+    assert output.exists() == (code == 0)
+    if code == 0:
+        assert output.read_text() == compile_pipeline("training", Tasks(image=IMAGE, platform="kfp")).text
+    if code == 1:
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("two-tower: Expected an image with a tag or a digest")
+
+
+def test_an_output_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for output in (tmp_path, tmp_path / "file" / "out.yaml"):
+        done = run_compile("--image", IMAGE, "-o", str(output))
+        assert isinstance(done.exception, ValueError)
+        assert "Expected a file that can be written" in str(done.exception)
 
 
 def test_the_same_settings_have_the_same_hash() -> None:

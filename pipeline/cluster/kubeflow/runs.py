@@ -1,19 +1,31 @@
 """Runs on a Kubeflow Pipelines cluster: uploading what was compiled, starting it, following it."""
 
+import json
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import kfp_server_api
+import urllib3
 
 from components.image import SOURCE_VERSION
+from pipeline.cluster.deadline import CallError
 from pipeline.cluster.kubeflow.client import Client, list_all, make_run_url, quiet
-from pipeline.cluster.submission import EXIT_CODES, Submission, TaskState
+from pipeline.cluster.submission import EXIT_CODES, ClusterError, Submission, TaskState, make_run_name
 from pipeline.compilation import compile_pipeline
+
+# How often a start without an answer is tried, and the wait before it is looked up: the server may be at it still.
+START_TRIES = 3
+RETRY_SECONDS = 2.0
+# How long a look at a run may take.
+LOOK_SECONDS = 60.0
+# A call that ended like this may have been carried out: no or no readable answer, or one of a gateway.
+LOST_ANSWERS = (CallError, urllib3.exceptions.HTTPError, ConnectionError)
+_LOST_STATUSES = (502, 503, 504)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,27 +77,70 @@ def get_experiment_id(client: Client, name: str) -> str:
         return str(client.create_experiment(name).experiment_id)
 
 
-def start_run(client: Client, submission: Submission, *, host: str = "") -> "Run":
-    """Starts a run.
+def start_run(client: Client, submission: Submission, *, name: str = "", host: str = "") -> "Run":
+    """Starts a run, or finds the one of that name in the experiment.
+
+    A start whose answer was lost is looked up by the run's name before it is repeated.
 
     Args:
         client: from `connect`.
         submission: what is to run.
+        name: of the run; by default one that no other run has.
         host: of the API, for the run's address.
+
+    Raises:
+        ClusterError: whether the run was started cannot be found out.
     """
     version = prepare_version(client, submission)
     experiment_id = get_experiment_id(client, submission.experiment)
-    with quiet():
-        run = client.run_pipeline(
-            experiment_id,
-            f"{version.pipeline_name} {datetime.now(tz=UTC):%Y-%m-%d %H:%M:%S}",
-            params=dict(submission.parameters),
-            pipeline_id=version.pipeline_id,
-            version_id=version.version_id,
-            pipeline_root=submission.pipeline_root or None,
-            service_account=submission.service_account or None,
-        )
-    return Run(client=client, run_id=str(run.run_id), url=make_run_url(host, str(run.run_id)))
+    name = name or make_run_name(version.pipeline_name)
+    run_id = _find_run(client, experiment_id, name)
+    tries = 0
+    while not run_id:
+        tries += 1
+        try:
+            with quiet():
+                run = client.run_pipeline(
+                    experiment_id,
+                    name,
+                    params=dict(submission.parameters),
+                    pipeline_id=version.pipeline_id,
+                    version_id=version.version_id,
+                    pipeline_root=submission.pipeline_root or None,
+                    service_account=submission.service_account or None,
+                )
+            run_id = str(run.run_id)
+        except kfp_server_api.ApiException as error:
+            if error.status not in _LOST_STATUSES:
+                raise
+            run_id = _find_lost_run(client, experiment_id, name, error, is_last=tries == START_TRIES)
+        except LOST_ANSWERS as error:
+            run_id = _find_lost_run(client, experiment_id, name, error, is_last=tries == START_TRIES)
+    return Run(client=client, run_id=run_id, url=make_run_url(host, run_id))
+
+
+def _find_run(client: Client, experiment_id: str, name: str) -> str:
+    """Finds the run of that name in the experiment; empty if there is none."""
+    predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
+    runs = list_all(
+        client.list_runs, "runs", experiment_id=experiment_id, filter=json.dumps({"predicates": [predicate]})
+    )
+    return str(runs[0].run_id) if runs else ""
+
+
+def _find_lost_run(client: Client, experiment_id: str, name: str, error: Exception, *, is_last: bool) -> str:
+    """Finds the run whose start got no answer, or says that it may be started again."""
+    time.sleep(min(RETRY_SECONDS, client.deadline.remaining))
+    try:
+        run_id = _find_run(client, experiment_id, name)
+    except (kfp_server_api.ApiException, *LOST_ANSWERS):
+        run_id, is_last = "", True
+    if not run_id and is_last:
+        raise ClusterError(
+            f"The start of the run {name} got no answer, and whether it runs is not known. Repeat the command with "
+            f"--run-name {name}: it starts the run only if there is none of that name. The last error: {error}"
+        ) from error
+    return run_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +160,14 @@ class Run:
         deadline = time.monotonic() + timeout_seconds
         states: dict[str, str] = {}
         while True:
-            run = self.client.runs.run_service_get_run(run_id=self.run_id, _request_timeout=30)
+            self.client.deadline.restart(LOOK_SECONDS)
+            run = self.client.get_run(self.run_id)
             for task in _list_tasks(run):
                 if task.state and states.get(task.task_id) != task.state:
                     states[task.task_id] = task.state
                     report(TaskState(name=task.display_name, state=task.state, seconds=_measure_seconds(task)))
             if run.state in EXIT_CODES:
-                return str(run.state)
+                return "CANCELED" if _was_cancelled(run) else str(run.state)
             if time.monotonic() >= deadline:
                 raise TimeoutError(f"Expected the run to end within {timeout_seconds:.0f} s. Received: {run.state}")
             time.sleep(poll_seconds)
@@ -122,6 +178,11 @@ class Run:
         messages = [run.error.message] if run.error else []
         messages += [f"{task.display_name}: {task.error.message}" for task in _list_tasks(run) if task.error]
         return "; ".join(str(message) for message in messages)
+
+
+def _was_cancelled(run: Any) -> bool:
+    """Whether somebody stopped the run: it then ends as FAILED, and only its history tells."""
+    return run.state == "FAILED" and any(status.state == "CANCELING" for status in run.state_history or [])
 
 
 def _list_tasks(run: Any) -> list[Any]:

@@ -215,6 +215,7 @@ def _delete(client: Client, schedules: Iterable[Installed], retire_seconds: floa
                     f"{run_id} goes on; the old schedule is disabled, the same command deletes it later"
                 )
             time.sleep(min(poll_seconds, retire_seconds))
+            client.deadline.restart()
         try:
             client.delete_recurring_run(schedule.id)
         except kfp_server_api.ApiException as error:

@@ -5,6 +5,7 @@ import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.cluster.deadline import CallError
 from pipeline.cluster.submission import ClusterError
 
 
@@ -27,7 +28,7 @@ def explain_errors() -> Iterator[None]:
         raise ClusterError(
             f"Expected credentials of Google Cloud (gcloud auth application-default login). Received: {error}"
         ) from error
-    except GoogleAPIError as error:
+    except (GoogleAPIError, CallError) as error:
         raise ClusterError(f"Expected Vertex AI to accept this. Received: {error}") from error
 
 

@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.cluster.submission import Submission, TaskState
+from pipeline.cluster.deadline import CallError, Deadline
+from pipeline.cluster.submission import ClusterError, Submission, TaskState, make_run_name
 from pipeline.cluster.vertex.client import check_place, find_credentials
 from pipeline.compilation import compile_pipeline
 
+# How long a look at a run may take.
+LOOK_SECONDS = 60.0
 # The label that names what was compiled.
 VERSION_LABEL = "two-tower-version"
 # The states in which a job ends, as KFP calls them.
@@ -43,17 +46,18 @@ class Run:
         Raises:
             TimeoutError: the run has not ended in time.
         """
-        deadline = time.monotonic() + timeout_seconds
+        end = time.monotonic() + timeout_seconds
         states: dict[int, str] = {}
         while True:
-            state = self.job.state.name  # asks the service; what follows reads the answer
+            # This asks the service; what follows reads the answer.
+            state = Deadline(LOOK_SECONDS).call(lambda: self.job.state.name)
             for task in self.job.gca_resource.job_detail.task_details:
                 if states.get(task.task_id) != task.state.name:
                     states[task.task_id] = task.state.name
                     report(TaskState(name=task.task_name, state=task.state.name, seconds=_measure_seconds(task)))
             if state in _FINAL_STATES:
                 return _FINAL_STATES[state]
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= end:
                 raise TimeoutError(f"Expected the run to end within {timeout_seconds:.0f} s. Received: {state}")
             time.sleep(poll_seconds)
 
@@ -62,13 +66,14 @@ class Run:
         return str(self.job.gca_resource.error.message)
 
 
-def make_job(submission: Submission, *, project: str, location: str, credentials: Any = None) -> Any:
+def make_job(submission: Submission, *, project: str, location: str, name: str = "", credentials: Any = None) -> Any:
     """Makes google-cloud-aiplatform's PipelineJob of a submission, without sending it.
 
     Args:
         submission: what is to run.
         project: Google Cloud project.
         location: region.
+        name: of the run, the job's id; by default one that no other run has.
         credentials: by default the application default credentials.
 
     Raises:
@@ -85,7 +90,7 @@ def make_job(submission: Submission, *, project: str, location: str, credentials
         return aiplatform.PipelineJob(
             display_name=pipeline.name,
             template_path=str(path),
-            job_id=f"{pipeline.name}-{datetime.now(tz=UTC):%Y%m%d%H%M%S}",
+            job_id=name or make_run_name(pipeline.name),
             pipeline_root=submission.pipeline_root,
             parameter_values=dict(submission.parameters),
             labels={VERSION_LABEL: pipeline.content_hash},
@@ -95,20 +100,51 @@ def make_job(submission: Submission, *, project: str, location: str, credentials
         )
 
 
-def start_run(submission: Submission, *, project: str, location: str, credentials: Any = None) -> Run:
-    """Starts a run.
+def start_run(
+    submission: Submission,
+    *,
+    project: str,
+    location: str,
+    name: str = "",
+    credentials: Any = None,
+    deadline: Deadline | None = None,
+) -> Run:
+    """Starts a run, or finds the one of that name: Vertex keeps the ids of jobs unique.
 
     Args:
         submission: as for `make_job`.
         project: as for `make_job`.
         location: as for `make_job`.
+        name: as for `make_job`.
         credentials: as for `make_job`.
+        deadline: for all calls.
 
     Raises:
         ValueError: the project or the location is not given.
+        ClusterError: whether the run was started cannot be found out.
     """
-    job = make_job(submission, project=project, location=location, credentials=credentials)
-    job.submit(service_account=submission.service_account or None)
+    deadline = deadline or Deadline()
+    place = {"project": project, "location": location}
+    job = deadline.call(lambda: make_job(submission, name=name, credentials=credentials, **place))
+    from google.api_core.exceptions import AlreadyExists, ServerError
+
+    def submit() -> None:
+        job.submit(service_account=submission.service_account or None, create_request_timeout=deadline.remaining)
+
+    for is_last in (False, True):
+        try:
+            deadline.call(submit)
+            break
+        except AlreadyExists:
+            job._gca_resource = deadline.call(lambda: job._get_gca_resource(resource_name=job.job_id))
+            break
+        except (ServerError, CallError) as error:
+            if is_last or isinstance(error, CallError):
+                raise ClusterError(
+                    f"The start of the run {job.job_id} got no answer, and whether it runs is not known. Repeat the "
+                    f"command with --run-name {job.job_id}: it starts the run only if there is none of that name. "
+                    f"The last error: {error}"
+                ) from error
     return Run(job=job)
 
 

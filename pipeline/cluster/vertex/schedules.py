@@ -8,11 +8,12 @@ Broken off at any point there is always a schedule of that name and never two th
 same state.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pipeline.cluster.deadline import CallError, Deadline
 from pipeline.cluster.schedule import Listed, Schedule, list_differences, require_one, select
 from pipeline.cluster.vertex.client import check_place, find_credentials
 from pipeline.cluster.vertex.schedule_messages import (
@@ -25,7 +26,6 @@ from pipeline.cluster.vertex.schedule_messages import (
     read_message,
 )
 
-TIMEOUT_SECONDS = 60.0
 # A schedule is born active. One that is to be paused must not start a run before the next call pauses it.
 _HEAD_START = timedelta(minutes=10)
 
@@ -38,11 +38,13 @@ class VertexSchedules:
         service: google-cloud-aiplatform's ScheduleServiceClient.
         project: Google Cloud project.
         location: region.
+        deadline: for all calls.
     """
 
     service: Any
     project: str
     location: str
+    deadline: Deadline = field(default_factory=Deadline)
 
     @property
     def parent(self) -> str:
@@ -100,8 +102,19 @@ class VertexSchedules:
 
     def _list_installed(self) -> list[Installed]:
         request = {"parent": self.parent, "filter": "create_pipeline_job_request:*", "order_by": "create_time"}
-        schedules = self.service.list_schedules(request=request, timeout=TIMEOUT_SECONDS)
+        schedules: list[Any] = []
+        tokens: list[str] = []
+        while not tokens or tokens[-1]:
+            page = self._call(self.service.list_schedules, request={**request, "page_token": "".join(tokens[-1:])})
+            schedules.extend(page.schedules)
+            if page.next_page_token in tokens:
+                raise CallError(f"the page {page.next_page_token!r} of the schedules twice")
+            tokens.append(page.next_page_token)
         return [read_message(schedule) for schedule in schedules if is_ours(schedule)]
+
+    def _call(self, method: Callable[..., Any], **arguments: Any) -> Any:
+        """Calls a method of the service with what is left of the deadline."""
+        return self.deadline.call(lambda: method(**arguments, timeout=self.deadline.remaining))
 
     def _choose(self, schedule: Schedule) -> tuple[Installed | None, list[Installed]]:
         """Finds the schedule that can become the wanted one with the fewest changes, and the others of its name."""
@@ -118,7 +131,7 @@ class VertexSchedules:
         message = make_message(schedule, parent=self.parent)
         if not schedule.enabled:
             message.start_time = datetime.now(tz=UTC) + _HEAD_START
-        created = self.service.create_schedule(parent=self.parent, schedule=message, timeout=TIMEOUT_SECONDS)
+        created = self._call(self.service.create_schedule, parent=self.parent, schedule=message)
         if not schedule.enabled:
             self._pause([read_message(created)])
 
@@ -132,47 +145,51 @@ class VertexSchedules:
             message = make_message(schedule, parent=self.parent)
             message.name = installed.id
             message.create_pipeline_job_request.pipeline_job.service_account = wanted["service account"]
-            self.service.update_schedule(schedule=message, update_mask=FieldMask(paths=paths), timeout=TIMEOUT_SECONDS)
+            self._call(self.service.update_schedule, schedule=message, update_mask=FieldMask(paths=paths))
 
     def _pause(self, schedules: Iterable[Installed]) -> None:
         for schedule in schedules:
             if schedule.state == "ACTIVE":
-                self.service.pause_schedule(name=schedule.id, timeout=TIMEOUT_SECONDS)
+                self._call(self.service.pause_schedule, name=schedule.id)
 
     def _resume(self, schedule: Installed) -> None:
-        self.service.resume_schedule(name=schedule.id, catch_up=False, timeout=TIMEOUT_SECONDS)
+        self._call(self.service.resume_schedule, name=schedule.id, catch_up=False)
 
     def _delete(self, schedules: Iterable[Installed]) -> None:
         from google.api_core.exceptions import NotFound
 
         for schedule in schedules:
             try:
-                operation = self.service.delete_schedule(name=schedule.id, timeout=TIMEOUT_SECONDS)
-                operation.result(timeout=TIMEOUT_SECONDS)
+                operation = self._call(self.service.delete_schedule, name=schedule.id)
+                self._call(operation.result)
             except NotFound:  # somebody else was faster
                 continue
 
 
-def connect(*, project: str, location: str, credentials: Any = None) -> VertexSchedules:
+def connect(
+    *, project: str, location: str, credentials: Any = None, deadline: Deadline | None = None
+) -> VertexSchedules:
     """Connects to a project's schedules in a location.
 
     Args:
         project: Google Cloud project.
         location: region.
         credentials: by default the application default credentials.
+        deadline: for all calls.
 
     Raises:
         ValueError: the project or the location is not given.
     """
     check_place(project, location)
-    credentials = credentials or find_credentials()
+    deadline = deadline or Deadline()
+    credentials = credentials or deadline.call(find_credentials)
     from google.cloud import aiplatform_v1
 
     service = aiplatform_v1.ScheduleServiceClient(
         credentials=credentials,
         client_options={"api_endpoint": f"{location}-aiplatform.googleapis.com"},
     )
-    return VertexSchedules(service=service, project=project, location=location)
+    return VertexSchedules(service=service, project=project, location=location, deadline=deadline)
 
 
 def _plan(schedule: Schedule, kept: Installed | None, others: Iterable[Installed]) -> list[str]:

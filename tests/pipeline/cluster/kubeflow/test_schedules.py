@@ -233,8 +233,12 @@ schedules:
   cron: 0 3 * * 1
   pipeline: training
   image: registry.example/two-tower:1
-  parameters: {train_path: /data/train.tsv, valid_path: /data/valid.tsv, test_path: /data/test.tsv, batch_size: 64,
-    evaluate_ks: [5, 20]}
+  parameters:
+    train_path: s3://logs/train.tsv
+    valid_path: s3://logs/valid.tsv
+    test_path: s3://logs/test.tsv
+    batch_size: 64
+    evaluate_ks: [5, 20]
 - name: nightly
   cron: 0 1 * * *
   time_zone: Asia/Tokyo
@@ -242,7 +246,10 @@ schedules:
   pipeline: training
   preset: sample
   image: registry.example/two-tower:1
-  parameters: {train_path: /data/train.tsv, valid_path: /data/valid.tsv, test_path: /data/test.tsv}
+  parameters:
+    train_path: s3://logs/train.tsv
+    valid_path: s3://logs/valid.tsv
+    test_path: s3://logs/test.tsv
 """
 
 

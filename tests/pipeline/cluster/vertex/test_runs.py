@@ -1,18 +1,20 @@
 """The real google-cloud-aiplatform up to the request it would send; what the service answers is made up here."""
 
 import importlib.util
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from factories import PATHS
-from google.api_core.exceptions import PermissionDenied
+from google.api_core.exceptions import AlreadyExists, DeadlineExceeded, PermissionDenied, ServiceUnavailable
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import aiplatform_v1
 
 from pipeline.__main__ import cli
+from pipeline.cluster.deadline import Deadline
 from pipeline.cluster.submission import ClusterError, Submission, TaskState
 from pipeline.cluster.vertex import runs as vertex_runs
 from pipeline.cluster.vertex.client import explain_errors
@@ -28,9 +30,16 @@ class Service:
     def __init__(self, *states: Any) -> None:
         self.states = list(states)
         self.created: list[Any] = []
+        self.errors: list[tuple[Exception, bool]] = []  # of the next starts; whether carried out
 
     def create_pipeline_job(self, *, parent: str, pipeline_job: Any, pipeline_job_id: str, **_: Any) -> Any:
-        self.created.append((parent, pipeline_job_id, pipeline_job))
+        if pipeline_job_id in [job_id for _, job_id, _ in self.created]:
+            raise AlreadyExists("a job of that id")
+        error, carried_out = self.errors.pop(0) if self.errors else (None, True)
+        if carried_out:
+            self.created.append((parent, pipeline_job_id, pipeline_job))
+        if error:
+            raise error
         return aiplatform_v1.PipelineJob(name=NAME, state=States.PIPELINE_STATE_PENDING)
 
     def get_pipeline_job(self, **_: Any) -> Any:
@@ -45,7 +54,7 @@ class Service:
 
 @pytest.fixture
 def make_run(vertex_submission: Submission, monkeypatch: pytest.MonkeyPatch) -> Any:
-    def make(service: Service) -> vertex_runs.Run:
+    def make(service: Service, **options: Any) -> vertex_runs.Run:
         from google.cloud.aiplatform import pipeline_jobs
 
         make_job = vertex_runs.make_job
@@ -59,7 +68,7 @@ def make_run(vertex_submission: Submission, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(
             pipeline_jobs.gcs_utils, "create_gcs_bucket_for_pipeline_artifacts_if_it_does_not_exist", lambda **_: None
         )
-        return vertex_runs.start_run(vertex_submission, credentials=AnonymousCredentials(), **PLACE)
+        return vertex_runs.start_run(vertex_submission, credentials=AnonymousCredentials(), **PLACE, **options)
 
     return make
 
@@ -93,6 +102,40 @@ def test_followed_to_the_end(make_run: Any, final: Any, expected: str) -> None:
     seen: list[TaskState] = []
     assert run.follow(seen.append, timeout_seconds=60, poll_seconds=0) == expected
     assert [(task.name, task.state) for task in seen] == [("ingest", "RUNNING"), ("ingest", "SUCCEEDED")]
+
+
+@pytest.mark.parametrize("error", [ServiceUnavailable("Socket closed"), DeadlineExceeded("504")])
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_a_start_without_an_answer_makes_one_run(make_run: Any, error: Exception, carried_out: bool) -> None:
+    service = Service(States.PIPELINE_STATE_SUCCEEDED)
+    service.errors = [(error, carried_out)]
+    run = make_run(service)
+    assert len(service.created) == 1
+    assert run.follow(lambda _: None, timeout_seconds=60) == "SUCCEEDED"
+
+
+def test_a_run_of_that_name_is_followed(make_run: Any) -> None:
+    service = Service(States.PIPELINE_STATE_SUCCEEDED)
+    for _ in range(2):
+        assert make_run(service, name="weekly").url.startswith("https://console.cloud.google.com/")
+    assert [job_id for _, job_id, _ in service.created] == ["weekly"]
+
+
+def test_a_start_that_stays_without_an_answer_names_the_run(make_run: Any) -> None:
+    service = Service(States.PIPELINE_STATE_SUCCEEDED)
+    service.errors = [(ServiceUnavailable("Socket closed"), False)] * 2
+    with pytest.raises(ClusterError, match=r"--run-name weekly: .* The last error: .*Socket closed"), explain_errors():
+        make_run(service, name="weekly")
+
+
+def test_a_start_that_takes_too_long_is_given_up(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Service(States.PIPELINE_STATE_SUCCEEDED)
+    monkeypatch.setattr(service, "create_pipeline_job", lambda **_: time.sleep(3))
+    make_run(Service(States.PIPELINE_STATE_SUCCEEDED))  # loads Google's client
+    start = time.monotonic()
+    with pytest.raises(ClusterError, match=r"no answer within 1 s"), explain_errors():
+        make_run(service, deadline=Deadline(1))
+    assert time.monotonic() - start < 3
 
 
 def test_gives_up_waiting(make_run: Any) -> None:

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from vertex_server import FakeVertex, State
 
 from pipeline.__main__ import cli
 from pipeline.cluster.cron import Cron
+from pipeline.cluster.deadline import Deadline
 from pipeline.cluster.schedule import Schedule
 from pipeline.cluster.schedule_file import read_schedules
 from pipeline.cluster.submission import ClusterError, Submission
@@ -119,7 +121,7 @@ def test_the_job_is_the_one_that_the_sdk_makes(wanted: Schedule) -> None:
         (
             {
                 "cron": Cron(expression="30 4 * * 2"),
-                "submission": {"pipeline": "retraining", "parameters": {"log_path": "/l"}},
+                "submission": {"pipeline": "retraining", "parameters": {"log_path": "gs://l"}},
             },
             "create_pipeline_job_request,cron",
         ),
@@ -156,9 +158,8 @@ def test_every_difference_is_mended_in_place_in_one_call(
 
 def test_a_plan_names_what_differs(schedules: VertexSchedules, wanted: Schedule) -> None:
     schedules.apply(wanted)
-    lines = schedules.plan(
-        dataclasses.replace(change(wanted, parameters={**PATHS, "evaluate_ks": [5, 20]}), enabled=False)
-    )
+    parameters = {name: value for name, value in wanted.submission.parameters.items() if name != "batch_size"}
+    lines = schedules.plan(dataclasses.replace(change(wanted, parameters=parameters), enabled=False))
     assert lines[0].startswith(f"~ {NAME}: 30 4 * * 2 UTC, version ")
     assert lines[1:] == [
         "~   times: 0 3 * * 1 Europe/Berlin -> 30 4 * * 2 UTC",
@@ -340,10 +341,34 @@ def test_the_real_client_goes_to_the_region() -> None:
         vertex_schedules.connect(project="", location="europe-west4")
 
 
+@pytest.mark.parametrize(
+    ("tokens", "message"), [("endless", r"no answer within 0\.5 s"), ("repeated", "the page 'again' .* twice")]
+)
+def test_a_list_that_never_ends_is_given_up(
+    service: FakeVertex, schedules: VertexSchedules, tokens: str, message: str
+) -> None:
+    service.page_tokens = tokens
+    start = time.monotonic()
+    with pytest.raises(ClusterError, match=message), explain_errors():
+        dataclasses.replace(schedules, deadline=Deadline(0.5)).find()
+    assert time.monotonic() - start < 3
+
+
+def test_an_answer_that_does_not_come_is_given_up(
+    service: FakeVertex, schedules: VertexSchedules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "list_schedules", lambda _: time.sleep(2))
+    start = time.monotonic()
+    with pytest.raises(ClusterError, match="Expected Vertex AI to accept this"), explain_errors():
+        dataclasses.replace(schedules, deadline=Deadline(0.5)).find()
+    assert time.monotonic() - start < 2
+
+
 @pytest.fixture
 def run_cli(schedules: VertexSchedules, monkeypatch: pytest.MonkeyPatch) -> Any:
-    def connect(**place: str) -> VertexSchedules:
+    def connect(*, deadline: Deadline, **place: str) -> VertexSchedules:
         assert place == PLACE
+        assert deadline.remaining > 0
         return schedules
 
     monkeypatch.setattr(vertex_schedules, "connect", connect)
@@ -383,8 +408,12 @@ schedules:
   cron: 0 3 * * 1
   time_zone: Europe/Berlin
   pipeline: training
-  parameters: {train_path: /data/train.tsv, valid_path: /data/valid.tsv, test_path: /data/test.tsv, batch_size: 64,
-    evaluate_ks: [5]}
+  parameters:
+    train_path: s3://logs/train.tsv
+    valid_path: s3://logs/valid.tsv
+    test_path: s3://logs/test.tsv
+    batch_size: 64
+    evaluate_ks: [5]
   kfp: {image: cluster.example/two-tower:1, accelerator: nvidia.com/gpu, cluster_time_zone: Europe/Berlin}
   vertex:
     image: registry.example/two-tower:1

@@ -1,0 +1,169 @@
+"""The command line and the schedule file say the same things by the same names."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from factories import PATHS
+
+from pipeline.__main__ import cli
+from pipeline.cluster import schedule_commands
+from pipeline.cluster.cron import Cron
+from pipeline.cluster.options import SUBMISSION_SETTINGS, TASK_SETTINGS
+from pipeline.cluster.schedule import Schedule
+from pipeline.cluster.schedule_file import SETTINGS, read_schedules
+from pipeline.cluster.submission import Submission
+from pipeline.presets import DEFAULT, get_preset
+from pipeline.tasks import Tasks
+
+# A value of each setting that is not its default, and what is made of them all.
+VALUES: dict[str, Any] = {
+    "name": "nightly",
+    "cron": "0 1 * * *",
+    "time_zone": "Asia/Tokyo",
+    "cluster_time_zone": "Asia/Kolkata",
+    "enabled": False,
+    "pipeline": "training",
+    "image": "registry.example/two-tower:1",
+    "accelerator": "nvidia.com/gpu",
+    "accelerator_count": 2,
+    "object_store_secret": "store",
+    "checkpoint_claim": "checkpoints",
+    "preset": "sample",
+    "experiment": "nights",
+    "service_account": "runner",
+    "pipeline_root": "s3://bucket/root",
+}
+WANTED = Schedule(
+    name="nightly",
+    cron=Cron(expression="0 1 * * *", time_zone="Asia/Tokyo"),
+    cluster_time_zone="Asia/Kolkata",
+    enabled=False,
+    submission=Submission(
+        pipeline="training",
+        tasks=Tasks(
+            image="registry.example/two-tower:1",
+            platform="kfp",
+            accelerator="nvidia.com/gpu",
+            num_accelerators=2,
+            object_store_secret="store",
+            checkpoint_claim="checkpoints",
+        ),
+        parameters={**get_preset("sample"), **PATHS},
+        experiment="nights",
+        service_account="runner",
+        pipeline_root="s3://bucket/root",
+    ),
+)
+
+
+@pytest.fixture
+def parse(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Gives the schedules that a command line stands for."""
+    seen: list[Schedule] = []
+    monkeypatch.setattr(schedule_commands, "_apply", lambda wanted, *_, **__: seen.extend(wanted))
+
+    def run(*arguments: str) -> Schedule:
+        done = CliRunner().invoke(cli, ["schedule", *arguments], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return seen.pop()
+
+    return run
+
+
+def write(path: Path, *entries: dict[str, Any]) -> Path:
+    path.write_text(yaml.safe_dump({"schedules": list(entries)}))
+    return path
+
+
+def test_options_and_file_are_one(parse: Any, tmp_path: Path) -> None:
+    assert VALUES.keys() == SETTINGS.keys()
+    path = write(tmp_path / "schedules.yaml", {**VALUES, "parameters": PATHS})
+    assert read_schedules(path, "kfp") == [WANTED]
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in VALUES.items() if name != "enabled"]
+    assert parse(*options, "--paused", *(f"--set={name}={value}" for name, value in PATHS.items())) == WANTED
+
+
+def test_what_is_not_said_is_the_same_for_both(parse: Any, tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "schedules.yaml", {"name": "two-tower", "cron": "0 1 * * *", "parameters": {"log_path": "s3://l"}}
+    )
+    (read,) = read_schedules(path, "kfp")
+    assert parse("--cron=0 1 * * *", "--set=log_path=s3://l") == read
+    assert read.submission == Submission(
+        pipeline="retraining", tasks=Tasks(platform="kfp"), parameters={**get_preset(DEFAULT), "log_path": "s3://l"}
+    )
+
+
+def test_the_commands_have_the_options() -> None:
+    for name, settings in (
+        ("compile", TASK_SETTINGS),
+        ("submit", SUBMISSION_SETTINGS),
+        ("schedule", SETTINGS.values()),
+    ):
+        defaults = {one.name: one.default for one in cli.commands[name].params}
+        for setting in settings:
+            assert defaults[setting.name] == setting.default, (name, setting.name)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("image", 1, "image to be of the type str. Received: 1"),
+        ("accelerator_count", "2", "accelerator_count to be of the type int. Received: '2'"),
+        ("accelerator_count", True, "accelerator_count to be of the type int. Received: True"),
+        ("enabled", "no", "enabled to be of the type bool. Received: 'no'"),
+        ("cron", None, "cron to be of the type str. Received: None"),
+        ("preset", "best", "preset to be one of .* Received: 'best'"),
+        ("pipeline", "serving", "pipeline to be one of training, retraining. Received: 'serving'"),
+        ("parameters", [1], "mappings under"),
+        ("kfp", {"enabled": 1}, "enabled to be of the type bool. Received: 1"),
+        ("vertex", {"image": 1}, "image to be of the type str. Received: 1"),
+        ("target", "kfp", "Received: target"),
+    ],
+)
+def test_a_wrong_value_in_the_file_is_named(tmp_path: Path, key: str, value: Any, message: str) -> None:
+    path = write(tmp_path / "schedules.yaml", {**VALUES, "parameters": PATHS, key: value})
+    with pytest.raises(ValueError, match=message):
+        read_schedules(path, "kfp")
+
+
+def test_the_claim_fixes_the_folder_of_the_checkpoints(tmp_path: Path) -> None:
+    parameters = {**PATHS, "checkpoint_root": "/elsewhere"}
+    path = write(tmp_path / "schedules.yaml", {**VALUES, "parameters": parameters})
+    with pytest.raises(ValueError, match="no value for checkpoint_root: with --checkpoint-claim it is /checkpoints"):
+        read_schedules(path, "kfp")
+    (schedule,) = read_schedules(write(path, {**VALUES, "checkpoint_claim": "", "parameters": parameters}), "kfp")
+    assert schedule.submission.parameters["checkpoint_root"] == "/elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("target", "location", "is_readable"),
+    [
+        ("kfp", "s3://logs/days", True),
+        ("kfp", "gs://logs/days", True),
+        ("kfp", "/data/events.csv", False),
+        ("kfp", "events.csv", False),
+        ("kfp", "/gcs/logs/days", False),
+        ("vertex", "gs://logs/days", True),
+        ("vertex", "/gcs/logs/days", True),
+        ("vertex", "/data/events.csv", False),
+    ],
+)
+def test_a_log_lies_where_pods_can_read_it(target: str, location: str, is_readable: bool) -> None:
+    def make() -> None:
+        Submission(
+            pipeline="retraining",
+            tasks=Tasks(platform=target),
+            parameters={"log_path": location, "previous_events": ""},
+            pipeline_root="gs://bucket/root",
+        )
+
+    if is_readable:
+        make()
+        return
+    with pytest.raises(ValueError, match="log_path to be an address that pods can read") as refused:
+        make()
+    assert repr(location) in str(refused.value)

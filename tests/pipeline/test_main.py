@@ -110,7 +110,8 @@ def test_each_end_has_its_exit_code_and_one_message(error, code, main, monkeypat
         raise error
 
     monkeypatch.setattr(local, "run_training", run_training)
-    found, _, errors = main("run", "--output", tmp_path)
+    (tmp_path / "log").touch()
+    found, _, errors = main("run", "--output", tmp_path, "--events", tmp_path / "log")
     assert found == code
     assert (str(error) or "interrupted") in errors
     assert "Traceback" not in errors
@@ -128,7 +129,12 @@ def test_help_is_done(arguments, main):
 
 def test_sigterm_ends_like_ctrl_c(main, monkeypatch, tmp_path):
     monkeypatch.setattr(local, "run_training", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
-    assert main("run", "--output", tmp_path) == (ExitCode.INTERRUPTED, "", "\ntwo-tower: interrupted\n")
+    (tmp_path / "log").touch()
+    assert main("run", "--output", tmp_path, "--events", tmp_path / "log") == (
+        ExitCode.INTERRUPTED,
+        "",
+        "\ntwo-tower: interrupted\n",
+    )
 
 
 @pytest.mark.parametrize(

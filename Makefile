@@ -3,46 +3,57 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test bench lint format lock image clean
+.PHONY: install run test slow bench lint format golden lock image clean
 
-# Everything the project needs, into .venv, at the versions and hashes of the lock. The lock is complete; where a package
-# asks for an extra of another one, pip would look for that one's newest release and refuse it for want of a hash.
-install: $(VENV)/.installed
-
-$(VENV)/.installed: requirements-dev.txt pyproject.toml
+# What the pipeline needs, into .venv, at the versions and hashes of the lock that the image is built from. A lock is complete:
+# --no-deps keeps pip from looking for releases that it has no hash of.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
+$(VENV)/.installed: components/requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) --require-hashes -r components/requirements.txt
+	$(PIP) --no-build-isolation --editable .
 	touch $@
 
+# What tests, lint and the commands for clusters need on top of it.
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(PIP) --require-hashes -r requirements-dev.txt
+	touch $@
+
+# All of it.
+install: $(VENV)/.installed-dev
+
 # The main job on generated data: logs in, a trained, evaluated and exported retrieval model out.
-run: install
+run: $(VENV)/.installed
 	$(BIN)/two-tower run --output output
 	@echo
 	@echo "Ask the index for items after a session:"
 	$(BIN)/two-tower recommend --index output/index --session i7,i9,i12 -k 5 --exclude-seen
 
-test: install
+test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
+# The tests that take over 5 s.
+slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n auto --dist loadfile -m slow --timeout 900
+
 # Exact ranks beside the bare matrix product and TFRS' own metric. The front door's: tests/benchmarks/front_door.py.
-bench: install
+bench: $(VENV)/.installed-dev
 	$(BIN)/python tests/benchmarks/ranking.py --tfrs
 
-lint: install
+lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: install
+format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 # Locks the dependencies anew, for every supported Python, without the address of an index.
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
-lock:
+lock: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check uv
 	$(LOCK) --extra components -o components/requirements.txt
 	$(LOCK) --extra components --extra gpu -c components/requirements.txt -o components/requirements-gpu.txt
@@ -51,7 +62,7 @@ lock:
 
 # The image of every task, for ACCELERATOR=cpu or gpu; prints its name last.
 ACCELERATOR ?= cpu
-image: install
+image: $(VENV)/.installed
 	set -e; image=$$($(BIN)/python -c "from components.image import make_image_name as f; print(f('$(ACCELERATOR)'))"); \
 	docker build --network=host --build-arg ACCELERATOR=$(ACCELERATOR) --build-arg VERSION="$${image#*:}" \
 		--tag "$$image" --file components/Dockerfile .; \

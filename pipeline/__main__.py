@@ -29,7 +29,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--preset", default=None, help="sample, seed or retailrocket; sample if no log is given.")
+@click.option("--preset", default=None, help=f"{', '.join(presets.PRESETS)}; sample if no log is given.")
 @click.option("--train", "train_path", type=EXISTING_FILE, help="TSV of the training sessions.")
 @click.option("--valid", "valid_path", type=EXISTING_FILE, help="TSV of the validation sessions.")
 @click.option("--test", "test_path", type=EXISTING_FILE, help="TSV of the test sessions.")
@@ -69,7 +69,7 @@ def run(
         raise click.UsageError("Expected --as-of together with --events. Received: --as-of alone")
     if 0 < len(missing) < 3:
         raise click.UsageError(f"Expected --train, --valid and --test together. Missing: {', '.join(missing)}")
-    arguments = presets.get_preset(preset or ("sample" if missing and not log_path else "retailrocket"))
+    arguments = presets.get_preset(preset or (presets.SAMPLE if missing and not log_path else presets.DEFAULT))
     tasks = Tasks(image=image)
     pipeline = make_retraining_pipeline(tasks) if log_path else make_training_pipeline(tasks)
     arguments.update(parse_settings(settings, pipeline.component_spec.inputs))

@@ -2,18 +2,23 @@
 
 from typing import Any
 
+DEFAULT = "default"
+SAMPLE = "sample"
+
 PRESETS: dict[str, dict[str, Any]] = {
+    # The defaults of the components' signatures, chosen on RetailRocket.
+    DEFAULT: {},
     # The generated log: small, so a small model and more epochs.
-    "sample": {
+    SAMPLE: {
         "embedding_dim": 64,
         "num_negatives": 512,
         "max_epochs": 6,
+        "refit": False,
     },
     # The settings of the notebook that this project starts from.
-    "seed": {
+    "notebook": {
         "sample_fraction": 0.3,
         "sample_unit": "events",
-        "seed": 42,
         "query_tower": "session_id",
         "embedding_dim": 32,
         "normalize": False,
@@ -30,10 +35,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 8192,
         "max_epochs": 3,
         "patience": 3,
-        "ks": [1, 5, 10, 50, 100],
+        "refit": False,
+        "evaluate_ks": [1, 5, 10, 50, 100],
     },
-    # Shops of the size of RetailRocket: a few hundred thousand events, tens of thousands of items.
-    "retailrocket": {"refit": True},
 }
 
 

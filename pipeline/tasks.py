@@ -23,6 +23,9 @@ SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 OPTIONAL_SECRET_KEYS = ("AWS_ENDPOINT_URL", "AWS_REGION")
 CHECKPOINT_MOUNT = "/checkpoints"
 
+# The components of `Tasks.from_events`.
+MODEL_COMPONENTS = (count_items, train, evaluate, export)
+
 
 class Artifacts(NamedTuple):
     """What a pipeline leaves behind."""
@@ -120,6 +123,11 @@ class Tasks:
         if (self.object_store_secret or self.checkpoint_claim) and self.platform != "kfp":
             raise ValueError(f"Expected Kubernetes' secrets and claims on kfp only. Received: {self.platform!r}")
 
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """Values of components' parameters that the graph sets itself."""
+        return {"checkpoint_root": CHECKPOINT_MOUNT} if self.checkpoint_claim else {}
+
     def _make(self, component: Any, values: Mapping[str, Any], *, caching: bool) -> dsl.PipelineTask:
         """Makes the component's task out of those values whose names are its inputs'."""
         task = component(**{name: values[name] for name in component.component_spec.inputs if name in values})
@@ -179,9 +187,7 @@ class Tasks:
             parameters: the pipeline's, by name; each task takes those that its component has.
         """
         vocabulary = self._make(count_items, {**parameters, "events": events}, caching=True).outputs["vocabulary"]
-        inputs = {**parameters, "events": events, "vocabulary": vocabulary}
-        if self.checkpoint_claim:
-            inputs["checkpoint_root"] = CHECKPOINT_MOUNT
+        inputs = {**parameters, **self.fixed, "events": events, "vocabulary": vocabulary}
         training = self._make(train, inputs, caching=True)
         if self.checkpoint_claim:
             kubernetes.mount_pvc(training, pvc_name=self.checkpoint_claim, mount_path=CHECKPOINT_MOUNT)

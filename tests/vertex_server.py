@@ -10,7 +10,7 @@ import zoneinfo
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -111,7 +111,7 @@ class FakeVertex:
         self.num_created += 1
         schedule.name = f"{request.parent}/schedules/{self.num_created}"
         schedule.state = State.ACTIVE
-        schedule.create_time = datetime.now(tz=timezone.utc)
+        schedule.create_time = datetime.now(tz=UTC)
         schedule.start_time = schedule.start_time or schedule.create_time
         self.schedules[schedule.name] = schedule
         return schedule
@@ -148,7 +148,7 @@ class FakeVertex:
         if accounts[0] and not accounts[1]:
             refuse("the service account cannot be unset")
         self.check(new, old.name.partition("/schedules/")[0])
-        new.update_time = datetime.now(tz=timezone.utc)
+        new.update_time = datetime.now(tz=UTC)
         self.schedules[old.name] = new
         return new
 

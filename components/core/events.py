@@ -1,4 +1,4 @@
-"""The events artifact: a folder with one Parquet file a split, in one schema and one order."""
+"""The events artifact: a folder with one Parquet file per split, all with the same schema and order."""
 
 from pathlib import Path
 
@@ -16,12 +16,12 @@ SCHEMA = pa.schema(
 
 
 def split_path(events_dir: Path, split: str) -> Path:
-    """Where a split lies inside the events artifact."""
+    """Path of a split in the events artifact."""
     return events_dir / f"{split}.parquet"
 
 
 def read_split(events_dir: Path, split: str) -> pa.Table:
-    """Reads one split, its ids dictionary-encoded: a few distinct strings and one int32 an event.
+    """Reads one split, with dictionary-encoded ids.
 
     Raises:
         FileNotFoundError: the artifact has no such split.
@@ -37,6 +37,6 @@ def read_split(events_dir: Path, split: str) -> pa.Table:
 
 
 def write_split(events: pa.Table, events_dir: Path, split: str) -> None:
-    """Writes one split of `SCHEMA`, in the order it is given."""
+    """Writes one split, in the given order."""
     events_dir.mkdir(parents=True, exist_ok=True)
     pq.write_table(events.cast(SCHEMA), split_path(events_dir, split), compression="zstd")

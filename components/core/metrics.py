@@ -1,4 +1,4 @@
-"""Retrieval metrics with one relevant item a query, from its rank."""
+"""Retrieval metrics for queries with one relevant item, computed from its rank."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,17 +10,17 @@ Gains = npt.NDArray[np.float64]
 
 
 def recall(ranks: Ranks, k: int) -> Gains:
-    """1 where the target is among the first k; with one relevant item that is recall@k and hit rate@k at once."""
+    """1 where the target is among the first k; with one relevant item, recall@k equals hit rate@k."""
     return (ranks <= k).astype(np.float64)
 
 
 def mrr(ranks: Ranks, k: int) -> Gains:
-    """1 / rank, 0 behind k (Voorhees 1999, "The TREC-8 Question Answering Track Report")."""
+    """1 / rank, 0 for ranks above k (Voorhees 1999, "The TREC-8 Question Answering Track Report")."""
     return np.where(ranks <= k, 1.0 / ranks, 0.0)
 
 
 def ndcg(ranks: Ranks, k: int) -> Gains:
-    """1 / log2(1 + rank), 0 behind k; the ideal gain of one relevant item is 1 (Järvelin & Kekäläinen 2002)."""
+    """1 / log2(1 + rank), 0 for ranks above k; the ideal gain is 1 (Järvelin & Kekäläinen 2002)."""
     return np.where(ranks <= k, 1.0 / np.log2(1.0 + ranks), 0.0)
 
 
@@ -56,13 +56,13 @@ def summarize(ranks: Ranks, ks: Sequence[int]) -> dict[str, float]:
 class Bootstrap:
     """Confidence intervals of means over targets, resampling sessions (Efron & Tibshirani 1993, chapter 13).
 
-    Targets of one session are alike, so whole sessions are drawn. Every interval is taken over the same draws,
-    which makes the interval of a difference a paired one.
+    Targets of one session depend on each other, so whole sessions are resampled. All intervals use the same resamples,
+    so the interval of a difference is paired.
 
     Args:
-        session: [num_targets] which session each target is of.
-        num_samples: how many times all sessions are drawn.
-        seed: of the draws.
+        session: [num_targets] the session of each target.
+        num_samples: number of resamples.
+        seed: random seed of the resamples.
     """
 
     def __init__(self, session: npt.NDArray[np.int64], *, num_samples: int = 1_000, seed: int = 42) -> None:
@@ -74,23 +74,23 @@ class Bootstrap:
         self.num_targets = self.draws @ np.bincount(self.session).astype(np.float32)
 
     def interval(self, gains: Gains, *, confidence: float = 0.95) -> list[float]:
-        """Both ends of the percentile interval of the mean of [num_targets] gains, or of their differences."""
+        """Percentile interval, low and high end, of the mean of [num_targets] gains or differences of gains."""
         means = self.draws @ np.bincount(self.session, gains).astype(np.float32) / self.num_targets
         tail = (1.0 - confidence) / 2.0
         return [float(bound) for bound in np.quantile(means, [tail, 1.0 - tail])]
 
 
 def coverage(top: npt.NDArray[np.int32], *, num_items: int) -> float:
-    """Share of the catalogue that is among the best items [num_queries, k] of at least one query."""
+    """Share of the catalogue that occurs in the best items [num_queries, k] of at least one query."""
     return len(np.unique(top)) / num_items
 
 
 def mean_popularity_percentile(top: npt.NDArray[np.int32], counts: npt.NDArray[np.int64]) -> float:
-    """Mean popularity percentile of the recommended items: 0.5 for items at random, near 1 for best-sellers only.
+    """Mean popularity percentile of the recommended items: 0.5 for random items, close to 1 for best-sellers only.
 
     Args:
         top: [num_queries, k] item indices from 1.
-        counts: [num_items] events of each item.
+        counts: [num_items] number of events of each item.
     """
     ordered = np.sort(counts)
     below, up_to = (np.searchsorted(ordered, counts, side=side) for side in ("left", "right"))

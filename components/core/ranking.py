@@ -14,7 +14,7 @@ from components.core.vocabulary import UNKNOWN
 Floats = npt.NDArray[np.float32]
 ScoreTile = Callable[[slice], Floats]
 
-NEVER = np.iinfo(np.int64).max  # the rank of an item that is not in the catalogue: behind every k
+NEVER = np.iinfo(np.int64).max  # rank of an item that is not in the catalogue
 TILE_BYTES = 32 << 20
 
 
@@ -26,7 +26,7 @@ def dot_product(queries: Floats, candidates: Floats) -> ScoreTile:
         candidates: [num_items, embedding_dim] float32, row i for the item with index i + 1.
 
     Raises:
-        ValueError: an embedding is not finite; every comparison with it would be false and its rank 0.
+        ValueError: an embedding is not finite. Comparisons with NaN are false, so its rank would be 0.
     """
     for name, embeddings in (("query", queries), ("candidate", candidates)):
         if not np.isfinite(embeddings).all():
@@ -42,11 +42,11 @@ def dot_product(queries: Floats, candidates: Floats) -> ScoreTile:
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """Where the targets stand, and what stands in front.
+    """Ranks of the targets, and the items with the highest scores.
 
     Attributes:
         ranks: [num_queries] int64 ranks from 1; NEVER for UNKNOWN.
-        top: [num_queries, top_k] int32 item indices from 1, in no order.
+        top: [num_queries, top_k] int32 item indices from 1, unordered.
     """
 
     ranks: npt.NDArray[np.int64]
@@ -56,15 +56,15 @@ class Ranking:
 def rank_targets(score: ScoreTile, targets: npt.NDArray[np.int32], *, num_items: int, top_k: int = 0) -> Ranking:
     """Ranks each target among all items; ties count against the model.
 
-    The rank is the number of items that score at least as high as the target, the target included, so a model
-    that gives every item the same score ranks every target last. Tiles of float32 scores are counted while they
-    are still in the cache, one thread a core.
+    The rank is the number of items that score at least as high as the target, the target included, so a model with
+    equal scores for all items ranks every target last. Scores are computed in tiles of float32 that fit the cache,
+    one thread per core.
 
     Args:
         score: gives the scores [num_rows, num_items] of a slice of the queries.
         targets: [num_queries] int32 item indices from 1; UNKNOWN is not in the catalogue.
         num_items: the catalogue's size.
-        top_k: how many of the best items to return, at most `num_items`.
+        top_k: number of best items to return; `num_items` if that is smaller.
 
     Returns:
         Ranks and best items.
@@ -90,9 +90,9 @@ def rank_targets(score: ScoreTile, targets: npt.NDArray[np.int32], *, num_items:
 
 
 def _top_columns(tile: Floats, k: int) -> npt.NDArray[np.int64]:
-    """[num_rows, k] columns of the k largest scores of each row, in no order.
+    """[num_rows, k] columns of the k largest scores of each row, unordered.
 
-    The k-th largest of the maxima of many blocks is a bound that at least k scores reach and few others do.
+    The k-th largest maximum over blocks of columns is a lower bound that at least k scores reach, and few others.
     """
     num_columns = tile.shape[1]
     width = num_columns // (4 * k)

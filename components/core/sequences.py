@@ -1,4 +1,4 @@
-"""Sessions as flat arrays, and the padded batches that are cut from them."""
+"""Sessions as flat arrays, and padded batches of them."""
 
 import bisect
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from components.core.vocabulary import Vocabulary
 
-PADDING = -1  # fills the rows of a batch; UNKNOWN is an event, PADDING is none
+PADDING = -1  # no event; UNKNOWN is an event with an item that is not in the vocabulary
 
 PADDED_LENGTHS = (0, 1, *sorted(factor << shift for factor in (2, 3) for shift in range(16)))  # 2, 3, 4, 6, 8, 12, ...
 
@@ -20,7 +20,7 @@ Ints = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, kw_only=True)
 class Sessions:
-    """Sessions one after the other, in the order of the events they were made from.
+    """Sessions in one flat array, in the order of the events artifact.
 
     Attributes:
         session_ids: [num_sessions] strings.
@@ -34,17 +34,17 @@ class Sessions:
 
     @property
     def num_sessions(self) -> int:
-        """How many sessions there are."""
+        """Number of sessions."""
         return len(self.offsets) - 1
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """[num_sessions] events of each session."""
+        """[num_sessions] number of events of each session."""
         return np.diff(self.offsets)
 
     @classmethod
     def encode(cls, events: pa.Table, vocabulary: Vocabulary) -> "Sessions":
-        """Encodes a split of the events artifact, whose sessions each lie in one piece."""
+        """Encodes a split of the events artifact, where the rows of a session are consecutive."""
         session = events["session_id"].combine_chunks()
         if not pa.types.is_dictionary(session.type):
             session = session.dictionary_encode()
@@ -57,13 +57,13 @@ class Sessions:
         )
 
     def sample(self, max_targets: int, *, seed: int) -> "Sessions":
-        """Draws whole sessions that together hold at most `max_targets` targets.
+        """Samples whole sessions with at most `max_targets` targets in all.
 
-        A session with more targets than that is never drawn; if no other has a target, the shortest of them is kept.
+        A session with more targets than that is never sampled; if no other has a target, the shortest of them is kept.
 
         Args:
-            max_targets: all events but the first of each session count; 0 for all sessions.
-            seed: the same seed draws the same sessions.
+            max_targets: maximum number of targets (all events except the first of each session); 0 for no limit.
+            seed: the same seed samples the same sessions.
         """
         num_targets = self.lengths - 1
         if max_targets == 0 or num_targets.sum() <= max_targets:
@@ -84,7 +84,7 @@ class Sessions:
 
     @classmethod
     def concatenate(cls, first: "Sessions", second: "Sessions") -> "Sessions":
-        """The sessions of `first`, then those of `second`."""
+        """The sessions of `first` followed by those of `second`."""
         return cls(
             session_ids=pa.concat_arrays([first.session_ids, second.session_ids]),
             items=np.concatenate([first.items, second.items]),
@@ -94,16 +94,16 @@ class Sessions:
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """Stretches of sessions that a query tower reads in one pass; position i predicts position i + 1.
+    """Parts of sessions that a query tower reads in one pass; position i predicts position i + 1.
 
-    Sessions of up to `max_length + 1` events are one window. A longer one is cut into several that overlap by
-    half, and each of its events is the target of exactly one of them.
+    A session of up to `max_length + 1` events is one window. A longer session is cut into windows that overlap by
+    half. Each event, except the first of a session, is the target of exactly one window.
 
     Attributes:
-        session: [num_windows] int64, which session.
-        start: [num_windows] int64, the first event, as an index into `Sessions.items`.
-        length: [num_windows] int64, positions, one less than the events.
-        skipped: [num_windows] int64, positions at the front whose targets an earlier window has.
+        session: [num_windows] int64, number of the session.
+        start: [num_windows] int64, index of the first event in `Sessions.items`.
+        length: [num_windows] int64, number of positions, which is one less than the number of events.
+        skipped: [num_windows] int64, number of leading positions whose targets belong to the previous window.
     """
 
     session: npt.NDArray[np.int64]
@@ -113,7 +113,7 @@ class Windows:
 
     @property
     def num_targets(self) -> int:
-        """How many events are targets; the first of a session is none."""
+        """Number of targets: all events except the first of each session."""
         return int((self.length - self.skipped).sum())
 
     @classmethod
@@ -143,9 +143,9 @@ class Batch(NamedTuple):
     """One padded batch.
 
     Attributes:
-        session: [batch_size] int32, which session.
-        items: [batch_size, length] int32 item indices, PADDING behind the end.
-        targets: [batch_size, length] int32, the item that follows; PADDING where none is to be scored.
+        session: [batch_size] int32, number of the session.
+        items: [batch_size, length] int32 item indices, padded at the end with PADDING.
+        targets: [batch_size, length] int32, the next item; PADDING where no target is scored.
     """
 
     session: Ints
@@ -154,7 +154,7 @@ class Batch(NamedTuple):
 
 
 def make_batch(sessions: Sessions, windows: Windows, rows: npt.NDArray[np.int64]) -> Batch:
-    """Pads the windows `rows` to a common length."""
+    """Makes a batch of the windows `rows`, padded to a common length."""
     length = windows.length[rows]
     column = np.arange(length.max())
     within = column < length[:, None]
@@ -168,13 +168,13 @@ def make_batch(sessions: Sessions, windows: Windows, rows: npt.NDArray[np.int64]
 
 
 def pad_batch(batch: Batch, batch_size: int) -> Batch:
-    """Pads a batch to one of a few shapes, for what is compiled anew for every shape.
+    """Pads a batch to one of a few shapes, because XLA compiles once per shape.
 
-    Lengths become 1, 2, 3, 4, 6, 8, 12, 16, 24, ...; the rows as many as a batch of that length may have.
+    Lengths become 1, 2, 3, 4, 6, 8, 12, 16, 24, ...; the number of rows becomes the maximum for batches of that length.
 
     Args:
-        batch: of `plan_batches` with the same `batch_size`, or a share of it.
-        batch_size: positions that a batch holds at most.
+        batch: planned by `plan_batches` with the same `batch_size`, or a part of such a batch.
+        batch_size: maximum number of positions of a batch.
     """
     num_rows, length = batch.items.shape
     number = bisect.bisect_left(PADDED_LENGTHS, length)
@@ -189,7 +189,7 @@ def pad_batch(batch: Batch, batch_size: int) -> Batch:
 
 
 def make_pairs(sessions: Sessions) -> Windows:
-    """Every event, the first of a session too, as a target of its own: what a tower sees that looks up the session."""
+    """Makes one window per event, first events included, for the tower that reads the session id and no items."""
     lengths = sessions.lengths
     num_events = len(sessions.items)
     return Windows(
@@ -203,15 +203,15 @@ def make_pairs(sessions: Sessions) -> Windows:
 def plan_batches(
     length: npt.NDArray[np.int64], *, batch_size: int, rng: np.random.Generator | None = None
 ) -> list[npt.NDArray[np.int64]]:
-    """Groups rows of like length, so that little is padding, into batches of about `batch_size` positions.
+    """Groups rows of similar length into batches of about `batch_size` positions, so that there is little padding.
 
     Args:
-        length: [num_rows] positions of each row.
-        batch_size: positions a batch holds at most, padding included; a longer row is a batch of its own.
-        rng: shuffles equal lengths and the batches; None keeps the order.
+        length: [num_rows] number of positions of each row.
+        batch_size: maximum number of positions of a batch, padding included; a longer row is a batch of its own.
+        rng: shuffles rows of equal length and the batches; None keeps the order.
 
     Returns:
-        Row numbers of each batch; every row is in exactly one.
+        Row numbers of each batch; each row is in exactly one batch.
     """
     order = np.arange(len(length)) if rng is None else rng.permutation(len(length))
     order = order[np.argsort(length[order], kind="stable")]
@@ -231,9 +231,9 @@ class PrefixBatch(NamedTuple):
     """Prefixes of sessions, each with the event that follows it.
 
     Attributes:
-        target: [batch_size] int64, the event that follows, as an index into `Sessions.items`.
-        session: [batch_size] int64, which session.
-        items: [batch_size, length] int32 item indices, PADDING behind the end.
+        target: [batch_size] int64, index of the next event in `Sessions.items`.
+        session: [batch_size] int64, number of the session.
+        items: [batch_size, length] int32 item indices, padded at the end with PADDING.
     """
 
     target: npt.NDArray[np.int64]
@@ -242,7 +242,7 @@ class PrefixBatch(NamedTuple):
 
 
 def target_events(sessions: Sessions, *, min_prefix: int) -> npt.NDArray[np.int64]:
-    """The events with at least `min_prefix` others before them in their session, as indices into `items`.
+    """Indices in `items` of the events with at least `min_prefix` earlier events in their session.
 
     Raises:
         ValueError: `min_prefix` is below 1.
@@ -256,7 +256,7 @@ def target_events(sessions: Sessions, *, min_prefix: int) -> npt.NDArray[np.int6
 def prefix_batches(
     sessions: Sessions, targets: npt.NDArray[np.int64], *, max_length: int, batch_size: int
 ) -> Iterator[PrefixBatch]:
-    """Yields what stands before each target, cut to the last `max_length` events, as serving would send it."""
+    """Yields the prefix of each target, cut to its last `max_length` events."""
     session = np.searchsorted(sessions.offsets, targets, side="right") - 1
     length = np.minimum(targets - sessions.offsets[session], max_length)
     for rows in plan_batches(length, batch_size=batch_size):

@@ -9,18 +9,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-UNKNOWN = 0  # the index of every item that is not in the vocabulary
+UNKNOWN = 0  # index of all items that are not in the vocabulary
 
 SCHEMA = pa.schema([("item_id", pa.string()), ("index", pa.int32()), ("count", pa.int64())])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
-    """The items a model knows: `item_ids[i]` has index `i + 1`, and 0 means unknown.
+    """The items that a model knows: `item_ids[i]` has index `i + 1`; index 0 is the unknown item.
 
     Attributes:
-        item_ids: [num_items] strings, by falling count, equal counts by id.
-        counts: [num_items] int64, events of each item.
+        item_ids: [num_items] strings, by descending count, then by id.
+        counts: [num_items] int64, number of events of each item.
     """
 
     item_ids: pa.StringArray
@@ -28,12 +28,12 @@ class Vocabulary:
 
     @property
     def num_items(self) -> int:
-        """How many items are known; indices run from 1 to this number."""
+        """Number of known items; indices run from 1 to this number."""
         return len(self.item_ids)
 
     @classmethod
     def count(cls, item_ids: pa.ChunkedArray, *, min_count: int = 1) -> "Vocabulary":
-        """Counts the items of events and keeps those seen at least `min_count` times.
+        """Counts the items of events and keeps those with at least `min_count` events.
 
         Raises:
             ValueError: `min_count` is below 1, or no item reaches it.
@@ -58,7 +58,7 @@ class Vocabulary:
         """Reads a vocabulary artifact.
 
         Raises:
-            ValueError: its columns or its indices are not those that `write` makes.
+            ValueError: the columns or the indices differ from those that `write` makes.
         """
         table = pq.read_table(path)
         if table.schema.names != SCHEMA.names:
@@ -74,7 +74,7 @@ class Vocabulary:
         pq.write_table(pa.table([self.item_ids, index, self.counts], schema=SCHEMA), path, compression="zstd")
 
     def encode(self, item_ids: pa.ChunkedArray) -> npt.NDArray[np.int32]:
-        """Turns ids [num_events] into indices [num_events], unknown ones into 0."""
+        """Maps ids [num_events] to indices [num_events], unknown ids to 0."""
         encoded = item_ids.combine_chunks()
         if not pa.types.is_dictionary(encoded.type):
             encoded = encoded.dictionary_encode()

@@ -11,7 +11,7 @@ def evaluate(
     vocabulary: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
-    ks: List[int] = [1, 5, 10, 20, 50, 100],  # noqa: B006
+    evaluate_ks: List[int] = [1, 5, 10, 20, 50, 100],  # noqa: B006
     min_prefix: int = 1,
     max_test_targets: int = 50_000,
 ) -> None:
@@ -21,13 +21,15 @@ def evaluate(
         events: The events artifact.
         vocabulary: The vocabulary artifact.
         model: SavedModel of both towers.
-        ks: Cut-offs of recall, MRR and NDCG.
-        min_prefix: How many events must come before a target in its session.
-        max_test_targets: What is ranked at most, drawn by whole sessions; 0 for all.
+        evaluate_ks: Cut-offs k of recall@k, MRR@k and NDCG@k.
+        min_prefix: Number of events that must come before a target in its session.
+        max_test_targets: Maximum test targets to rank, sampled by whole sessions; 0 for no limit.
         metrics: JSON with every metric of the model and of the baselines.
     """
+    arguments = dict(locals())
     from pathlib import Path
 
+    from components.core.parameters import make_parameters
     from components.evaluate import step
 
     document = step.evaluate(
@@ -35,7 +37,7 @@ def evaluate(
         Path(vocabulary.path),
         Path(model.path),
         Path(metrics.path),
-        step.EvaluateParameters(ks=[int(k) for k in ks], min_prefix=min_prefix, max_test_targets=max_test_targets),
+        make_parameters(step.EvaluateParameters, arguments),
     )
     for name in ("num_targets", "num_unknown_targets", "num_unknown_sessions"):
         metrics.log_metric(name, document[name])

@@ -42,21 +42,19 @@ PADDING_ID = ""
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateParameters:
-    """Parameters of the `evaluate` step.
+    """Parameters of the `evaluate` step; component.py describes each of them.
 
-    Attributes:
-        ks: cut-offs of the metrics.
-        min_prefix: how many events must come before a target in its session.
-        max_test_targets: what is ranked at most, drawn by whole sessions; 0 for all.
+    Raises:
+        ValueError: a value is out of bounds.
     """
 
-    ks: Sequence[int] = (1, 5, 10, 20, 50, 100)
+    evaluate_ks: tuple[int, ...] = (1, 5, 10, 20, 50, 100)
     min_prefix: int = 1
     max_test_targets: int = 50_000
 
     def __post_init__(self) -> None:
-        if not self.ks or min(self.ks) < 1:
-            raise ValueError(f"Expected ks to be cut-offs of at least 1. Received: {list(self.ks)}")
+        if not self.evaluate_ks or min(self.evaluate_ks) < 1:
+            raise ValueError(f"Expected evaluate_ks to be cut-offs of at least 1. Received: {list(self.evaluate_ks)}")
         if self.min_prefix < 1:
             raise ValueError(f"Expected min_prefix to be at least 1. Received: {self.min_prefix}")
         if self.max_test_targets < 0:
@@ -109,6 +107,7 @@ def evaluate(
     ranks = {name: ranking.ranks for name, ranking in rankings.items()}
     is_known = ranks["model"] != NEVER
     position = events - sessions.offsets[np.searchsorted(sessions.offsets, events, side="right") - 1]
+    ks = parameters.evaluate_ks
     document = {
         "num_targets": len(events),
         "num_targets_in_split": len(target_events(tested, min_prefix=parameters.min_prefix)),
@@ -117,11 +116,11 @@ def evaluate(
         "num_unknown_sessions": count_unknown_sessions(events_dir, sessions),
         "num_items": vocabulary.num_items,
         "min_prefix": parameters.min_prefix,
-        **_split_off_model({name: summarize(each, parameters.ks) for name, each in ranks.items()}),
+        **_split_off_model({name: summarize(each, ks) for name, each in ranks.items()}),
         "known_targets": _split_off_model(
-            {name: summarize(each[is_known], parameters.ks) for name, each in ranks.items()} if is_known.any() else {}
+            {name: summarize(each[is_known], ks) for name, each in ranks.items()} if is_known.any() else {}
         ),
-        "intervals": _intervals(ranks, events - position, parameters.ks),
+        "intervals": _intervals(ranks, events - position, ks),
         "by_prefix_length": _breakdown(ranks["model"], group_by_prefix(position)),
         "by_target_popularity": _breakdown(ranks["model"], group_by_popularity(sessions.items[events], vocabulary)),
         f"coverage@{DETAIL_K}": {

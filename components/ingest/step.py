@@ -17,18 +17,13 @@ SAMPLE_UNITS = ("sessions", "events")
 
 @dataclass(frozen=True, kw_only=True)
 class IngestParameters:
-    """Parameters of the `ingest` step.
+    """Parameters of the `ingest` step; component.py describes each of them.
 
     Attributes:
-        session_column: header of the session id.
-        item_column: header of the item id.
-        time_column: header of the time, in milliseconds since 1970.
-        delimiter: of the fields; empty means a comma for `.csv` and a tab for every other suffix.
-        max_id_bytes: lines with longer ids are rejected.
-        sample_fraction: share that is kept of each split.
-        sample_unit: `sessions` keeps or drops whole sessions, `events` single rows.
-        seed: of the sampling.
         acceptance: what may be wrong with the logs.
+
+    Raises:
+        ValueError: a value is out of bounds.
     """
 
     session_column: str = "SessionId"
@@ -38,7 +33,7 @@ class IngestParameters:
     max_id_bytes: int = 256
     sample_fraction: float = 1.0
     sample_unit: str = "sessions"
-    seed: int = 42
+    random_seed: int = 42
     acceptance: Acceptance = field(default_factory=Acceptance)
 
     def __post_init__(self) -> None:
@@ -65,7 +60,7 @@ class IngestParameters:
         """The share to keep, None for all."""
         if self.sample_fraction == 1.0:
             return None
-        return Sample(fraction=self.sample_fraction, unit=self.sample_unit, seed=self.seed)
+        return Sample(fraction=self.sample_fraction, unit=self.sample_unit, seed=self.random_seed)
 
 
 def ingest(sources: Mapping[str, str | Path], events_dir: Path, parameters: IngestParameters) -> DataReport:

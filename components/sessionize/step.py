@@ -2,7 +2,7 @@
 
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -32,27 +32,15 @@ MAX_MINUTES = MAX_DAYS * 24 * 60
 
 @dataclass(frozen=True, kw_only=True)
 class SessionizeParameters:
-    """Parameters of the `sessionize` step; the defaults are those of GRU4Rec for RetailRocket.
+    """Parameters of the `sessionize` step; component.py describes each of them.
+
+    The defaults are those of GRU4Rec for RetailRocket.
 
     Attributes:
-        visitor_column: header of the visitor id.
-        item_column: header of the item id.
-        event_column: header of the type of event.
-        time_column: header of the time, in milliseconds since 1970.
-        delimiter: of the fields; empty means a comma for `.csv` and a tab for every other suffix.
-        max_id_bytes: lines with longer ids are rejected.
-        event_types: the types of event that count.
-        max_gap_minutes: a session ends where more time passes before the visitor's next event.
-        min_session_length: sessions with fewer events are dropped; at most 100.
-        min_item_support: items with fewer events are dropped.
-        as_of: end of the window, an ISO 8601 date (its first moment) or time, UTC if it names no offset; empty for
-            the newest event.
-        window_days: length of the window; 0 for all that is there.
-        test_days: sessions that start in these last days are the test split.
-        valid_days: the same before them is the validation split.
-        engine: `duckdb`, in this process with what does not fit on disk, or `spark`.
-        memory_gib: that DuckDB may use.
         acceptance: what may be wrong with the log.
+
+    Raises:
+        ValueError: a value is out of bounds.
     """
 
     visitor_column: str = "visitorid"
@@ -69,8 +57,8 @@ class SessionizeParameters:
     window_days: int = 0
     test_days: int = 7
     valid_days: int = 7
-    engine: str = "duckdb"
-    memory_gib: float = 2.0
+    sessionize_engine: str = "duckdb"
+    sessionize_memory_gib: float = 2.0
     acceptance: Acceptance = field(default_factory=Acceptance)
 
     def __post_init__(self) -> None:
@@ -81,7 +69,7 @@ class SessionizeParameters:
             "window_days": (0, MAX_DAYS),
             "test_days": (1, MAX_DAYS),
             "valid_days": (1, MAX_DAYS),
-            "memory_gib": (0.1, 2**20),
+            "sessionize_memory_gib": (0.1, 2**20),
         }
         for name, (lowest, highest) in bounds.items():
             if not lowest <= getattr(self, name) <= highest:
@@ -90,8 +78,10 @@ class SessionizeParameters:
                 )
         if not self.event_types:
             raise ValueError("Expected at least one of event_types. Received: none")
-        if self.engine not in ENGINES:
-            raise ValueError(f"Expected engine to be one of {', '.join(ENGINES)}. Received: {self.engine!r}")
+        if self.sessionize_engine not in ENGINES:
+            raise ValueError(
+                f"Expected sessionize_engine to be one of {', '.join(ENGINES)}. Received: {self.sessionize_engine!r}"
+            )
         _ = self.columns, self.end_ms  # which check them
 
     @property
@@ -113,8 +103,8 @@ class SessionizeParameters:
             end = datetime.fromisoformat(self.as_of.replace("Z", "+00:00"))
         except ValueError as error:
             raise ValueError(f"Expected as_of to be an ISO 8601 date or time. Received: {self.as_of!r}") from error
-        end = end if end.tzinfo else end.replace(tzinfo=timezone.utc)
-        return (end - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(milliseconds=1)
+        end = end if end.tzinfo else end.replace(tzinfo=UTC)
+        return (end - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
 def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) -> DataReport:
@@ -143,7 +133,7 @@ def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) 
             staged.add(batch.events)
         draft.check_lines()
         draft.findings["backward_times"] += staged.num_backward
-        engine = start(parameters.engine, work_dir, memory_gib=parameters.memory_gib)
+        engine = start(parameters.sessionize_engine, work_dir, memory_gib=parameters.sessionize_memory_gib)
         try:
             splits, duplicates = _make_splits(engine, staged, parameters)
             draft.findings["duplicates"] += duplicates.count().to_pyarrow().as_py()

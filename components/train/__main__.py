@@ -23,7 +23,7 @@ def main() -> None:
     ):
         parser.add_argument(f"--{name}", type=Path, required=True, help=text)
     parser.add_argument("--checkpoint-root", type=Path, help="Folder that all workers share, to resume from.")
-    parameters = parser.add_argument_group("parameters", "See components/train/parameters.py.")
+    parameters = parser.add_argument_group("parameters", "See components/train/component.py.")
     for field in fields(TrainParameters):
         option = f"--{field.name.replace('_', '-')}"
         if isinstance(field.default, bool):

@@ -11,19 +11,16 @@ def train(
     tensorboard: dsl.Output[dsl.Artifact],
     query_tower: str = "gru_attention",
     embedding_dim: int = 128,
-    num_heads: int = 2,
     normalize: bool = True,
     max_session_length: int = 256,
     loss: str = "sampled",
     num_negatives: int = 1536,
-    sampling_exponent: float = 0.75,
     correct_sampling: bool = True,
     session_negatives: bool = True,
     remove_accidental_hits: bool = True,
     num_hard_negatives: int = 0,
     temperature: float = 0.08,
     trend_weight: float = 0.25,
-    score_regularization: float = 1.0,
     dropout: float = 0.2,
     input_dropout: float = 0.5,
     mask_rate: float = 0.01,
@@ -31,59 +28,56 @@ def train(
     learning_rate: float = 0.002,
     table_learning_rate: float = 0.015,
     learning_rate_schedule: str = "cosine",
-    warmup_epochs: float = 0.5,
     batch_size: int = 1024,
     max_epochs: int = 8,
     max_valid_targets: int = 50_000,
     patience: int = 2,
     precision: str = "float32",
     jit_compile: bool = False,
-    refit: bool = False,
-    seed: int = 42,
+    refit: bool = True,
+    random_seed: int = 42,
     checkpoint_root: str = "",
 ) -> None:
     """Trains a query tower and a candidate tower and saves both.
 
     Args:
-        events: The events artifact; its test split is not read.
+        events: The events artifact; the test split is not read.
         vocabulary: The vocabulary artifact.
-        query_tower: What embeds a session: session_id, last_item, mean, gru, attention or gru_attention.
-        embedding_dim: Length of query and candidate embeddings.
-        num_heads: Attention heads of the attention tower.
-        normalize: Cosine similarity instead of the plain dot product.
-        max_session_length: Newest events of a session that the query tower reads.
-        loss: in_batch, sampled, full or bpr_max.
-        num_negatives: Items drawn a batch and shared by its targets (losses sampled and bpr_max).
-        sampling_exponent: They are drawn in proportion to count ** sampling_exponent.
-        correct_sampling: Subtract log q from the logits, q the probability of being a negative.
-        session_negatives: A session's other items are negatives of each of its targets (loss sampled).
-        remove_accidental_hits: An in-batch negative that is the target is none; the other losses always mask it.
-        num_hard_negatives: Of the in-batch negatives only so many, the hardest, count; 0 for all.
-        temperature: Divides the scores before the softmax.
-        trend_weight: How much of the newest popularity is made up for after training, from 0 to 1.
-        score_regularization: Weight of the score regularisation of bpr_max.
-        dropout: Share of units that are dropped.
-        input_dropout: Share of the embedding's units that the GRU of the gru_attention tower does not read.
-        mask_rate: Share of a session's items that training replaces by the unknown item.
-        optimizer: adam or adagrad.
-        learning_rate: Its highest value.
-        table_learning_rate: Its highest value for the item embeddings under Adam; 0 for the same.
-        learning_rate_schedule: constant, or cosine with a linear warm-up.
-        warmup_epochs: Length of the warm-up.
-        batch_size: Targets a batch.
-        max_epochs: Upper bound of passes over the training sessions.
-        max_valid_targets: What is ranked after every epoch at most, drawn by whole sessions; 0 for all.
-        patience: Epochs without a better validation recall before training stops.
-        precision: Of the numbers inside the query tower: float32 or bfloat16; table, scores and loss are float32.
-        jit_compile: Compile the query tower's training with XLA; for GPUs, on a CPU it takes longer.
-        refit: Train again on train and valid for the number of epochs that was best.
-        seed: Seed of everything random.
-        checkpoint_root: Folder that outlives a killed step, to resume from; empty for no resuming.
-        model: SavedModel of both towers that takes raw string ids.
+        query_tower: Query tower: session_id, last_item, mean, gru, attention or gru_attention.
+        embedding_dim: Dimension of the query and candidate embeddings.
+        normalize: L2-normalise the embeddings, so that scores are cosine similarities.
+        max_session_length: Number of most recent events of a session that the query tower reads.
+        loss: Loss: in_batch, sampled, full or bpr_max.
+        num_negatives: Number of negatives sampled per batch and shared by all its targets (losses sampled and bpr_max).
+        correct_sampling: Subtract log q from the logits, where q is an item's sampling probability.
+        session_negatives: Use the other items of a session as negatives of each of its targets (loss sampled).
+        remove_accidental_hits: Mask in-batch negatives equal to the target (loss in_batch; the other losses always do).
+        num_hard_negatives: Number of in-batch negatives to keep per target, those with the highest scores; 0 for all.
+        temperature: Softmax temperature; scores are divided by it.
+        trend_weight: Strength, from 0 to 1, of the correction towards recent popularity after training.
+        dropout: Dropout rate of the query tower.
+        input_dropout: Dropout rate of the embeddings that the GRU of the gru_attention tower reads.
+        mask_rate: Share of the input items that training replaces by the unknown item.
+        optimizer: Optimizer: adam or adagrad.
+        learning_rate: Peak learning rate.
+        table_learning_rate: Peak learning rate of the item embedding table (adam only); 0 for learning_rate.
+        learning_rate_schedule: Learning rate schedule: constant, or cosine decay after a linear warm-up.
+        batch_size: Number of targets per batch.
+        max_epochs: Maximum number of epochs.
+        max_valid_targets: Maximum validation targets to rank per epoch, sampled by whole sessions; 0 for no limit.
+        patience: Stop after this many epochs without a better validation recall.
+        precision: Number format inside the query tower: float32 or bfloat16; table, scores and loss stay float32.
+        jit_compile: Compile the query tower's training step with XLA; of use on GPUs, slower on CPUs.
+        refit: Train the final model again on train and valid, for the number of epochs that was best on valid.
+        random_seed: Random seed of sampling, initialisation, batches and dropout.
+        checkpoint_root: Folder that outlives the task, for checkpoints to resume from after a restart; empty for none.
+        model: SavedModel of both towers, which takes item ids as strings.
         tensorboard: TensorBoard logs.
     """
+    arguments = dict(locals())
     from pathlib import Path
 
+    from components.core.parameters import make_parameters
     from components.train import step
     from components.train.parameters import TrainParameters
 
@@ -92,39 +86,7 @@ def train(
         Path(vocabulary.path),
         Path(model.path),
         Path(tensorboard.path),
-        TrainParameters(
-            query_tower=query_tower,
-            embedding_dim=embedding_dim,
-            num_heads=num_heads,
-            normalize=normalize,
-            max_session_length=max_session_length,
-            loss=loss,
-            num_negatives=num_negatives,
-            sampling_exponent=sampling_exponent,
-            correct_sampling=correct_sampling,
-            session_negatives=session_negatives,
-            remove_accidental_hits=remove_accidental_hits,
-            num_hard_negatives=num_hard_negatives,
-            temperature=temperature,
-            trend_weight=trend_weight,
-            score_regularization=score_regularization,
-            dropout=dropout,
-            input_dropout=input_dropout,
-            mask_rate=mask_rate,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            table_learning_rate=table_learning_rate,
-            learning_rate_schedule=learning_rate_schedule,
-            warmup_epochs=warmup_epochs,
-            batch_size=batch_size,
-            max_epochs=max_epochs,
-            max_valid_targets=max_valid_targets,
-            patience=patience,
-            precision=precision,
-            jit_compile=jit_compile,
-            refit=refit,
-            seed=seed,
-        ),
+        make_parameters(TrainParameters, arguments),
         checkpoint_root=Path(checkpoint_root) if checkpoint_root else None,
     )
     model.metadata.update(

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 MASKED = -1e9  # a logit whose share of any softmax is exactly 0 in float32
+SAMPLING_EXPONENT = 0.75  # of the counts, for negatives
+SCORE_REGULARIZATION = 1.0  # of bpr_max
 
 
 def sampling_distribution(counts: tf.Tensor, exponent: float) -> tf.Tensor:

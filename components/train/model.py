@@ -55,7 +55,7 @@ class TwoTower(tfrs.Model):
         self.mean_loss = tf.keras.metrics.Mean(name="mean_loss")
         # In-batch negatives come as often as they are viewed; the drawn ones by the chosen exponent.
         self.popularity = losses.sampling_distribution(counts, 1.0)
-        self.sampling_probability = losses.sampling_distribution(counts, parameters.sampling_exponent)
+        self.sampling_probability = losses.sampling_distribution(counts, losses.SAMPLING_EXPONENT)
         self.cumulative = tf.cumsum(self.sampling_probability)
 
     def build_variables(self) -> None:
@@ -104,7 +104,9 @@ class TwoTower(tfrs.Model):
 
         Replicas draw the same negatives, and masks and dropout of their own.
         """
-        shared_seed = tf.stack([self.parameters.seed, SEEDS_PER_STEP * tf.cast(self.optimizer.iterations, tf.int32)])
+        shared_seed = tf.stack(
+            [self.parameters.random_seed, SEEDS_PER_STEP * tf.cast(self.optimizer.iterations, tf.int32)]
+        )
         seed = shared_seed + REPLICA_SEEDS * tf.stack([replica_number(), 0])
         items, targets = inputs["items"], inputs["targets"]
         sequence = _append_target(items, targets)
@@ -166,7 +168,7 @@ class TwoTower(tfrs.Model):
                 negatives,
                 positive_ids=targets,
                 negative_ids=negative_ids,
-                regularization=parameters.score_regularization,
+                regularization=losses.SCORE_REGULARIZATION,
             )
         log_q = losses.log_inclusion_probability(
             tf.gather(self.sampling_probability, negative_ids - 1), parameters.num_negatives

@@ -78,7 +78,7 @@ def train_model(
     vocabulary = Vocabulary.read(vocabulary_path)
     sessions = Sessions.encode(read_split(events_dir, "train"), vocabulary)
     valid = Sessions.encode(read_split(events_dir, "valid"), vocabulary)
-    ranked = valid.sample(parameters.max_valid_targets, seed=parameters.seed)
+    ranked = valid.sample(parameters.max_valid_targets, seed=parameters.random_seed)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         if checkpoint_root is not None:

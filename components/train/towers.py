@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from components.core.vocabulary import UNKNOWN
 from components.train.loss import MASKED
-from components.train.parameters import QUERY_TOWERS, TrainParameters
+from components.train.parameters import NUM_HEADS, QUERY_TOWERS, TrainParameters
 from components.train.recurrent import make_gru
 
 
@@ -254,7 +254,7 @@ def _make_query_tower(parameters: TrainParameters, *, num_items: int, num_sessio
         case "gru":
             return GruTower(dim, dropout=rate)
         case "attention":
-            return AttentionTower(dim, num_heads=parameters.num_heads, max_length=max_length, dropout=rate)
+            return AttentionTower(dim, num_heads=NUM_HEADS, max_length=max_length, dropout=rate)
         case "gru_attention":
             return GruAttentionTower(dim, max_length=max_length, dropout=rate, input_dropout=parameters.input_dropout)
         case other:

@@ -24,6 +24,7 @@ from components.train.trend import log_trend
 
 SELECTION_METRIC = "recall@20"
 VALIDATION_KS = (1, 10, 20)
+WARMUP_EPOCHS = 0.5
 VALIDATION_BATCH_SIZE = 32_768  # positions
 
 
@@ -75,7 +76,7 @@ def train(
             "Expected training sessions with at least two events. "
             f"Received: {sessions.num_sessions} sessions with {len(sessions.items)} events in all"
         )
-    tf.keras.utils.set_random_seed(parameters.seed)
+    tf.keras.utils.set_random_seed(parameters.random_seed)
     num_steps = len(plan_batches(windows.length, batch_size=parameters.batch_size))
     make_model = functools.partial(
         TwoTower,
@@ -131,7 +132,7 @@ def make_optimizer(parameters: TrainParameters, num_steps: int) -> tf.keras.opti
     """Adam or Adagrad with the learning rate's schedule over epochs of `num_steps` steps."""
     rate: Any = parameters.learning_rate
     if parameters.learning_rate_schedule == "cosine":
-        warmup_steps = int(parameters.warmup_epochs * num_steps)
+        warmup_steps = int(WARMUP_EPOCHS * num_steps)
         rate = tf.keras.optimizers.schedules.CosineDecay(
             initial_learning_rate=0.0 if warmup_steps else rate,
             decay_steps=max(1, parameters.max_epochs * num_steps - warmup_steps),
@@ -165,7 +166,7 @@ def make_dataset(
 
     def batches() -> Iterator[dict[str, npt.NDArray[np.int32]]]:
         for epoch in itertools.count(first_epoch):
-            rng = np.random.default_rng([parameters.seed, epoch])
+            rng = np.random.default_rng([parameters.random_seed, epoch])
             for rows in plan_batches(windows.length, batch_size=parameters.batch_size, rng=rng):
                 batch = make_batch(sessions, windows, rows)
                 for replica in range(first, first + num_here):

@@ -8,15 +8,14 @@ def vocabulary(
     events: dsl.Input[dsl.Dataset],
     vocabulary: dsl.Output[dsl.Dataset],
     min_item_count: int = 1,
-    refit: bool = False,
+    refit: bool = True,
 ) -> None:
-    """Counts the items that the model is trained on and gives them indices.
+    """Counts the items of the training events and assigns their indices.
 
     Args:
         events: The events artifact.
-        min_item_count: Items with fewer events are unknown to the model.
-        refit: Count the validation sessions too, because the final model is trained on them.
-        vocabulary: Parquet with item_id, index (from 1, by falling count; 0 means unknown) and count.
+        min_item_count: Minimum number of events of an item; rarer items are unknown to the model.
+        vocabulary: Parquet with item_id, index (from 1, by descending count; 0 is the unknown item) and count.
     """
     from pathlib import Path
 

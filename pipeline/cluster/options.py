@@ -35,7 +35,7 @@ SUBMISSION_OPTIONS = (
     click.option("--accelerator-count", default=1, show_default=True, help="How many of them."),
     click.option("--object-store-secret", default="", help="kfp: secret with the keys of an S3-compatible store."),
     click.option("--checkpoint-claim", default="", help="kfp: volume claim for the checkpoints of trainings."),
-    click.option("--preset", default="", help="sample, seed or retailrocket."),
+    click.option("--preset", default=presets.DEFAULT, show_default=True, help=", ".join(presets.PRESETS)),
     click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Sets a pipeline parameter."),
     click.option("--experiment", default="two-tower", show_default=True, help="kfp: what runs are grouped by."),
     click.option("--service-account", default="", help="Service account of the tasks."),
@@ -70,7 +70,7 @@ def make_submission(pipeline: str, options: dict[str, Any]) -> Submission:
         object_store_secret=options["object_store_secret"],
         checkpoint_claim=options["checkpoint_claim"],
     )
-    parameters = presets.get_preset(options["preset"]) if options["preset"] else {}
+    parameters = presets.get_preset(options["preset"])
     parameters.update(parse_settings(options["settings"], compile_pipeline(pipeline, tasks).inputs))
     return Submission(
         pipeline=pipeline,

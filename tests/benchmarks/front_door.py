@@ -77,7 +77,7 @@ def run_sessionize(path: Path, folder: Path) -> None:
     from components.sessionize.step import SessionizeParameters, sessionize
 
     memory_gib = 0.25 if path.stat().st_size < 2**30 else 3.0
-    sessionize(str(path), folder / "events", SessionizeParameters(memory_gib=memory_gib))
+    sessionize(str(path), folder / "events", SessionizeParameters(sessionize_memory_gib=memory_gib))
 
 
 def run_reference(path: Path, folder: Path, *, ids_as: type = int) -> None:

@@ -69,7 +69,7 @@ def run_train(folder: Path) -> None:
         folder / "vocabulary",
         folder / "model",
         folder / "tensorboard",
-        TrainParameters(max_epochs=1),
+        TrainParameters(max_epochs=1, refit=False),
     )
 
 

@@ -26,7 +26,7 @@ def host(cluster: FakeKfp) -> Iterator[str]:
 @pytest.fixture
 def submission() -> Submission:
     tasks = Tasks(image="registry.example/two-tower:1", platform="kfp")
-    return Submission(pipeline="training", tasks=tasks, parameters={**PATHS, "batch_size": 64, "ks": [5, 20]})
+    return Submission(pipeline="training", tasks=tasks, parameters={**PATHS, "batch_size": 64, "evaluate_ks": [5, 20]})
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def vertex_submission() -> Submission:
     return Submission(
         pipeline="training",
         tasks=tasks,
-        parameters={**PATHS, "batch_size": 64, "ks": [5, 20]},
+        parameters={**PATHS, "batch_size": 64, "evaluate_ks": [5, 20]},
         service_account="runner@shop.example",
         pipeline_root="gs://bucket/root",
     )

@@ -17,7 +17,14 @@ from components.vocabulary.component import vocabulary
 from pipeline.local import OUTPUT_NAMES, RunError, run_component, run_pipeline
 from pipeline.training import make_training_pipeline
 
-SMALL = {"embedding_dim": 16, "batch_size": 256, "num_negatives": 64, "learning_rate": 0.02, "max_epochs": 2}
+SMALL = {
+    "embedding_dim": 16,
+    "batch_size": 256,
+    "num_negatives": 64,
+    "learning_rate": 0.02,
+    "max_epochs": 2,
+    "refit": False,
+}
 GOLDEN = Path(__file__).parent / "golden" / "training.vertex.yaml"
 
 
@@ -65,7 +72,7 @@ def test_every_component_runs_alone_on_artifacts_on_disk(run, small_log, tmp_pat
         train, tmp_path, artifacts=inputs, arguments={**SMALL, "query_tower": "mean", "max_epochs": 1}
     )
     inputs["model"] = made["model"]
-    made |= run_component(evaluate, tmp_path, artifacts=inputs, arguments={"ks": [5]})
+    made |= run_component(evaluate, tmp_path, artifacts=inputs, arguments={"evaluate_ks": [5]})
     assert set(json.loads(made["metrics"].read_text())["model"]) == {"recall@5", "mrr@5", "ndcg@5"}
     made |= run_component(export, tmp_path, artifacts=inputs)
     assert {path.name for path in tmp_path.iterdir()} == {*OUTPUT_NAMES.values(), "data_report"}

@@ -12,9 +12,9 @@ INPUTS = make_training_pipeline().component_spec.inputs
 
 
 def test_settings_are_typed():
-    settings = ("query_tower=gru", "max_epochs=3", "dropout=0.5", "refit=True", "ks=5,10")
+    settings = ("query_tower=gru", "max_epochs=3", "dropout=0.5", "refit=True", "evaluate_ks=5,10")
     assert command_line.parse_settings(settings, INPUTS) == {
-        "query_tower": "gru", "max_epochs": 3, "dropout": 0.5, "refit": True, "ks": [5, 10],
+        "query_tower": "gru", "max_epochs": 3, "dropout": 0.5, "refit": True, "evaluate_ks": [5, 10],
     }  # fmt: skip
 
 
@@ -25,7 +25,7 @@ def test_settings_are_typed():
         ("max_epochs", "Expected NAME=VALUE"),
         ("max_epochs=many", "Expected max_epochs to be of the type Integer. Received: 'many'"),
         ("refit=maybe", "Expected refit to be of the type Boolean. Received: 'maybe'"),
-        ("ks=5;10", "Expected ks to be of the type .* Received: '5;10'"),
+        ("evaluate_ks=5;10", "Expected evaluate_ks to be of the type .* Received: '5;10'"),
     ],
 )
 def test_a_wrong_setting_is_said(setting, message):
@@ -68,7 +68,7 @@ def test_without_files_the_sample_log_is_made(arguments_of, tmp_path):
 
 
 def test_a_setting_overrides_the_preset(arguments_of):
-    assert arguments_of("--preset", "seed", "--set", "max_epochs=7")["max_epochs"] == 7
+    assert arguments_of("--preset", "notebook", "--set", "max_epochs=7")["max_epochs"] == 7
 
 
 def test_what_a_user_can_mend_ends_in_one_line(monkeypatch, capsys, tmp_path):

@@ -1,67 +1,14 @@
-from dataclasses import asdict, fields
-
 import broken_lines
 import pytest
 from click.testing import CliRunner
 
 from components.core.events import read_split
-from components.core.logs.draft import Acceptance
-from components.evaluate.component import evaluate
-from components.export.component import export
-from components.ingest.component import ingest
 from components.sessionize.component import sessionize
-from components.sessionize.step import SessionizeParameters
-from components.train.component import train
-from components.vocabulary.component import vocabulary
 from pipeline import __main__ as command_line
 from pipeline import local
 from pipeline.local import run_component
 from pipeline.retraining import make_retraining_pipeline
 from pipeline.training import make_training_pipeline
-
-
-def defaults(component):
-    return {name: spec.default for name, spec in component.component_spec.inputs.items() if spec.optional}
-
-
-def test_a_default_has_one_value_wherever_it_stands():
-    pipeline, training = defaults(make_retraining_pipeline()), defaults(make_training_pipeline())
-    mine = {"item_column", "time_column"}
-    for other in (training, defaults(sessionize)):
-        for name in (pipeline.keys() & other.keys()) - (mine if other is training else set()):
-            assert pipeline[name] == other[name], name
-    for field in fields(SessionizeParameters):
-        default = field.default if not isinstance(field.default, tuple) else list(field.default)
-        if field.name != "acceptance":
-            assert defaults(sessionize)[field.name] == default, field.name
-
-
-@pytest.mark.parametrize("component", [ingest, sessionize])
-def test_what_is_accepted_is_the_same_for_both(component):
-    acceptance = asdict(Acceptance())
-    drift = acceptance.pop("drift")
-    found = defaults(component)
-    for name, default in acceptance.items():
-        assert found[name] == (list(default) if isinstance(default, tuple) else default)
-    for name, bounds in drift.items():
-        assert (found[f"{name}_drift_warns"], found[f"{name}_drift_fails"]) == (bounds["warn"], bounds["fail"])
-
-
-@pytest.mark.parametrize(
-    ("first", "make"), [(ingest, make_training_pipeline), (sessionize, make_retraining_pipeline)], ids=["split", "raw"]
-)
-def test_every_parameter_of_a_component_is_one_of_the_pipeline(first, make):
-    pipeline = make().component_spec.inputs
-    for component in (first, vocabulary, train, evaluate, export):
-        parameters = {name for name, spec in component.component_spec.inputs.items() if "." not in spec.type}
-        assert parameters <= pipeline.keys(), component.name
-
-
-def test_a_default_and_its_description_are_the_components_own():
-    for first, make in ((ingest, make_training_pipeline), (sessionize, make_retraining_pipeline)):
-        pipeline, component = (one.component_spec.inputs for one in (make(), first))
-        for name in component:
-            assert pipeline[name] == component[name], name
 
 
 def test_training_and_retraining_differ_in_their_first_task_only():

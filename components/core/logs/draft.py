@@ -5,7 +5,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,7 +23,7 @@ from components.core.logs.data_report import (
     format_reasons,
     report_split,
 )
-from components.core.logs.drift import ITEM_COUNTS_NAME, REPORT_NAME, Bounds, DriftBounds, compare
+from components.core.logs.drift import ITEM_COUNTS_NAME, REPORT_NAME, DriftBounds, compare
 from components.core.logs.ordering import SortedEvents
 from components.core.logs.reader import Batch
 
@@ -41,33 +41,40 @@ class Acceptance:
     """What a log may be like before the step refuses it.
 
     Attributes:
-        max_rejected_share: of the lines.
-        errors: the findings that are errors: duplicates (rows equal in all that is read), backward_times (in sessions
-            that are given: those in which a later row has an earlier time; in a raw log: rows before the one above
-            them), sessions_in_two_splits, seconds (times before 1973-03-03, which are likely seconds) and cut_files
-            (their last line has no newline, so that it may have been cut).
-        previous_events: the events artifact of the previous run; empty for none.
-        drift: bounds of the change since then.
+        max_rejected_share: maximum share of rejected lines.
+        data_errors: findings that fail the step: duplicates (rows equal in all columns that are read), backward_times
+            (given sessions: sessions in which a later row has an earlier time; raw log: rows with a time before that of
+            the row above), sessions_in_two_splits, seconds (times before 1973-03-03, which are probably in seconds) and
+            cut_files (files whose last line has no newline, so that it may be incomplete).
+        previous_events: events artifact of an earlier run; empty for none.
+        drift_bounds: NAME=WARN:FAIL each, see `DriftBounds.parse`.
+
+    Raises:
+        ValueError: a value is out of bounds, or names no finding or no measure of drift.
     """
 
     max_rejected_share: float = 0.01
-    errors: tuple[str, ...] = ()
+    data_errors: tuple[str, ...] = ()
     previous_events: str = ""
-    drift: DriftBounds = field(
-        default_factory=lambda: DriftBounds(
-            volume=Bounds(warn=0.5, fail=2.0),
-            session_length=Bounds(warn=0.25, fail=1.0),
-            lost_items=Bounds(warn=0.3, fail=0.8),
-            popularity=Bounds(warn=0.3, fail=0.8),
-        )
+    drift_bounds: tuple[str, ...] = (
+        "volume=0.5:2.0",
+        "session_length=0.25:1.0",
+        "lost_items=0.3:0.8",
+        "popularity=0.3:0.8",
     )
+
+    @property
+    def drift(self) -> DriftBounds:
+        """Bounds of the change since the previous run."""
+        return DriftBounds.parse(self.drift_bounds)
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_rejected_share <= 1:
             raise ValueError(f"Expected max_rejected_share to be between 0 and 1. Received: {self.max_rejected_share}")
-        unknown = sorted(set(self.errors) - set(FINDINGS))
+        unknown = sorted(set(self.data_errors) - set(FINDINGS))
         if unknown:
-            raise ValueError(f"Expected errors to be among {', '.join(FINDINGS)}. Received: {', '.join(unknown)}")
+            raise ValueError(f"Expected data_errors to be among {', '.join(FINDINGS)}. Received: {', '.join(unknown)}")
+        _ = self.drift  # which checks the bounds
 
 
 class EventsDraft:
@@ -226,7 +233,7 @@ class EventsDraft:
             splits={split: report_split(self.counters[split], train_items) for split in SPLITS},
             findings=self.findings,
         )
-        wrong = [f"{self.findings[name]:,} {name}" for name in self.acceptance.errors if self.findings[name]]
+        wrong = [f"{self.findings[name]:,} {name}" for name in self.acceptance.data_errors if self.findings[name]]
         if wrong:
             raise ValueError(f"Expected none of the findings that are errors. Received: {', '.join(wrong)}")
         if self.acceptance.previous_events:

@@ -1,6 +1,8 @@
 """How far the data of this run lies from that of the previous one."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -49,10 +51,34 @@ class DriftBounds:
         popularity: Jensen-Shannon divergence of the items' shares of events, in bits; 0 is equal, 1 disjoint.
     """
 
-    volume: Bounds
-    session_length: Bounds
-    lost_items: Bounds
-    popularity: Bounds
+    volume: Bounds = Bounds(warn=0.5, fail=2.0)
+    session_length: Bounds = Bounds(warn=0.25, fail=1.0)
+    lost_items: Bounds = Bounds(warn=0.3, fail=0.8)
+    popularity: Bounds = Bounds(warn=0.3, fail=0.8)
+
+    @classmethod
+    def parse(cls, texts: Sequence[str]) -> "DriftBounds":
+        """Reads bounds such as `lost_items=0.3:0.8`; a measure that is not named keeps its default.
+
+        Raises:
+            ValueError: a text is not NAME=WARN:FAIL, or a measure is unknown or named twice.
+        """
+        names = [field.name for field in fields(cls)]
+        bounds: dict[str, Bounds] = {}
+        for text in texts:
+            match = re.fullmatch(r"\s*(\w+)\s*=\s*([^:\s]+)\s*:\s*([^:\s]+)\s*", text)
+            if match is None or match[1] not in names or match[1] in bounds:
+                raise ValueError(
+                    f"Expected drift_bounds to be NAME=WARN:FAIL with each of {', '.join(names)} once at most. "
+                    f"Received: {text!r}"
+                )
+            try:
+                bounds[match[1]] = Bounds(warn=float(match[2]), fail=float(match[3]))
+            except ValueError as error:
+                raise ValueError(
+                    f"Expected two numbers, 0 <= WARN <= FAIL, in drift_bounds. Received: {text!r}"
+                ) from error
+        return cls(**bounds)
 
 
 def compare(report: DataReport, item_counts: pa.Table, previous: str, bounds: DriftBounds) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def start_run(client: Client, submission: Submission, *, host: str = "") -> "Run
     with quiet():
         run = client.run_pipeline(
             experiment_id,
-            f"{version.pipeline_name} {datetime.now(tz=timezone.utc):%Y-%m-%d %H:%M:%S}",
+            f"{version.pipeline_name} {datetime.now(tz=UTC):%Y-%m-%d %H:%M:%S}",
             params=dict(submission.parameters),
             pipeline_id=version.pipeline_id,
             version_id=version.version_id,

@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def make_job(submission: Submission, *, project: str, location: str, credentials
         return aiplatform.PipelineJob(
             display_name=pipeline.name,
             template_path=str(path),
-            job_id=f"{pipeline.name}-{datetime.now(tz=timezone.utc):%Y%m%d%H%M%S}",
+            job_id=f"{pipeline.name}-{datetime.now(tz=UTC):%Y%m%d%H%M%S}",
             pipeline_root=submission.pipeline_root,
             parameter_values=dict(submission.parameters),
             labels={VERSION_LABEL: pipeline.content_hash},
@@ -115,5 +115,5 @@ def start_run(submission: Submission, *, project: str, location: str, credential
 def _measure_seconds(task: Any) -> float:
     if not task.start_time:
         return 0.0
-    end = task.end_time or datetime.now(tz=timezone.utc)
+    end = task.end_time or datetime.now(tz=UTC)
     return float((end - task.start_time).total_seconds())

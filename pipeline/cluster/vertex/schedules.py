@@ -10,7 +10,7 @@ same state.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipeline.cluster.schedule import Listed, Schedule, list_differences, require_one, select
@@ -117,7 +117,7 @@ class VertexSchedules:
     def _create(self, schedule: Schedule) -> None:
         message = make_message(schedule, parent=self.parent)
         if not schedule.enabled:
-            message.start_time = datetime.now(tz=timezone.utc) + _HEAD_START
+            message.start_time = datetime.now(tz=UTC) + _HEAD_START
         created = self.service.create_schedule(parent=self.parent, schedule=message, timeout=TIMEOUT_SECONDS)
         if not schedule.enabled:
             self._pause([read_message(created)])

@@ -41,7 +41,7 @@ def document(make_artifacts, tmp_path):
         model_dir = tmp_path / f"model-{len(list(tmp_path.iterdir()))}"
         save_model(LastItem(["a", "b", "c", "d"]), model_dir)
         path = tmp_path / "metrics.json"
-        made = evaluate(*artifacts, model_dir, path, EvaluateParameters(ks=(1, 2, 4), **parameters))
+        made = evaluate(*artifacts, model_dir, path, EvaluateParameters(evaluate_ks=(1, 2, 4), **parameters))
         assert json.loads(path.read_text()) == made
         return made
 
@@ -94,7 +94,9 @@ def test_nothing_to_score_says_so(document):
         document({"t": ["a", "b"]}, min_prefix=3)
 
 
-@pytest.mark.parametrize("setting", [{"ks": []}, {"ks": [0]}, {"min_prefix": 0}, {"max_test_targets": -1}])
+@pytest.mark.parametrize(
+    "setting", [{"evaluate_ks": []}, {"evaluate_ks": [0]}, {"min_prefix": 0}, {"max_test_targets": -1}]
+)
 def test_parameters_are_checked(setting):
     with pytest.raises(ValueError, match=f"Expected {next(iter(setting))}"):
         EvaluateParameters(**setting)
@@ -110,7 +112,9 @@ def test_every_id_reaches_the_model(make_artifacts, tmp_path):
     train = {f"s{number}": [item_id, item_id] for number, item_id in enumerate(HOSTILE_IDS)}
     artifacts = make_artifacts(train=train, valid=train, test=train)
     save_model(LookupModel(HOSTILE_IDS), tmp_path / "model")
-    document = evaluate(*artifacts, tmp_path / "model", tmp_path / "metrics.json", EvaluateParameters(ks=(1, 2)))
+    document = evaluate(
+        *artifacts, tmp_path / "model", tmp_path / "metrics.json", EvaluateParameters(evaluate_ks=(1, 2))
+    )
     assert (document["num_targets"], document["num_unknown_targets"]) == (len(HOSTILE_IDS), 0)
     assert document["model"]["recall@1"] == 1.0  # the query is the item's own vector
     assert document["baselines"]["session_popularity"]["recall@1"] == 1.0
@@ -155,7 +159,9 @@ def test_a_long_session_costs_what_its_events_cost_and_its_targets_all_count(mak
     artifacts = make_artifacts(train=train, valid=train, test={"bot": bot})
     model = Strict(items, max_length=8)
     save_model(model, tmp_path / "model", max_session_length=8)
-    document = evaluate(*artifacts, tmp_path / "model", tmp_path / "metrics.json", EvaluateParameters(ks=(1, 5)))
+    document = evaluate(
+        *artifacts, tmp_path / "model", tmp_path / "metrics.json", EvaluateParameters(evaluate_ks=(1, 5))
+    )
     assert document["num_targets"] == 2_999
     vectors = model.candidate(tf.constant(items))["embedding"].numpy().astype(np.float64)
     hits = []

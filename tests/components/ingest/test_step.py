@@ -1,6 +1,8 @@
 import gzip
+import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -77,7 +79,7 @@ def test_sampled_events_are_a_share_of_the_rows(tmp_path):
 
 def test_sampling_depends_on_the_seed_alone(tmp_path):
     for name, seed in (("first", 1), ("again", 1), ("other", 2)):
-        ingest(long_log(tmp_path), tmp_path / name, IngestParameters(sample_fraction=0.5, seed=seed))
+        ingest(long_log(tmp_path), tmp_path / name, IngestParameters(sample_fraction=0.5, random_seed=seed))
     assert rows(tmp_path / "first") == rows(tmp_path / "again")
     assert rows(tmp_path / "first") != rows(tmp_path / "other")
 
@@ -144,7 +146,7 @@ def test_findings_are_counted_and_errors_on_demand(tmp_path, name, count, texts)
     found, sources = findings(tmp_path, **texts)
     assert found[name] == count
     with pytest.raises(ValueError, match=rf"Expected none of the findings that are errors\. Received: {count} {name}"):
-        ingest(sources, tmp_path / "other", IngestParameters(acceptance=Acceptance(errors=(name,))))
+        ingest(sources, tmp_path / "other", IngestParameters(acceptance=Acceptance(data_errors=(name,))))
     assert not (tmp_path / "other").exists()
 
 
@@ -198,8 +200,9 @@ def test_the_report_counts_what_is_there(tmp_path):
 
 def drift(folder, lines, previous, **bounds):
     sources = {**write(folder, log_of("h\tx\t1"), "h.tsv"), "train": write(folder, log_of(*lines), "t.tsv")["train"]}
-    wide = {name: Bounds(warn=9, fail=9) for name in ("volume", "session_length", "lost_items", "popularity")}
-    acceptance = Acceptance(previous_events=previous, drift=DriftBounds(**{**wide, **bounds}))
+    wide = dict.fromkeys(("volume", "session_length", "lost_items", "popularity"), "9:9")
+    drift_bounds = tuple(f"{name}={bound}" for name, bound in {**wide, **bounds}.items())
+    acceptance = Acceptance(previous_events=previous, drift_bounds=drift_bounds)
     return ingest(sources, folder / "events", IngestParameters(acceptance=acceptance)).drift
 
 
@@ -214,10 +217,10 @@ def test_drift_since_the_previous_run(tmp_path):
     now = ["a\tx\t1"] * 4 + ["a\tz\t2"] * 4
     found = {each["name"]: each["value"] for each in drift(tmp_path / "now", now, previous)}
     assert found == {"volume": 1.0, "session_length": 2.0, "lost_items": 0.5, "popularity": 0.5}
-    found = drift(tmp_path / "now", now, previous, volume=Bounds(warn=0.5, fail=2.0))
+    found = drift(tmp_path / "now", now, previous, volume="0.5:2")
     assert found[0]["verdict"] == "warns"
     with pytest.raises(ValueError, match=r"Expected no drift above its bound\. Received: popularity 0\.500 above 0\.3"):
-        drift(tmp_path / "now", now, previous, popularity=Bounds(warn=0.1, fail=0.3))
+        drift(tmp_path / "now", now, previous, popularity="0.1:0.3")
 
 
 def test_a_previous_artifact_that_is_none_says_so(tmp_path):
@@ -225,12 +228,26 @@ def test_a_previous_artifact_that_is_none_says_so(tmp_path):
         drift(tmp_path, ["a\tx\t1"], str(tmp_path))
 
 
-@pytest.mark.parametrize("setting", [{"max_rejected_share": 1.1}, {"errors": ("typos",)}])
+@pytest.mark.parametrize("setting", [{"max_rejected_share": 1.1}, {"data_errors": ("typos",)}])
 def test_acceptance_is_checked(setting):
     with pytest.raises(ValueError, match=f"Expected {next(iter(setting))}"):
         Acceptance(**setting)
 
 
-def test_bounds_are_checked():
-    with pytest.raises(ValueError, match="Expected a drift's bounds"):
-        Bounds(warn=2, fail=1)
+@pytest.mark.parametrize(
+    "text",
+    ["volume", "volume=1", "volume=2:1", "volume=-1:1", "volume=nan:1", "volume=a:b", "size=1:2", "volume=1:2:3"],
+)
+def test_bounds_are_checked(text):
+    with pytest.raises(ValueError, match="drift_bounds"):
+        Acceptance(drift_bounds=(text,))
+
+
+def test_a_measure_has_one_bound():
+    with pytest.raises(ValueError, match="once at most"):
+        Acceptance(drift_bounds=("volume=1:2", "volume=1:3"))
+
+
+def test_bounds_that_are_not_named_keep_their_defaults():
+    drift = Acceptance(drift_bounds=(" lost_items = 0.5 : inf",)).drift
+    assert drift == replace(DriftBounds(), lost_items=Bounds(warn=0.5, fail=math.inf))

@@ -187,7 +187,7 @@ def spark():
 def test_spark_makes_equal_sessions(tmp_path, spark, prefix):
     path = write_log(tmp_path / "log.csv", prefix=prefix)
     for engine in ("duckdb", "spark"):
-        sessionize(str(path), tmp_path / engine, SessionizeParameters(engine=engine))
+        sessionize(str(path), tmp_path / engine, SessionizeParameters(sessionize_engine=engine))
     for split in SPLITS:
         assert read_split(tmp_path / "duckdb", split).to_pylist() == read_split(tmp_path / "spark", split).to_pylist()
 
@@ -255,7 +255,7 @@ def test_bad_lines_and_findings(tmp_path):
     assert report.findings["backward_times"] > 1000
     rejected = pq.read_table(tmp_path / "events" / "rejected.parquet").to_pylist()
     assert [row["line"] for row in rejected] == [6003, 6004]
-    strict = SessionizeParameters(acceptance=replace(acceptance, errors=("backward_times",)))
+    strict = SessionizeParameters(acceptance=replace(acceptance, data_errors=("backward_times",)))
     with pytest.raises(ValueError, match="findings that are errors"):
         sessionize(str(path), tmp_path / "strict", strict)
 
@@ -278,9 +278,10 @@ def test_a_window_without_events_says_so(tmp_path):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"as_of": "tomorrow"}, {"engine": "pandas"}, {"event_types": ()}, {"test_days": 0}, {"max_gap_minutes": -1.0},
+    [{"as_of": "tomorrow"}, {"sessionize_engine": "pandas"}, {"event_types": ()}, {"test_days": 0},
+     {"max_gap_minutes": -1.0},
      {"max_gap_minutes": float("inf")}, {"window_days": -1}, {"window_days": 10**9},
-     {"min_session_length": 101}, {"min_item_support": 0}, {"memory_gib": float("nan")}],
+     {"min_session_length": 101}, {"min_item_support": 0}, {"sessionize_memory_gib": float("nan")}],
 )  # fmt: skip
 def test_parameters_are_checked(wrong):
     with pytest.raises(ValueError, match=f"Expected .*{next(iter(wrong))}"):

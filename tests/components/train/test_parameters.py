@@ -15,7 +15,7 @@ from components.train.parameters import TrainParameters
         ({"dropout": 1.0}, "Expected dropout to be at least 0 and below 1. Received: 1.0"),
         (
             {"query_tower": "attention", "embedding_dim": 9},
-            "Expected embedding_dim to be a multiple of num_heads, 2. Received: 9",
+            "Expected embedding_dim to be a multiple of the number of attention heads, 2. Received: 9",
         ),
         ({"query_tower": "session_id", "loss": "sampled"}, "Expected loss to be in_batch with the session_id tower"),
     ],

@@ -19,6 +19,7 @@ SMALL = {
     "num_negatives": 64,
     "learning_rate": 0.02,
     "max_epochs": 2,
+    "refit": False,
     "max_session_length": 8,
 }
 
@@ -97,7 +98,7 @@ def test_refit_learns_what_only_the_validation_week_holds(make_artifacts, tmp_pa
     }
     for refit in (False, True):
         artifacts = make_artifacts(refit=refit, **splits)
-        parameters = TrainParameters(**SMALL, refit=refit)
+        parameters = TrainParameters(**{**SMALL, "refit": refit})
         training = train_model(*artifacts, tmp_path / f"model-{refit}", tmp_path / "tensorboard", parameters)
         model = tf.saved_model.load(str(tmp_path / f"model-{refit}"))
         first, second = model.candidate(tf.constant(["new1", "never heard of"]))["embedding"].numpy()

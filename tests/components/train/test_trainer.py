@@ -46,7 +46,7 @@ def test_every_tower_learns(data, tmp_path, query_tower):
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_learns(data, tmp_path, loss):
-    settings = {"temperature": 0.3, "score_regularization": 0.0} if loss == "bpr_max" else {}
+    settings = {"temperature": 0.3} if loss == "bpr_max" else {}
     _, history = fit(data, tmp_path, loss=loss, **settings)
     assert max(epoch["valid_recall@10"] for epoch in history.epochs) > 0.2
     assert history.epochs[-1]["mean_loss"] < history.epochs[0]["mean_loss"]
@@ -70,7 +70,7 @@ def test_corrections_of_the_in_batch_loss_are_used(data, tmp_path):
 
 def test_the_same_seed_gives_the_same_metrics(data, tmp_path):
     first, again, other = (
-        metrics_of(fit(data, tmp_path / name, seed=seed, num_epochs=2)[1])
+        metrics_of(fit(data, tmp_path / name, random_seed=seed, num_epochs=2)[1])
         for name, seed in (("first", 1), ("again", 1), ("other", 2))
     )
     assert first == again

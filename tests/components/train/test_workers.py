@@ -45,7 +45,7 @@ def start(program: list[str], artifacts: tuple[Path, Path], folder: Path, **sett
     folder.mkdir(exist_ok=True)
     with (folder / "output.txt").open("w") as output:
         return subprocess.Popen(
-            [sys.executable, *program, *arguments], stdout=output, stderr=subprocess.STDOUT, text=True
+            [sys.executable, *program, "--no-refit", *arguments], stdout=output, stderr=subprocess.STDOUT, text=True
         )
 
 
@@ -78,7 +78,7 @@ def start_workers(small_artifacts, tmp_path, monkeypatch):
 
 
 def train_alone(artifacts, folder, **settings):
-    parameters = TrainParameters(**{**SETTINGS, **settings})
+    parameters = TrainParameters(**{**SETTINGS, "refit": False, **settings})
     train_model(*artifacts, folder / "model", folder / "logs", parameters)
     return read_metrics(folder)
 

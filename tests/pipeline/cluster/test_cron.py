@@ -1,5 +1,5 @@
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -100,7 +100,7 @@ def test_both_renderings_mean_the_same_moments(minute: str, hour: str, weekday: 
     except ValueError:
         return
     assert seconds == "0"
-    start = datetime(2026, 2, 27, tzinfo=timezone.utc)
+    start = datetime(2026, 2, 27, tzinfo=UTC)
     for steps in range(8 * 24 * 4):
         for minutes in (0, 7):
             moment = start + timedelta(minutes=15 * steps + minutes)

@@ -78,8 +78,8 @@ def test_broken_off_at_any_call_the_next_makes_no_second_version(
         ({"train_path": "a", "valid_path": "b"}, "test_path"),
         ({"train_path": "a", "valid_path": "b", "test_path": "c", "epochs": 3}, "'epochs'"),
         ({"train_path": "a", "valid_path": "b", "test_path": 3}, "type String"),
-        ({"train_path": "a", "valid_path": "b", "test_path": "c", "seed": True}, "type Integer"),
-        ({"train_path": "a", "valid_path": "b", "test_path": "c", "ks": 10}, "ks to be of the type"),
+        ({"train_path": "a", "valid_path": "b", "test_path": "c", "random_seed": True}, "type Integer"),
+        ({"train_path": "a", "valid_path": "b", "test_path": "c", "evaluate_ks": 10}, "evaluate_ks to be of the type"),
     ],
 )
 def test_parameters_are_checked_before_anything_is_sent(parameters: dict[str, object], message: str) -> None:

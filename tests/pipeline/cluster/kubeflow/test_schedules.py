@@ -61,7 +61,7 @@ def test_created_and_left_alone(cluster: FakeKfp, schedules: KfpSchedules, wante
     [
         {"cron": Cron(expression="30 4 * * 2")},
         {"enabled": False},
-        {"submission": {"parameters": {**PATHS, "seed": 7}}},
+        {"submission": {"parameters": {**PATHS, "random_seed": 7}}},
         {"submission": {"experiment": "other"}},
         {"submission": {"service_account": "runner"}},
         {"submission": {"pipeline_root": "s3://bucket/root"}},
@@ -234,7 +234,7 @@ schedules:
   pipeline: training
   image: registry.example/two-tower:1
   parameters: {train_path: /data/train.tsv, valid_path: /data/valid.tsv, test_path: /data/test.tsv, batch_size: 64,
-    ks: [5, 20]}
+    evaluate_ks: [5, 20]}
 - name: nightly
   cron: 0 1 * * *
   time_zone: Asia/Tokyo

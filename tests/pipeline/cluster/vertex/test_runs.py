@@ -74,7 +74,7 @@ def test_the_request_holds_what_was_compiled(make_run: Any) -> None:
     assert job.runtime_config.gcs_output_directory == "gs://bucket/root"
     values = dict(job.runtime_config.parameter_values)
     assert values["batch_size"] == 64
-    assert list(values["ks"]) == [5, 20]
+    assert list(values["evaluate_ks"]) == [5, 20]
     resources = job.pipeline_spec["deploymentSpec"]["executors"]["exec-train"]["container"]["resources"]
     assert dict(resources["accelerator"])["resourceType"] == "NVIDIA_L4"
     assert run.url.startswith("https://console.cloud.google.com/vertex-ai/locations/europe-west4/pipelines/runs/job")

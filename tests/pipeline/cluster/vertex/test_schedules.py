@@ -113,7 +113,7 @@ def test_the_job_is_the_one_that_the_sdk_makes(wanted: Schedule) -> None:
     [
         ({"cron": Cron(expression="30 4 * * 2")}, "cron"),
         ({"enabled": False}, ""),
-        ({"submission": {"parameters": {**PATHS, "seed": 7}}}, "create_pipeline_job_request"),
+        ({"submission": {"parameters": {**PATHS, "random_seed": 7}}}, "create_pipeline_job_request"),
         ({"submission": {"service_account": "other@shop.example"}}, "create_pipeline_job_request"),
         ({"submission": {"pipeline_root": "gs://bucket/other"}}, "create_pipeline_job_request"),
         (
@@ -156,7 +156,9 @@ def test_every_difference_is_mended_in_place_in_one_call(
 
 def test_a_plan_names_what_differs(schedules: VertexSchedules, wanted: Schedule) -> None:
     schedules.apply(wanted)
-    lines = schedules.plan(dataclasses.replace(change(wanted, parameters={**PATHS, "ks": [5, 20]}), enabled=False))
+    lines = schedules.plan(
+        dataclasses.replace(change(wanted, parameters={**PATHS, "evaluate_ks": [5, 20]}), enabled=False)
+    )
     assert lines[0].startswith(f"~ {NAME}: 30 4 * * 2 UTC, version ")
     assert lines[1:] == [
         "~   times: 0 3 * * 1 Europe/Berlin -> 30 4 * * 2 UTC",
@@ -382,7 +384,7 @@ schedules:
   time_zone: Europe/Berlin
   pipeline: training
   parameters: {train_path: /data/train.tsv, valid_path: /data/valid.tsv, test_path: /data/test.tsv, batch_size: 64,
-    ks: [5]}
+    evaluate_ks: [5]}
   kfp: {image: cluster.example/two-tower:1, accelerator: nvidia.com/gpu, cluster_time_zone: Europe/Berlin}
   vertex:
     image: registry.example/two-tower:1
@@ -390,7 +392,7 @@ schedules:
     accelerator_count: 2
     service_account: runner@shop.example
     pipeline_root: gs://bucket/root
-    parameters: {ks: [5, 20]}
+    parameters: {evaluate_ks: [5, 20]}
 """
 
 
@@ -401,7 +403,10 @@ def test_a_file_holds_for_both_kinds_of_cluster(
     path.write_text(FILE)
     assert read_schedules(path, "vertex") == [wanted]
     (on_kfp,) = read_schedules(path, "kfp")
-    assert (on_kfp.submission.tasks.image, on_kfp.submission.parameters["ks"]) == ("cluster.example/two-tower:1", [5])
+    assert (on_kfp.submission.tasks.image, on_kfp.submission.parameters["evaluate_ks"]) == (
+        "cluster.example/two-tower:1",
+        [5],
+    )
     for _ in range(2):
         install(service, schedules, dataclasses.replace(wanted, name="forgotten"), {})
     assert run_cli("apply", str(path)).exit_code == 0

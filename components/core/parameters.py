@@ -1,0 +1,29 @@
+"""A step's parameters, made of the arguments of its component."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar, get_args
+
+Parameters = TypeVar("Parameters")
+
+
+def make_parameters(kind: type[Parameters], arguments: Mapping[str, Any]) -> Parameters:
+    """Makes a dataclass of those arguments that have the names of its fields.
+
+    Args:
+        kind: the dataclass. A field that is a dataclass itself is made of the same arguments.
+        arguments: arguments of a component by name. A list becomes a tuple with elements of the field's type, since KFP
+            passes the whole numbers of a list as floats.
+
+    Raises:
+        KeyError: an argument is missing.
+        ValueError: the dataclass refuses a value.
+    """
+
+    def make(name: str, field_type: Any) -> Any:
+        if is_dataclass(field_type):
+            return make_parameters(field_type, arguments)  # type: ignore[arg-type]  # a class, not an instance
+        value = arguments[name]
+        return tuple(map(get_args(field_type)[0], value)) if isinstance(value, list) else value
+
+    return kind(**{field.name: make(field.name, field.type) for field in fields(kind)})  # type: ignore[arg-type]

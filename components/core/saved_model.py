@@ -1,5 +1,6 @@
 """What the SavedModel of a training holds, for the steps that read it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,21 @@ import tensorflow as tf
 
 from components.core.vocabulary import Vocabulary
 
-# TensorFlow keeps assets.extra for the files of others: parameters and history of the training.
+# TensorFlow leaves assets.extra to others: it holds the parameters and the history of the training.
 TRAINING_FILE = Path("assets.extra", "training.json")
+
+
+def read_training(model_dir: Path) -> dict[str, Any]:
+    """Reads what `train` wrote beside the towers: `parameters`, `training`, `selection` and `refit`."""
+    training: dict[str, Any] = json.loads((model_dir / TRAINING_FILE).read_text())
+    return training
 
 
 def embed_catalogue(saved_model: Any, vocabulary: Vocabulary) -> npt.NDArray[np.float32]:
     """Embeds every item with the candidate tower of a loaded SavedModel.
 
     Returns:
-        [num_items, embedding_dim], row i for index i + 1.
+        [num_items, dimension], row i for index i + 1; `dimension` is `embedding_dim`, or one more with a trend.
     """
     ids = vocabulary.item_ids.to_pylist()
     size = 65_536

@@ -57,7 +57,9 @@ class Sessions:
         )
 
     def sample(self, max_targets: int, *, seed: int) -> "Sessions":
-        """Samples whole sessions with at most `max_targets` targets in all, but at least one session.
+        """Samples whole sessions with at most `max_targets` targets in all.
+
+        A session with more targets than that is never sampled; if no other has a target, the shortest of them is kept.
 
         Args:
             max_targets: maximum number of targets (all events except the first of each session); 0 for no limit.
@@ -67,8 +69,11 @@ class Sessions:
         if max_targets == 0 or num_targets.sum() <= max_targets:
             return self
         drawn = np.random.default_rng(seed).permutation(self.num_sessions)
+        drawn = drawn[num_targets[drawn] <= max_targets]
         num_kept = np.searchsorted(np.cumsum(num_targets[drawn]), max_targets, side="right")
-        kept = np.sort(drawn[: max(1, num_kept)])
+        kept = np.sort(drawn[:num_kept])
+        if num_targets[kept].sum() == 0:
+            kept = np.array([np.where(num_targets > 0, num_targets, num_targets.max()).argmin()])
         is_kept = np.zeros(self.num_sessions, np.bool_)
         is_kept[kept] = True
         return Sessions(

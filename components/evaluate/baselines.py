@@ -1,7 +1,14 @@
-"""Recommenders without a neural network, for the same scorer as the model.
+"""Recommenders without a neural network, ranked by the same rules as the model.
 
 Each is fitted on training sessions and gives `SparseScores` for the prefixes of the test sessions. An item that a
-recommender knows nothing of is ordered by popularity behind all others.
+recommender has no score for comes after all others, by popularity.
+
+What each reads of a prefix, which is cut to the newest events as the model's is:
+
+    popularity                          nothing
+    markov, sequential_rules, item_knn  the newest known item
+    session_popularity                  how often each item occurs
+    v_sknn, stan                        each item where it occurs last, and how many known events there are (v_sknn)
 """
 
 import functools
@@ -17,9 +24,14 @@ from components.evaluate.prefixes import Prefixes
 from components.evaluate.session_neighbours import Scorer, SessionNeighbours, membership
 from components.evaluate.sparse_ranking import SparseScores
 
+MAX_TRAINING_LENGTH = 1_000  # events of a training session whose items are all paired with one another
+
 
 def make_baselines(sessions: Sessions, prefixes: Prefixes, *, num_items: int) -> dict[str, Callable[[], SparseScores]]:
     """All baselines by name, each fitted when it is called for.
+
+    Those that compare whole training sessions (`item_knn`, `v_sknn`, `stan`) read one of more than MAX_TRAINING_LENGTH
+    events as several, since their cost grows with the square of its length.
 
     Args:
         sessions: what the model was trained on, in chronological order.
@@ -27,22 +39,23 @@ def make_baselines(sessions: Sessions, prefixes: Prefixes, *, num_items: int) ->
         num_items: the catalogue's size.
     """
     popularity = _popularity(sessions, num_items)
+    pieces = split_long_sessions(sessions, max_length=MAX_TRAINING_LENGTH)
     nothing = np.zeros(0, np.int64)
 
     @functools.cache
     def neighbours() -> SessionNeighbours:
-        return SessionNeighbours(sessions, num_items)
+        return SessionNeighbours(pieces, num_items)
 
     def from_newest(similarity: sparse.csr_array) -> Scorer:
         return lambda rows: prefixes.newest(rows, num_items) @ similarity
 
     added: dict[str, Callable[[], Scorer]] = {
         "popularity": lambda: lambda rows: prefixes.count(nothing, nothing, rows, num_items),
-        # How often the session itself holds an item; S-POP of Hidasi et al. 2016.
+        # How often the prefix itself holds an item; S-POP of Hidasi et al. 2016.
         "session_popularity": lambda: lambda rows: prefixes.count(*prefixes.tile(rows)[:2], rows, num_items),
         "markov": lambda: from_newest(followers(sessions, num_items, max_steps=1)),
         "sequential_rules": lambda: from_newest(followers(sessions, num_items, max_steps=10)),
-        "item_knn": lambda: from_newest(cosine_similarity(sessions, num_items)),
+        "item_knn": lambda: from_newest(cosine_similarity(pieces, num_items)),
         "v_sknn": lambda: neighbours().v_sknn(prefixes),
         "stan": lambda: neighbours().stan(prefixes),
     }
@@ -51,6 +64,18 @@ def make_baselines(sessions: Sessions, prefixes: Prefixes, *, num_items: int) ->
         return lambda: SparseScores(shared=popularity, added=fit())
 
     return {name: make(fit) for name, fit in added.items()}
+
+
+def split_long_sessions(sessions: Sessions, *, max_length: int) -> Sessions:
+    """Cuts each session of more than `max_length` events into pieces of that many, the last one shorter."""
+    num_pieces = -(-sessions.lengths // max_length)
+    session = np.repeat(np.arange(sessions.num_sessions), num_pieces)
+    number = np.arange(len(session)) - np.repeat(np.cumsum(num_pieces) - num_pieces, num_pieces)
+    return Sessions(
+        session_ids=sessions.session_ids.take(session),
+        items=sessions.items,
+        offsets=np.append(sessions.offsets[session] + number * max_length, sessions.offsets[-1]),
+    )
 
 
 def _popularity(sessions: Sessions, num_items: int) -> Floats:

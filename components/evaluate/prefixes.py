@@ -14,48 +14,55 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Prefixes:
-    """What stands before each target, one prefix after the other.
+    """The newest items before each target, as ranges of the sessions' items: in memory they take what those take.
 
     Attributes:
-        items: [num_items_of_all] item indices from 0, which is the vocabulary's index 1; unknown items are left out.
-        offsets: [num_queries + 1]; query i has the items offsets[i] to offsets[i + 1], the newest last.
+        items: [num_known_events] item indices from 0, which is the vocabulary's index 1; unknown items are left out.
+        begin: [num_queries] the first item of each query's range; its newest item is the last.
+        end: [num_queries] behind the last.
     """
 
     items: Ints
-    offsets: Ints
+    begin: Ints
+    end: Ints
 
     @classmethod
-    def before(cls, sessions: Sessions, events: Ints) -> "Prefixes":
-        """The prefixes of the target `events`, indices into `sessions.items`."""
+    def before(cls, sessions: Sessions, events: Ints, *, max_length: int) -> "Prefixes":
+        """The prefixes of the target `events`, indices into `sessions.items`, cut to the newest `max_length` events.
+
+        Unknown items count towards `max_length`, as they do for the model.
+        """
         start = sessions.offsets[np.searchsorted(sessions.offsets, events, side="right") - 1]
-        length = events - start
-        query = np.repeat(np.arange(len(events)), length)
-        within = np.arange(len(query)) - np.repeat(np.cumsum(length) - length, length)
-        items = sessions.items[start[query] + within]
-        known = items != UNKNOWN
-        counts = np.bincount(query[known], minlength=len(events))
-        return cls(items=items[known].astype(np.int64) - 1, offsets=np.append(0, np.cumsum(counts)))
+        known = sessions.items != UNKNOWN
+        num_known_before = np.append(0, np.cumsum(known))
+        return cls(
+            items=sessions.items[known].astype(np.int64) - 1,
+            begin=num_known_before[np.maximum(start, events - max_length)],
+            end=num_known_before[events],
+        )
 
     def tile(self, rows: slice) -> tuple[Ints, Ints, Ints]:
         """Query from 0, item, and steps back from the newest item (0), of each item of a slice of the queries."""
-        begin, end, _ = rows.indices(len(self.offsets) - 1)
-        length = np.diff(self.offsets[begin : end + 1])
-        query = np.repeat(np.arange(end - begin), length)
-        items = self.items[self.offsets[begin] : self.offsets[end]]
-        back = np.repeat(self.offsets[begin + 1 : end + 1], length) - np.arange(self.offsets[begin], self.offsets[end])
-        return query, items, back - 1
+        query, place = ranges(self.begin[rows], self.end[rows])
+        return query, self.items[place], self.end[rows][query] - 1 - place
 
     def num_rows(self, rows: slice) -> int:
         """How many queries a slice has."""
-        return len(range(*rows.indices(len(self.offsets) - 1)))
+        return len(self.begin[rows])
 
     def newest(self, rows: slice, num_items: int) -> sparse.csr_array:
         """[num_rows, num_items] with a 1 at each query's newest item."""
-        query, items, back = self.tile(rows)
-        is_newest = back == 0
-        return self.count(query[is_newest], items[is_newest], rows, num_items)
+        query = np.flatnonzero(self.end[rows] > self.begin[rows])
+        return self.count(query, self.items[self.end[rows][query] - 1], rows, num_items)
 
     def count(self, query: Ints, items: Ints, rows: slice, num_items: int) -> sparse.csr_array:
         """[num_rows, num_items] how often each item is given for each query of a slice."""
         shape = (self.num_rows(rows), num_items)
         return sparse.csr_array((np.ones(len(query), np.float32), (query, items)), shape=shape)
+
+
+def ranges(begin: npt.NDArray[np.integer], end: npt.NDArray[np.integer]) -> tuple[Ints, Ints]:
+    """Which range each number is of, and the numbers from each begin to below its end, one range after the other."""
+    length = end - begin
+    origin = np.repeat(np.arange(len(length)), length)
+    return origin, np.arange(len(origin)) + np.repeat(begin - (np.cumsum(length) - length), length)

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from components.core.sequences import Sessions
 from components.core.vocabulary import UNKNOWN
-from components.evaluate.prefixes import Prefixes
+from components.evaluate.prefixes import Prefixes, ranges
 
 Ints = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
@@ -70,6 +70,8 @@ class SessionNeighbours:
         self.sessions = sessions
         self.num_items = num_items
         self.last_position = _last_positions(sessions, num_items, num_recent)
+        item = np.repeat(np.arange(num_items), np.diff(self.last_position.indptr))
+        self.keys = item * sessions.num_sessions + self.last_position.indices  # ascending
         self.num_recent = num_recent
         self.num_neighbours = num_neighbours
 
@@ -125,7 +127,7 @@ class SessionNeighbours:
             found = self._find(prefixes, rows, weigh, norm)
             begin = np.maximum(found.position - reach, 0)
             end = np.minimum(found.position + reach + 1, self.sessions.lengths[found.session])
-            pair, position = _expand(begin, end)
+            pair, position = ranges(begin, end)
             items = self.sessions.items[self.sessions.offsets[found.session][pair] + position].astype(np.int64) - 1
             votes = found.similarity[pair] * np.exp(-np.abs(position - found.position[pair]) / neighbour_decay)
             query = found.query[pair]
@@ -169,10 +171,11 @@ class SessionNeighbours:
 
     def _find_piece(self, query: Ints, items: Ints, back: Ints, weight: Doubles, norm: Doubles | None) -> Neighbours:
         """The neighbours of some whole queries, whose items are each there once, the newest first."""
-        origin, entry = _expand(self.last_position.indptr[items], self.last_position.indptr[items + 1])
+        origin, entry = ranges(self._begin_recent(query, items), self.last_position.indptr[items + 1])
         session = self.last_position.indices[entry].astype(np.int64)
-        order = np.lexsort((session, query[origin]))  # stable, so a pair's newest shared item stays in front
-        is_first = _begins(query[origin[order]], session[order])
+        pair = query[origin] * self.sessions.num_sessions + session
+        order = np.argsort(pair, kind="stable")  # so a pair's newest shared item stays in front
+        is_first = _begins(pair[order])
         starts = np.flatnonzero(is_first)
         first = order[starts]
         similarity = np.bincount(np.cumsum(is_first) - 1, weight[origin[order]], minlength=len(starts)).astype(
@@ -185,8 +188,32 @@ class SessionNeighbours:
             back=back[origin[first]],
             position=self.last_position.data[entry[first]],
         )
-        recent = found.take(_largest(found.query, found.session, self.num_recent))
+        num_found = np.bincount(found.query)
+        num_newer = np.cumsum(num_found)[found.query] - np.arange(len(first)) - 1  # of the same query's
+        recent = found.take(np.flatnonzero(num_newer < self.num_recent))
         return recent.take(_largest(recent.query, recent.similarity, self.num_neighbours))
+
+    def _begin_recent(self, query: Ints, items: Ints) -> Ints:
+        """Where in `last_position` the sessions of each item begin that may be among its query's newest.
+
+        A query of many items has far more sessions than the `num_recent` that it is compared with. So it looks back
+        over the newest of all sessions, twice as many each time, until enough of them share an item with it.
+        """
+        num_sessions = self.sessions.num_sessions
+        begin, end = self.last_position.indptr[items].astype(np.int64), self.last_position.indptr[items + 1]
+        num_pairs = np.bincount(query, end - begin)
+        is_open = num_pairs > 2 * self.num_recent
+        look_back = (num_sessions * self.num_recent / np.maximum(num_pairs, 1)).astype(np.int64) + 1
+        while is_open.any():
+            look_back = np.where(is_open, np.minimum(2 * look_back, num_sessions), look_back)
+            rows = np.flatnonzero(is_open[query])
+            oldest = num_sessions - look_back[query[rows]]
+            begin[rows] = np.searchsorted(self.keys, items[rows] * num_sessions + oldest)
+            origin, entry = ranges(begin[rows], end[rows])
+            pairs = np.sort(query[rows][origin] * num_sessions + self.last_position.indices[entry])
+            num_found = np.bincount(pairs[_begins(pairs)] // num_sessions, minlength=len(is_open))
+            is_open &= (num_found < self.num_recent) & (look_back < num_sessions)
+        return begin
 
 
 def _last_positions(sessions: Sessions, num_items: int, num_recent: int) -> sparse.csr_array:
@@ -208,13 +235,6 @@ def _last_positions(sessions: Sessions, num_items: int, num_recent: int) -> spar
     return sparse.csr_array((position, session, indptr), shape=(num_items, sessions.num_sessions))
 
 
-def _expand(begin: npt.NDArray[np.integer], end: npt.NDArray[np.integer]) -> tuple[Ints, Ints]:
-    """Which range each number is of, and the numbers from each begin to below its end, one range after the other."""
-    length = end - begin
-    origin = np.repeat(np.arange(len(length)), length)
-    return origin, np.arange(len(origin)) + np.repeat(begin - (np.cumsum(length) - length), length)
-
-
 def _begins(*keys: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
     """[num_rows] whether a row differs from the one above it in any of the keys."""
     differs = np.ones(len(keys[0]), np.bool_)
@@ -224,7 +244,7 @@ def _begins(*keys: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
 
 def _largest(group: Ints, value: npt.NDArray[np.number], limit: int) -> Ints:
     """Rows of the `limit` largest values of each group, of equal ones the later rows, in ascending order."""
-    order = np.lexsort((np.arange(len(group)), value, group))[::-1]
+    order = np.lexsort((value, group))[::-1]  # stable before it is turned round
     starts = np.flatnonzero(_begins(group[order]))
     rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
     return np.sort(order[rank < limit])

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from components.core.events import read_split
+from components.core.literal_paths import literal_path
 from components.core.metrics import (
     Bootstrap,
     Ranks,
@@ -23,7 +24,7 @@ from components.core.metrics import (
     summarize,
 )
 from components.core.ranking import NEVER, Floats, ScoreTile, dot_product, rank_targets
-from components.core.saved_model import TRAINING_FILE, embed_catalogue
+from components.core.saved_model import embed_catalogue, read_training
 from components.core.sequences import Sessions, prefix_batches, target_events
 from components.core.vocabulary import Vocabulary
 from components.evaluate.baselines import make_baselines
@@ -33,6 +34,10 @@ from components.evaluate.sparse_ranking import rank_sparse
 BATCH_SIZE = 65_536  # positions
 SAMPLE_SEED = 0  # of the drawn test sessions: the same for every model
 DETAIL_K = 20  # cut-off of breakdowns, coverage and popularity bias
+
+# Ids at the indices UNKNOWN, 0, and PADDING, -1. No item has them: events hold neither empty ids nor NUL characters.
+UNKNOWN_ID = "\0"
+PADDING_ID = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +95,14 @@ def evaluate(
             f"Expected test sessions with at least {parameters.min_prefix + 1} events. "
             f"Received: {sessions.num_sessions} sessions, the longest with {sessions.lengths.max()}"
         )
-    training = json.loads((model_dir / TRAINING_FILE).read_text())
+    training = read_training(model_dir)
     trained_on = _training_sessions(events_dir, vocabulary, include_valid=training["parameters"]["refit"])
+    max_length = training["parameters"]["max_session_length"]
     targets, num_items = sessions.items[events], vocabulary.num_items
-    scores = model_scores(model_dir, vocabulary, sessions, events)
+    scores = model_scores(model_dir, vocabulary, sessions, events, max_length=max_length)
     rankings = {"model": rank_targets(scores, targets, num_items=num_items, top_k=DETAIL_K)}
-    baselines = make_baselines(trained_on, Prefixes.before(sessions, events), num_items=num_items)
+    prefixes = Prefixes.before(sessions, events, max_length=max_length)
+    baselines = make_baselines(trained_on, prefixes, num_items=num_items)
     rankings |= {name: rank_sparse(fit(), targets, top_k=DETAIL_K) for name, fit in baselines.items()}
     ranks = {name: ranking.ranks for name, ranking in rankings.items()}
     is_known = ranks["model"] != NEVER
@@ -186,7 +193,7 @@ def count_unknown_sessions(events_dir: Path, sessions: Sessions) -> int:
 
 
 def model_scores(
-    model_dir: Path, vocabulary: Vocabulary, sessions: Sessions, events: npt.NDArray[np.int64]
+    model_dir: Path, vocabulary: Vocabulary, sessions: Sessions, events: npt.NDArray[np.int64], *, max_length: int
 ) -> ScoreTile:
     """Scores of a SavedModel, which sees each prefix as serving would send it: as raw item ids.
 
@@ -195,17 +202,17 @@ def model_scores(
         vocabulary: gives the catalogue.
         sessions: the sessions that hold the targets.
         events: [num_targets] the targets, as indices into `sessions.items`.
+        max_length: newest events of a prefix that are sent; the model reads no more.
     """
-    model = tf.saved_model.load(str(model_dir))
+    with literal_path(model_dir) as path:
+        model = tf.saved_model.load(path)
     candidates = embed_catalogue(model, vocabulary)
     queries: Floats = np.empty((len(events), candidates.shape[1]), np.float32)
     row_of = np.empty(len(sessions.items), np.int64)
     row_of[events] = np.arange(len(events))
-    # UNKNOWN, 0, reads as an id that no vocabulary holds; PADDING, -1, is the last entry.
-    id_of = np.array(["\0", *vocabulary.item_ids.to_pylist(), ""], dtype=object)
+    id_of = np.array([UNKNOWN_ID, *vocabulary.item_ids.to_pylist(), PADDING_ID], dtype=object)
     session_ids = np.array(sessions.session_ids.to_pylist(), dtype=object)
-    longest = int(sessions.lengths.max())
-    for batch in prefix_batches(sessions, events, max_length=longest, batch_size=BATCH_SIZE):
+    for batch in prefix_batches(sessions, events, max_length=max_length, batch_size=BATCH_SIZE):
         embedding = model.query(tf.constant(session_ids[batch.session]), tf.constant(id_of[batch.items]))
         queries[row_of[batch.target]] = embedding["embedding"].numpy()
     return dot_product(queries, candidates)

@@ -1,9 +1,15 @@
 """Run as a script in a fresh process: does the index on disk return what exact scores say?
 
 It imports TensorFlow and nothing of this project, as a server would.
+
+python check.py INDEX PROBES, where PROBES is a folder with
+    probes.json: "sessions", lists of item ids of one length, padded with ""; "item_ids", the catalogue; "k".
+    exact.npy: [num_sessions, num_items] float32 scores.
 """
 
+import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +20,8 @@ TOLERANCE = 1e-4  # of the largest score: float32 products summed in another ord
 
 def check(
     index_dir: str,
-    sessions: npt.NDArray[np.str_],
-    item_ids: npt.NDArray[np.str_],
+    sessions: list[list[str]],
+    item_ids: list[str],
     exact: npt.NDArray[np.float32],
     k: int,
 ) -> str:
@@ -29,30 +35,39 @@ def check(
         k: how many items to ask for.
 
     Returns:
-        What is wrong, or "".
+        What is wrong, in ASCII, or "".
     """
-    recommend = tf.saved_model.load(index_dir).signatures["serving_default"]
+    signatures = tf.saved_model.load(index_dir).signatures
+    recommend, known = signatures["serving_default"], signatures["known"]
+    if not tf.reduce_all(known(item_ids=tf.constant([item_ids]))["known"]):
+        return "Expected every item of the catalogue to be known. Received: an index that does not know all of them"
     nothing = tf.constant([], tf.string, shape=[len(sessions), 0])
     answer = recommend(item_ids=tf.constant(sessions), k=tf.constant(k), exclude_ids=nothing)
-    found, scores = answer["item_ids"].numpy().astype(str), answer["scores"].numpy()
+    found, scores = answer["item_ids"].numpy(), answer["scores"].numpy()
     tolerance = TOLERANCE * np.abs(exact).max()
     best = -np.sort(-exact, axis=1)[:, :k]
     if scores.shape != best.shape or not np.allclose(scores, best, atol=tolerance):
         return f"Expected the best exact scores {best[0, :3]} ... Received: {scores[0, :3]} ..."
-    row_of = {item_id: row for row, item_id in enumerate(item_ids)}
+    row_of = {item_id.encode(): row for row, item_id in enumerate(item_ids)}
+    foreign = [item_id for item_id in found.ravel() if item_id not in row_of]
+    if foreign:
+        return f"Expected items of the catalogue. Received: {foreign[:3]}"
     rows = np.array([[row_of[item_id] for item_id in session] for session in found])
     if not np.allclose(scores, np.take_along_axis(exact, rows, axis=1), atol=tolerance):
-        return f"Expected each item with its own exact score. Received: other scores for {found[0, :3]} ..."
-    excluded = answer["item_ids"][:, :1]
-    if tf.reduce_any(
-        recommend(item_ids=tf.constant(sessions), k=tf.constant(k), exclude_ids=excluded)["item_ids"] == excluded
-    ):
+        return f"Expected each item with its own exact score. Received: other scores for {found[0, :3].tolist()} ..."
+    others = recommend(item_ids=tf.constant(sessions), k=tf.constant(k), exclude_ids=answer["item_ids"])["item_ids"]
+    if any(set(left) & (set(right) - {b""}) for left, right in zip(found, others.numpy(), strict=True)):
         return "Expected excluded items not to be returned. Received: one of them"
     return ""
 
 
-if __name__ == "__main__":
-    with np.load(sys.argv[2]) as probes:
-        wrong = check(sys.argv[1], probes["sessions"], probes["item_ids"], probes["exact"], int(probes["k"]))
+def main(index_dir: str, probes_dir: str) -> int:
+    """Prints what is wrong; returns the exit code."""
+    probes = json.loads(Path(probes_dir, "probes.json").read_text(encoding="utf-8"))
+    wrong = check(index_dir, **probes, exact=np.load(Path(probes_dir, "exact.npy")))
     print(wrong or "the index returns the exact scores")
-    sys.exit(1 if wrong else 0)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -18,17 +18,18 @@ def export(
         vocabulary: The vocabulary artifact.
         model: SavedModel of both towers.
         index: SavedModel from padded session item ids, k and ids to exclude to item ids and scores.
-        embeddings: Parquet with item_id and embedding of every candidate.
+        embeddings: Parquet with item_id and embedding of every candidate; its metadata says how to search it.
     """
     from pathlib import Path
 
     from components.export import step
 
-    num_items = step.export(
+    exported = step.export(
         Path(events.path),
         Path(vocabulary.path),
         Path(model.path),
         Path(index.path),
         Path(embeddings.path),
     )
-    index.metadata.update({"framework": "tensorflow", "num_items": num_items})
+    index.metadata.update({"framework": "tensorflow", "num_items": exported.num_items})
+    embeddings.metadata.update(exported.embeddings)

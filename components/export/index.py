@@ -1,34 +1,47 @@
 """The top-k index over the candidates, as a SavedModel that takes sessions and returns items."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
+
+from components.core.literal_paths import literal_path
+
+INT32_MAX = np.iinfo(np.int32).max
 
 
 class Index(tf.Module):
-    """Query tower and brute-force top-k in one graph.
+    """Query tower and exact top-k in one graph.
 
-    Signature `serving_default` of the SavedModel:
-        item_ids: [batch_size, length] strings, each session's items from the oldest, padded with "".
-        k: [] int32, how many items to return.
-        exclude_ids: [batch_size, num_excluded] strings, items not to return, padded with ""; may have no column.
-        returns: item_ids [batch_size, k] strings and scores [batch_size, k] float32, best first; "" and -inf
-            behind the end where fewer than k items are left.
+    Signatures of the SavedModel; `num_items` is the size of the catalogue:
+        serving_default:
+            item_ids: [batch_size, length] strings, each session's items from the oldest; "" is padding, anywhere.
+            k: [] int32, how many items to return, at least 1.
+            exclude_ids: [batch_size, num_excluded] strings, a row of items not to return for each session; "" is
+                padding, and an unknown id excludes nothing. `num_excluded` may be 0.
+            returns: item_ids [batch_size, min(k, num_items)] strings and scores [batch_size, min(k, num_items)]
+                float32, best first. Where exclusions leave fewer items, "" and -inf fill the end of the row.
+        known:
+            item_ids: [batch_size, length] strings.
+            returns: known [batch_size, length] bool, whether the index holds the item; False for "".
+
+    A `k` below 1 and another number of rows in `exclude_ids` than in `item_ids` are errors.
     """
 
     def __init__(self, saved_model: Any, *, item_ids: pa.StringArray, candidates: npt.NDArray[np.float32]) -> None:
         super().__init__()
         self.saved_model = saved_model
         self.num_items = len(item_ids)
-        self.brute_force = tfrs.layers.factorized_top_k.BruteForce()
-        self.brute_force.index(tf.constant(candidates), tf.constant(item_ids.to_pylist()))
+        self.item_ids = tf.constant(item_ids.to_pylist())
+        self.candidates = tf.Variable(candidates, trainable=False)
+        self.rows = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(self.item_ids, tf.range(self.num_items, dtype=tf.int64)),
+            default_value=-1,
+        )
 
     @tf.function(
         input_signature=[
@@ -39,29 +52,46 @@ class Index(tf.Module):
     )
     def recommend(self, item_ids: tf.Tensor, k: tf.Tensor, exclude_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """See the class."""
-        session_id = tf.fill([tf.shape(item_ids)[0]], "")
-        query = self.saved_model.query(session_id, item_ids)["embedding"]
+        num_sessions, num_rows = tf.shape(item_ids)[0], tf.shape(exclude_ids)[0]
+        checks = [
+            tf.debugging.Assert(k >= 1, ["Expected k to be at least 1. Received:", k]),
+            tf.debugging.Assert(
+                num_sessions == num_rows,
+                ["Expected as many rows of exclude_ids as sessions,", num_sessions, "Received:", num_rows],
+            ),
+        ]
+        with tf.control_dependencies(checks):
+            k = tf.minimum(k, self.num_items)
+        query = self.saved_model.query(tf.fill([num_sessions], ""), item_ids)["embedding"]
         # So many are enough, even if all that is excluded stands in front.
-        num_found = tf.minimum(k + tf.shape(exclude_ids)[1], self.num_items)
-        scores, found = self.brute_force(query, k=num_found)
-        is_excluded = tf.reduce_any(found[:, :, tf.newaxis] == exclude_ids[:, tf.newaxis, :], axis=2)
-        scores = tf.where(is_excluded, -np.inf, scores)
-        scores, order = tf.math.top_k(scores, k=tf.minimum(k, num_found))
-        found = tf.gather(found, order, batch_dims=1)
-        return {"item_ids": tf.where(scores == -np.inf, "", found), "scores": scores}
+        num_best = tf.minimum(k + tf.shape(exclude_ids)[1], self.num_items)
+        scores, best = tf.math.top_k(tf.matmul(query, self.candidates, transpose_b=True), k=num_best)
+        excluded = tf.cast(self.rows.lookup(exclude_ids), tf.int32)
+        # Sorted, with a column behind every item, so that each item has a place to be looked for.
+        excluded = tf.sort(tf.pad(excluded, [[0, 0], [0, 1]], constant_values=self.num_items))
+        is_excluded = tf.gather(excluded, tf.searchsorted(excluded, best), batch_dims=1) == best
+        scores, order = tf.math.top_k(tf.where(is_excluded, -np.inf, scores), k=k)
+        best = tf.gather(best, order, batch_dims=1)
+        return {"item_ids": tf.where(scores == -np.inf, "", tf.gather(self.item_ids, best)), "scores": scores}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, "item_ids")])
+    def known(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """See the class."""
+        return {"known": self.rows.lookup(item_ids) >= 0}
 
     def save(self, index_dir: Path) -> None:
         """Writes the SavedModel."""
-        tf.saved_model.save(self, str(index_dir), signatures=self.recommend)
+        index_dir.mkdir(parents=True, exist_ok=True)
+        with literal_path(index_dir) as path:
+            tf.saved_model.save(self, path, signatures={"serving_default": self.recommend, "known": self.known})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recommendation:
-    """The answer of an index.
+class Recommendation(NamedTuple):
+    """What an index answers to one session.
 
     Attributes:
         items: item id and score, best first.
-        unknown: item ids of the session that the index does not know.
+        unknown: the ids of the session that the index does not hold, each once, in the session's order.
     """
 
     items: list[tuple[str, float]]
@@ -71,18 +101,17 @@ class Recommendation:
 def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: bool) -> Recommendation:
     """Asks an exported index for the best items after one session.
 
+    A session without a known item gets what the model gives for an unknown one.
+
     Args:
         index_dir: the SavedModel that `Index.save` writes.
         session: item ids from the oldest.
-        k: how many items.
+        k: how many items; fewer come if the catalogue has no more.
         exclude_seen: leave out what the session holds.
-
-    Returns:
-        The items, fewer than k if the catalogue has no more, and what is unknown of the session.
 
     Raises:
         FileNotFoundError: there is no index.
-        ValueError: k is below 1, the session is empty, or the SavedModel is no index.
+        ValueError: k is below 1, the session is empty, or the folder holds another SavedModel than an index.
     """
     if not (index_dir / "saved_model.pb").is_file():
         raise FileNotFoundError(f"Expected an index, a folder with saved_model.pb. Received: {index_dir}")
@@ -90,22 +119,28 @@ def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: 
         raise ValueError(f"Expected k to be at least 1. Received: {k}")
     if not session or not all(session):
         raise ValueError(f"Expected a session of item ids. Received: {list(session)}")
-    signatures = tf.saved_model.load(str(index_dir)).signatures
-    index = signatures.get("serving_default")
-    if index is None or "exclude_ids" not in index.structured_input_signature[1]:
-        raise ValueError(f"Expected an index. Received: {index_dir}, a SavedModel without the signature of one")
-
-    def ask(k: int, exclude: list[str]) -> list[tuple[str, float]]:
-        answer = index(
-            item_ids=tf.constant([list(session)]),
-            k=tf.constant(k, tf.int32),
-            exclude_ids=tf.constant([exclude], tf.string),
-        )
-        item_ids = [item.decode() for item in answer["item_ids"].numpy()[0]]
-        return [(item, float(score)) for item, score in zip(item_ids, answer["scores"].numpy()[0], strict=True) if item]
-
-    catalogue = {item for item, _ in ask(2**31 - 1, [])}
-    return Recommendation(
-        items=ask(k, list(session) if exclude_seen else []),
-        unknown=[item for item in dict.fromkeys(session) if item not in catalogue],
+    with literal_path(index_dir) as path:
+        signatures = tf.saved_model.load(path).signatures
+    if not {"serving_default", "known"} <= set(signatures):
+        raise ValueError(_not_an_index(index_dir, list(signatures)))
+    # Text that is not UTF-8, such as bytes from a command line, is in no index; it is asked for and found unknown.
+    item_ids = tf.constant([[item.encode("utf-8", "surrogatepass") for item in session]])
+    answer = signatures["serving_default"](
+        item_ids=item_ids,
+        k=tf.constant(min(k, INT32_MAX), tf.int32),
+        exclude_ids=item_ids if exclude_seen else tf.constant([[]], tf.string),
     )
+    known = signatures["known"](item_ids=item_ids)["known"].numpy()[0]
+    unknown = [item for item, is_known in zip(session, known, strict=True) if not is_known]
+    found = zip(answer["item_ids"].numpy()[0], answer["scores"].numpy()[0], strict=True)
+    return Recommendation(
+        items=[(item.decode(), float(score)) for item, score in found if item],
+        unknown=list(dict.fromkeys(unknown)),
+    )
+
+
+def _not_an_index(folder: Path, signatures: list[str]) -> str:
+    expected = "Expected the folder of an index, which export writes with the signatures serving_default and known."
+    if "query" in signatures:
+        return f"{expected} Received: {folder}, which holds the towers; the index is the folder `index` of the same run"
+    return f"{expected} Received: {folder} with the signatures {', '.join(signatures) or 'none'}; export it again"

@@ -1,9 +1,14 @@
 """SavedModel -> top-k index and the candidate embeddings."""
 
+import itertools
+import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +17,9 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from components.core.events import read_split
-from components.core.saved_model import embed_catalogue
+from components.core.literal_paths import literal_path
+from components.core.saved_model import embed_catalogue, read_training
+from components.core.sequences import Sessions
 from components.core.vocabulary import Vocabulary
 from components.export.index import Index
 
@@ -20,7 +27,22 @@ NUM_PROBES = 64
 PROBE_K = 20
 
 
-def export(events_dir: Path, vocabulary_path: Path, model_dir: Path, index_dir: Path, embeddings_path: Path) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What was exported.
+
+    Attributes:
+        num_items: how many items the index holds.
+        embeddings: what `describe_embeddings` says of embeddings.parquet.
+    """
+
+    num_items: int
+    embeddings: dict[str, Any]
+
+
+def export(
+    events_dir: Path, vocabulary_path: Path, model_dir: Path, index_dir: Path, embeddings_path: Path
+) -> Exported:
     """Writes the index, checks it in a fresh process, and writes the candidate embeddings.
 
     Args:
@@ -30,50 +52,100 @@ def export(events_dir: Path, vocabulary_path: Path, model_dir: Path, index_dir: 
         index_dir: where to write the index.
         embeddings_path: Parquet file to write, with item_id and embedding.
 
-    Returns:
-        How many items the index holds.
-
     Raises:
         RuntimeError: the index on disk does not return what exact scores say.
     """
     vocabulary = Vocabulary.read(vocabulary_path)
-    model = tf.saved_model.load(str(model_dir))
-    candidates = embed_catalogue(model, vocabulary)
-    Index(model, item_ids=vocabulary.item_ids, candidates=candidates).save(index_dir)
-    probes = _probes(events_dir)
+    parameters = read_training(model_dir)["parameters"]
+    probes = _probes(events_dir, vocabulary, max_length=parameters["max_session_length"])
+    # Saving the index copies the model's assets from where they were loaded.
+    with literal_path(model_dir) as path:
+        model = tf.saved_model.load(path)
+        candidates = embed_catalogue(model, vocabulary)
+        Index(model, item_ids=vocabulary.item_ids, candidates=candidates).save(index_dir)
     queries = model.query(tf.fill([len(probes)], ""), tf.constant(probes))["embedding"].numpy()
     _check(index_dir, probes, vocabulary.item_ids.to_pylist(), queries @ candidates.T)
-    write_embeddings(vocabulary.item_ids, candidates, embeddings_path)
-    return vocabulary.num_items
+    description = describe_embeddings(parameters, dimension=candidates.shape[1])
+    write_embeddings(vocabulary.item_ids, candidates, description, embeddings_path)
+    return Exported(num_items=vocabulary.num_items, embeddings=description)
 
 
-def _probes(events_dir: Path) -> list[list[str]]:
-    """Sessions of the test split, padded to one length."""
+def _probes(events_dir: Path, vocabulary: Vocabulary, *, max_length: int) -> list[list[str]]:
+    """The newest `max_length` item ids of some test sessions, padded with "" to one length."""
     events = read_split(events_dir, "test")
-    sessions: dict[str, list[str]] = {}
-    for session_id, item_id in zip(events["session_id"].to_pylist(), events["item_id"].to_pylist(), strict=True):
-        if session_id not in sessions and len(sessions) == NUM_PROBES:
-            break
-        sessions.setdefault(session_id, []).append(item_id)
-    length = max(map(len, sessions.values()))
-    return [items + [""] * (length - len(items)) for items in sessions.values()]
+    offsets = Sessions.encode(events, vocabulary).offsets[: NUM_PROBES + 1].tolist()
+    sessions = [
+        events["item_id"][max(begin, end - max_length) : end].to_pylist() for begin, end in itertools.pairwise(offsets)
+    ]
+    length = max(map(len, sessions))
+    return [items + [""] * (length - len(items)) for items in sessions]
 
 
 def _check(index_dir: Path, sessions: list[list[str]], item_ids: list[str], exact: npt.NDArray[np.float32]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        probes_path = Path(scratch, "probes.npz")
-        k = min(PROBE_K, len(item_ids))
-        np.savez(probes_path, sessions=np.array(sessions), item_ids=np.array(item_ids), exact=exact, k=k)
-        # -I: neither this project nor the working directory is on the path of that process.
-        command = [sys.executable, "-I", str(Path(__file__).with_name("check.py")), str(index_dir), str(probes_path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        probes = {"sessions": sessions, "item_ids": item_ids, "k": min(PROBE_K, len(item_ids))}
+        Path(scratch, "probes.json").write_text(json.dumps(probes), encoding="utf-8")
+        np.save(Path(scratch, "exact.npy"), exact)
+        # -I: neither this project nor the working directory is on the path of that process, which runs inside the
+        # index, so that no part of its path can be taken for a glob pattern.
+        script = str(Path(__file__).resolve().with_name("check.py"))
+        done = subprocess.run(
+            [sys.executable, "-I", script, ".", scratch],
+            cwd=index_dir,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
     if done.returncode != 0:
         raise RuntimeError(f"The index in {index_dir} failed its check. {done.stdout}{done.stderr[-2000:]}")
 
 
-def write_embeddings(item_ids: pa.StringArray, candidates: npt.NDArray[np.float32], path: Path) -> None:
-    """Writes item_id and embedding (a fixed-size list of float32) for other vector stores."""
+def describe_embeddings(parameters: Mapping[str, Any], *, dimension: int) -> dict[str, Any]:
+    """Says how other vector stores are to use the embeddings.
+
+    Args:
+        parameters: those of the training.
+        dimension: coordinates of an embedding.
+
+    Returns:
+        dimension: coordinates of an embedding.
+        embedding_dim: how many of them, from the first, come from the candidate tower.
+        trend_coordinate: position from 0 of the coordinate that holds the trend, the last; queries have 1 there. Not
+            there if the model was trained without a trend.
+        metric: how a query and an embedding are compared.
+        normalized: whether the first `embedding_dim` coordinates of queries and embeddings have length 1.
+        temperature: what training divides the inner product by before the softmax.
+        query: where the query vector comes from.
+    """
+    description = {
+        "dimension": dimension,
+        "embedding_dim": parameters["embedding_dim"],
+        "metric": "inner_product",
+        "normalized": parameters["normalize"],
+        "temperature": parameters["temperature"],
+        "query": "signature `query` of the model artifact",
+    }
+    if dimension > parameters["embedding_dim"]:
+        description["trend_coordinate"] = dimension - 1
+    return description
+
+
+def write_embeddings(
+    item_ids: pa.StringArray, candidates: npt.NDArray[np.float32], description: Mapping[str, Any], path: Path
+) -> None:
+    """Writes item_id and embedding (a fixed-size list of float32) for other vector stores.
+
+    Args:
+        item_ids: [num_items].
+        candidates: [num_items, dimension].
+        description: goes into the metadata of the Parquet schema, each value as JSON.
+        path: file to write.
+    """
     values = pa.array(candidates.ravel(), pa.float32())
     embedding = pa.FixedSizeListArray.from_arrays(values, candidates.shape[1])
+    table = pa.table({"item_id": item_ids, "embedding": embedding})
+    table = table.replace_schema_metadata({name: json.dumps(value) for name, value in description.items()})
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table({"item_id": item_ids, "embedding": embedding}), path)
+    pq.write_table(table, path)

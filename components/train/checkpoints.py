@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from components.core.literal_paths import literal_path
 from components.train.model import TwoTower
 
 
@@ -52,12 +53,14 @@ class Checkpoints:
 
     def restore_epoch(self, epoch: int) -> None:
         """Goes back to the end of an epoch."""
-        self.checkpoint.read(str(self.dir / f"epoch-{epoch}")).expect_partial()
+        with literal_path(self.dir) as folder:
+            self.checkpoint.read(f"{folder}/epoch-{epoch}").expect_partial()
 
     def save(self, history: History) -> None:
         """Writes the newest epoch; the history follows last, so that it never names a file that is not whole."""
         newest = len(history.epochs)
-        self.checkpoint.write(str(self.dir / f"epoch-{newest}"))
+        with literal_path(self.dir) as folder:
+            self.checkpoint.write(f"{folder}/epoch-{newest}")
         draft = self.dir / "history.json.draft"
         draft.write_text(json.dumps(vars(history)))
         draft.rename(self.dir / "history.json")

@@ -9,6 +9,7 @@ import pyarrow as pa
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from components.core.literal_paths import literal_path
 from components.core.sequences import PADDING
 from components.core.vocabulary import UNKNOWN
 from components.train import loss as losses
@@ -255,7 +256,9 @@ class StringModel(tf.Module):
 
     def save(self, model_dir: Path) -> None:
         """Writes the SavedModel."""
-        tf.saved_model.save(self, str(model_dir), signatures={"query": self.query, "candidate": self.candidate})
+        model_dir.mkdir(parents=True, exist_ok=True)
+        with literal_path(model_dir) as path:
+            tf.saved_model.save(self, path, signatures={"query": self.query, "candidate": self.candidate})
 
 
 def _index_table(ids: pa.StringArray, path: Path) -> tf.lookup.StaticHashTable:

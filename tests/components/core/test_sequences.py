@@ -62,6 +62,17 @@ def test_a_sample_is_of_whole_sessions_in_their_order(lengths, max_targets):
         assert set(drawn.items[begin:end].tolist()) == {int(sessions.items[sessions.offsets[number]])}
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_session_longer_than_the_sample_neither_fills_nor_empties_it(seed):
+    sessions = encode({"bot": ["a"] * 1_000, **{f"s{n}": ["a"] * 3 for n in range(50)}, "single": ["a"]})
+    drawn = sessions.sample(60, seed=seed)
+    assert "bot" not in drawn.session_ids.to_pylist()
+    assert (drawn.lengths - 1).sum() == 60
+    assert encode({"bot": ["a"] * 1_000, "other": ["a"] * 500, "single": ["a"]}).sample(
+        60, seed=seed
+    ).session_ids.to_pylist() == ["other"]
+
+
 def test_padded_batches_have_few_shapes_and_the_same_targets():
     shapes = set()
     for length in range(1, 300):

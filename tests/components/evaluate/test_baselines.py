@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 
 from components.core.sequences import Sessions, target_events
-from components.evaluate.baselines import cosine_similarity, followers, make_baselines
+from components.evaluate import baselines
+from components.evaluate.baselines import cosine_similarity, followers, make_baselines, split_long_sessions
 from components.evaluate.prefixes import Prefixes
 from components.evaluate.session_neighbours import SessionNeighbours
 
 A, B, C, D = 1, 2, 3, 4
+BASELINES = ["popularity", "session_popularity", "markov", "sequential_rules", "item_knn", "v_sknn", "stan"]
 
 
 def make(*sessions: list[int]) -> Sessions:
@@ -28,7 +30,7 @@ def first_row(name: str, prefixes: Prefixes) -> np.ndarray:
 def scores(name: str, session: list[int]) -> np.ndarray:
     """Scores of a, b, c, d for the target behind the session."""
     sessions = make([*session, A])
-    prefixes = Prefixes.before(sessions, target_events(sessions, min_prefix=len(session)))
+    prefixes = Prefixes.before(sessions, target_events(sessions, min_prefix=len(session)), max_length=100)
     row = first_row(name, prefixes)
     # Counts a 3, b 3, c 2, d 1 break ties; they are worth at most 1e-4.
     return np.where(row > 1e-3, row, 0.0)
@@ -36,11 +38,44 @@ def scores(name: str, session: list[int]) -> np.ndarray:
 
 def test_prefixes_leave_unknown_items_out():
     sessions = make([A, 0, B, C], [D, A])
-    prefixes = Prefixes.before(sessions, target_events(sessions, min_prefix=1))
+    prefixes = Prefixes.before(sessions, target_events(sessions, min_prefix=1), max_length=100)
     query, items, back = prefixes.tile(slice(0, 4))
     assert query.tolist() == [0, 1, 2, 2, 3]
     assert items.tolist() == [0, 0, 0, 1, 3]
     assert back.tolist() == [0, 0, 1, 0, 0]
+
+
+def test_prefixes_hold_the_newest_events_and_an_unknown_one_counts():
+    sessions = make([D, C], [A, B, 0, C, D])
+    prefixes = Prefixes.before(sessions, np.array([1, 6]), max_length=3)
+    query, items, back = prefixes.tile(slice(0, 2))
+    assert query.tolist() == [0, 1, 1]
+    assert items.tolist() == [3, 1, 2]
+    assert back.tolist() == [0, 1, 0]
+    assert prefixes.newest(slice(0, 2), 4).toarray().tolist() == [[0, 0, 0, 1], [0, 0, 1, 0]]
+
+
+def test_prefixes_of_one_long_session_take_the_memory_of_its_events():
+    sessions = make([A, B] * 25_000)
+    events = target_events(sessions, min_prefix=1)
+    prefixes = Prefixes.before(sessions, events, max_length=256)
+    assert sum(each.nbytes for each in vars(prefixes).values()) <= 3 * 8 * len(sessions.items)
+    assert len(prefixes.tile(slice(40_000, 40_256))[1]) == 256 * 256
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_baseline_reads_the_newest_events_alone(name):
+    rng = np.random.default_rng(3)
+    trained = make(*(rng.integers(0, 5, rng.integers(1, 7)) for _ in range(40)))
+    session = rng.integers(0, 5, 30)
+    long, short = make(session), make(*(session[max(0, end - 6) : end + 1] for end in range(1, 30)))
+    whole = Prefixes.before(long, np.arange(1, 30), max_length=6)
+    alone = Prefixes.before(short, short.offsets[1:] - 1, max_length=100)
+    rows = [
+        make_baselines(trained, prefixes, num_items=4)[name]().added(slice(0, 29)).toarray()
+        for prefixes in (whole, alone)
+    ]
+    assert np.array_equal(*rows)
 
 
 def test_session_popularity():
@@ -83,7 +118,7 @@ def test_v_sknn_counts_a_repeated_item_once_where_it_is_newest():
 def test_v_sknn_asks_the_newest_and_of_those_the_most_similar():
     sessions = make([A, C], [A, B, D], [A, B], [B, C])
     test = make([A, B, A])
-    prefixes = Prefixes.before(test, np.array([2]))
+    prefixes = Prefixes.before(test, np.array([2]), max_length=100)
     # Sessions 2 to 4 are the newest three with a or b; 2 and 3 hold both.
     neighbours = SessionNeighbours(sessions, 4, num_recent=3, num_neighbours=2)
     row = neighbours.v_sknn(prefixes)(slice(0, 1)).toarray()[0]
@@ -104,7 +139,7 @@ def test_stan_goes_by_the_newest_shared_item_and_leaves_small_votes_out():
     sessions = make([A, B, *[C] * 20, D], [D, D])
     neighbours = SessionNeighbours(sessions, 4)
     test = make([A, B, A])
-    row = neighbours.stan(Prefixes.before(test, np.array([2])))(slice(0, 1)).toarray()[0]
+    row = neighbours.stan(Prefixes.before(test, np.array([2]), max_length=100))(slice(0, 1)).toarray()[0]
     # Steps from b: a 1, b 0, c 1 to 20, d 21, which weighs exp(-10.5).
     assert row[:2] == pytest.approx([np.exp(-1 / 2), 1.0])
     assert row[2] == pytest.approx(sum(np.exp(-steps / 2) for steps in range(1, 14)), abs=1e-6)
@@ -150,7 +185,7 @@ def test_neighbours_of_many_queries_are_those_of_each_alone(name, num_recent, nu
     trained = [draw(7) for _ in range(40)]
     queries = [draw(9) for _ in range(30)] + [[0, 0], [D], [D, 0, A]]
     tested = make(*([*query, A] for query in queries))
-    prefixes = Prefixes.before(tested, tested.offsets[1:] - 1)
+    prefixes = Prefixes.before(tested, tested.offsets[1:] - 1, max_length=100)
     neighbours = SessionNeighbours(make(*trained), 4, num_recent=num_recent, num_neighbours=num_neighbours)
     asked = (
         neighbours.v_sknn(prefixes)
@@ -165,21 +200,68 @@ def test_neighbours_of_many_queries_are_those_of_each_alone(name, num_recent, nu
         assert row == pytest.approx(expected, abs=5e-3), query
 
 
+@pytest.mark.parametrize("name", ["v_sknn", "stan"])
+def test_the_newest_sessions_are_found_however_they_are_spread(name):
+    # The newest sessions share all items of the query, so that few sessions make many pairs; those before share one.
+    trained = [[A], [B], [C], [D], *[[A, D], [0], [B, C]] * 6, *[[0]] * 50, *[[A, B, C, D]] * 3]
+    query = [A, B, C, D]
+    test = make([*query, A])
+    for num_recent in (2, 3, 4, 5, 9, 15, 19, 30):
+        neighbours = SessionNeighbours(make(*trained), 4, num_recent=num_recent, num_neighbours=500)
+        prefixes = Prefixes.before(test, np.array([4]), max_length=100)
+        asked = (
+            neighbours.v_sknn(prefixes)
+            if name == "v_sknn"
+            else neighbours.stan(prefixes, query_decay=3.0, neighbour_decay=1.5)
+        )
+        row, expected = asked(slice(0, 1)).toarray()[0], ask_one_by_one(name, trained, query, num_recent, 500)
+        assert row / row.max() == pytest.approx(expected / expected.max(), abs=5e-3), num_recent
+
+
+def test_a_query_of_many_items_looks_at_few_more_sessions_than_it_is_compared_with():
+    rng = np.random.default_rng(4)
+    num_items = 200
+    neighbours = SessionNeighbours(
+        make(*(rng.integers(1, num_items + 1, 5) for _ in range(20_000))), num_items, num_recent=100
+    )
+    items = np.arange(num_items)
+    begin = neighbours._begin_recent(np.zeros(num_items, np.int64), items)
+    end = neighbours.last_position.indptr[1:]
+    sessions = [neighbours.last_position.indices[first:last] for first, last in zip(begin, end, strict=True)]
+    assert len(np.unique(np.concatenate(sessions))) >= 100
+    assert sum(map(len, sessions)) < 5 * 4 * 100  # 5 items a session, which looking back twice as far may double twice
+
+
+def test_long_training_sessions_are_cut():
+    cut = split_long_sessions(make([A, B, C], [A, B, C, D, A, B, C], [D]), max_length=3)
+    assert cut.offsets.tolist() == [0, 3, 6, 9, 10, 11]
+    assert cut.session_ids.tolist() == [0, 1, 1, 1, 2]
+
+
+def test_item_knn_pairs_no_more_items_of_a_long_session_than_of_many(monkeypatch):
+    monkeypatch.setattr(baselines, "MAX_TRAINING_LENGTH", 10)
+    crawl = make(np.arange(1, 5_001))
+    prefixes = Prefixes.before(crawl, np.array([4, 15]), max_length=100)
+    rows = make_baselines(crawl, prefixes, num_items=5_000)["item_knn"]().added(slice(0, 2)).toarray()
+    assert [np.flatnonzero(row).tolist() for row in rows] == [
+        [0, 1, 2, *range(4, 10)],
+        [*range(10, 14), *range(15, 20)],
+    ]
+
+
 def test_an_old_item_far_back_in_a_long_query_still_finds_its_sessions():
     test = make([A, *[B] * 4000, C])
     neighbours = SessionNeighbours(make([A, D]), 4)
-    row = neighbours.stan(Prefixes.before(test, np.array([4001])))(slice(0, 1)).toarray()[0]
+    row = neighbours.stan(Prefixes.before(test, np.array([4001]), max_length=5_000))(slice(0, 1)).toarray()[0]
     assert row.tolist() == [0.0, 0.0, 0.0, 0.0]  # its weight is too small for a number
     near = make([A, *[B] * 1000, C])
-    row = neighbours.stan(Prefixes.before(near, np.array([1001])))(slice(0, 1)).toarray()[0]
+    row = neighbours.stan(Prefixes.before(near, np.array([1001]), max_length=5_000))(slice(0, 1)).toarray()[0]
     assert row == pytest.approx([1.0, 0.0, 0.0, np.exp(-1 / 2)])
 
 
-@pytest.mark.parametrize(
-    "name", ["popularity", "session_popularity", "markov", "sequential_rules", "item_knn", "v_sknn", "stan"]
-)
+@pytest.mark.parametrize("name", BASELINES)
 def test_a_session_of_unknown_items_gets_popularity(name):
     sessions = make([0, A])
-    prefixes = Prefixes.before(sessions, np.array([1]))
+    prefixes = Prefixes.before(sessions, np.array([1]), max_length=100)
     row = first_row(name, prefixes)
     assert row[0] == row[1] > row[2] > row[3] > 0

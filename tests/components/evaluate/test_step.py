@@ -1,11 +1,16 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from lookup_model import HOSTILE_IDS, LookupModel, save_model
 
-from components.core.saved_model import TRAINING_FILE
-from components.evaluate.step import EvaluateParameters, evaluate
+from components.core.events import SPLITS, read_split
+from components.core.logs.draft import Acceptance
+from components.evaluate.step import PADDING_ID, UNKNOWN_ID, EvaluateParameters, evaluate
+from components.ingest.step import IngestParameters, ingest
 
 
 class LastItem(tf.Module):
@@ -33,10 +38,8 @@ def document(make_artifacts, tmp_path):
     def run(test_sessions, **parameters):
         train = {"s1": ["a", "b", "a", "c"], "s2": ["a", "d", "b"]}  # a 3, b 2, c 1, d 1
         artifacts = make_artifacts(train=train, valid=train, test=test_sessions)
-        model_dir = tmp_path / "model"
-        tf.saved_model.save(LastItem(["a", "b", "c", "d"]), str(model_dir))
-        (model_dir / TRAINING_FILE).parent.mkdir(exist_ok=True)
-        (model_dir / TRAINING_FILE).write_text(json.dumps({"parameters": {"refit": False}}))
+        model_dir = tmp_path / f"model-{len(list(tmp_path.iterdir()))}"
+        save_model(LastItem(["a", "b", "c", "d"]), model_dir)
         path = tmp_path / "metrics.json"
         made = evaluate(*artifacts, model_dir, path, EvaluateParameters(evaluate_ks=(1, 2, 4), **parameters))
         assert json.loads(path.read_text()) == made
@@ -103,3 +106,67 @@ def test_metrics_are_numbers_even_without_known_targets(document):
     made = document({"t": ["a", "new"]})
     assert np.isfinite(list(made["model"].values())).all()
     assert made["known_targets"] == {"model": {}, "baselines": {}}
+
+
+def test_every_id_reaches_the_model(make_artifacts, tmp_path):
+    train = {f"s{number}": [item_id, item_id] for number, item_id in enumerate(HOSTILE_IDS)}
+    artifacts = make_artifacts(train=train, valid=train, test=train)
+    save_model(LookupModel(HOSTILE_IDS), tmp_path / "model")
+    document = evaluate(
+        *artifacts, tmp_path / "model", tmp_path / "metrics.json", EvaluateParameters(evaluate_ks=(1, 2))
+    )
+    assert (document["num_targets"], document["num_unknown_targets"]) == (len(HOSTILE_IDS), 0)
+    assert document["model"]["recall@1"] == 1.0  # the query is the item's own vector
+    assert document["baselines"]["session_popularity"]["recall@1"] == 1.0
+    assert json.loads((tmp_path / "metrics.json").read_text()) == document
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "parquet"])
+def test_no_item_has_the_id_of_an_unknown_item_or_of_padding(tmp_path, suffix):
+    path = tmp_path / f"log.{suffix}"
+    accepted = HOSTILE_IDS if suffix == "parquet" else [each for each in HOSTILE_IDS if not set(each) & set("\t\r\n")]
+    items = [UNKNOWN_ID, PADDING_ID, *accepted]
+    if suffix == "tsv":
+        lines = [f"s\t{item_id}\t{time}\n" for time, item_id in enumerate(items)]
+        path.write_bytes(("SessionId\tItemId\tTime\n" + "".join(lines)).encode())
+    else:
+        times = pa.array(range(len(items)), pa.int64())
+        pq.write_table(pa.table({"SessionId": ["s"] * len(items), "ItemId": items, "Time": times}), path)
+    parameters = IngestParameters(max_id_bytes=4_096, acceptance=Acceptance(max_rejected_share=0.5))
+    ingest(dict.fromkeys(SPLITS, path), tmp_path / "events", parameters)
+    assert read_split(tmp_path / "events", "train")["item_id"].to_pylist() == accepted
+
+
+class Strict(LookupModel):
+    """Takes no more than `max_length` items."""
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "session_id"),
+            tf.TensorSpec([None, None], tf.string, "item_ids"),
+        ]
+    )
+    def query(self, session_id, item_ids):
+        tf.debugging.assert_less_equal(tf.shape(item_ids)[1], self.max_length)
+        return super().query(session_id, item_ids)
+
+
+def test_a_long_session_costs_what_its_events_cost_and_its_targets_all_count(make_artifacts, tmp_path):
+    rng = np.random.default_rng(0)
+    items = [f"i{number}" for number in range(30)]
+    train = {f"s{number}": rng.choice(items, 4).tolist() for number in range(200)} | {"all": items}
+    bot = rng.choice(items, 3_000).tolist()
+    artifacts = make_artifacts(train=train, valid=train, test={"bot": bot})
+    model = Strict(items, max_length=8)
+    save_model(model, tmp_path / "model", max_session_length=8)
+    document = evaluate(
+        *artifacts, tmp_path / "model", tmp_path / "metrics.json", EvaluateParameters(evaluate_ks=(1, 5))
+    )
+    assert document["num_targets"] == 2_999
+    vectors = model.candidate(tf.constant(items))["embedding"].numpy().astype(np.float64)
+    hits = []
+    for place in range(1, len(bot)):
+        newest = [items.index(item_id) for item_id in bot[max(0, place - 8) : place]]
+        scores = vectors @ np.append(vectors[newest, :-1].mean(axis=0), 1.0)
+        hits.append((scores >= scores[items.index(bot[place])] - 1e-6).sum() <= 5)
+    assert document["model"]["recall@5"] == pytest.approx(np.mean(hits), abs=2e-3)

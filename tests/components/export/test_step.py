@@ -1,15 +1,22 @@
+import json
+import os
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from factories import make_events
+from lookup_model import HOSTILE_IDS, LookupModel, save_model
 
+from components.core.events import write_split
 from components.core.saved_model import embed_catalogue
 from components.core.vocabulary import Vocabulary
 from components.export import index
 from components.export.index import Index
-from components.export.step import export
+from components.export.step import describe_embeddings, export
 from components.train.parameters import TrainParameters
 from components.train.step import train_model
+from components.vocabulary.step import make_vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +75,8 @@ def test_a_batch_is_padded_and_each_session_has_its_own_exclusions(exported):
         exclude_ids=tf.constant([["i3", "i5"], ["", ""]]),
     )
     assert answer["item_ids"].shape == (2, 5)
-    alone = index.recommend(exported / "index", ["i9"], k=5, exclude_seen=False).items
-    assert [item.decode() for item in answer["item_ids"].numpy()[1]] == [item for item, _ in alone]
+    alone = index.recommend(exported / "index", ["i9"], k=5, exclude_seen=False)
+    assert [item.decode() for item in answer["item_ids"].numpy()[1]] == [item for item, _ in alone.items]
     assert not {b"i3", b"i5"} & set(answer["item_ids"].numpy()[0])
 
 
@@ -88,14 +95,29 @@ def test_an_index_that_answers_wrongly_fails_the_step(small_artifacts, exported,
     save = Index.save
 
     def save_with_older_candidates(self, index_dir):
-        stale = tf.roll(self.brute_force._candidates, 1, axis=0)
-        self.brute_force.index(stale, self.brute_force._identifiers)
+        self.candidates.assign(tf.roll(self.candidates, 1, axis=0))
         save(self, index_dir)
 
     monkeypatch.setattr(Index, "save", save_with_older_candidates)
     with pytest.raises(RuntimeError, match=r"failed its check. Expected each item with its own exact score"):
         export(*small_artifacts, exported / "model", tmp_path / "index", tmp_path / "embeddings.parquet")
     assert not (tmp_path / "embeddings.parquet").exists()
+
+
+def test_embeddings_say_how_they_are_searched(exported):
+    metadata = {
+        name.decode(): json.loads(value)
+        for name, value in pq.read_schema(exported / "embeddings.parquet").metadata.items()
+    }
+    assert metadata == {
+        "dimension": 17,
+        "embedding_dim": 16,
+        "trend_coordinate": 16,
+        "metric": "inner_product",
+        "normalized": True,
+        "temperature": 0.08,
+        "query": "signature `query` of the model artifact",
+    }
 
 
 def test_what_is_wrong_is_said(tmp_path, exported):
@@ -105,3 +127,93 @@ def test_what_is_wrong_is_said(tmp_path, exported):
         index.recommend(exported / "index", ["i1"], k=0, exclude_seen=False)
     with pytest.raises(ValueError, match="Expected a session of item ids"):
         index.recommend(exported / "index", [""], k=5, exclude_seen=False)
+    with pytest.raises(ValueError, match=r"Expected the folder of an index.* the index is the folder `index`"):
+        index.recommend(exported / "model", ["i1"], k=5, exclude_seen=False)
+
+
+def test_unknown_ids_of_a_session_are_named(exported):
+    not_text = os.fsdecode(b"\xff")
+    session = ["i3", " i3", "new", "i5", "\0", not_text, "new"]
+    answer = index.recommend(exported / "index", session, k=3, exclude_seen=False)
+    assert answer.unknown == [" i3", "new", "\0", not_text]
+    assert len(answer.items) == 3
+    assert index.recommend(exported / "index", ["i3"], k=3, exclude_seen=False).unknown == []
+    # Nothing known: what the model gives for an unknown item.
+    assert len(index.recommend(exported / "index", ["new"], k=3, exclude_seen=True).items) == 3
+
+
+class Strict(LookupModel):
+    """Takes no more than `max_length` items."""
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "session_id"),
+            tf.TensorSpec([None, None], tf.string, "item_ids"),
+        ]
+    )
+    def query(self, session_id, item_ids):
+        tf.debugging.assert_less_equal(tf.shape(item_ids)[1], self.max_length)
+        return super().query(session_id, item_ids)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """Everything that is exported of a model whose items have every kind of id, and of one very long test session."""
+    folder = tmp_path_factory.mktemp("hostile")
+    sessions = {f"visitor-{number}@example.com": [item_id] * 2 for number, item_id in enumerate(HOSTILE_IDS)}
+    for split, more in (("train", {}), ("test", {"visitor-bot": HOSTILE_IDS * 100})):
+        write_split(make_events(more | sessions), folder / "events", split)
+    make_vocabulary(folder / "events", folder / "vocabulary.parquet", min_item_count=1, include_valid=False)
+    save_model(Strict(HOSTILE_IDS, max_length=3), folder / "model", max_session_length=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LC_ALL", "C")
+        artifacts = (folder / "events", folder / "vocabulary.parquet", folder / "model")
+        export(*artifacts, folder / "index", folder / "embeddings.parquet")
+    return folder
+
+
+@pytest.mark.slow
+def test_every_id_comes_back_as_it_was(hostile):
+    assert set(pq.read_table(hostile / "embeddings.parquet")["item_id"].to_pylist()) == set(HOSTILE_IDS)
+    everything, unknown = index.recommend(hostile / "index", HOSTILE_IDS[-3:], k=1_000, exclude_seen=False)
+    assert unknown == []
+    assert sorted(item_id for item_id, _ in everything) == sorted(HOSTILE_IDS)
+    loaded = tf.saved_model.load(str(hostile / "index")).signatures
+    assert loaded["known"](item_ids=tf.constant([HOSTILE_IDS]))["known"].numpy().all()
+    sessions = tf.constant([[item_id] for item_id in HOSTILE_IDS])
+    answer = loaded["serving_default"](item_ids=sessions, k=tf.constant(1), exclude_ids=tf.fill(sessions.shape, ""))
+    assert [item.decode() for item in answer["item_ids"].numpy()[:, 0]] == HOSTILE_IDS  # the item's own vector
+    answer = loaded["serving_default"](item_ids=sessions, k=tf.constant(1_000), exclude_ids=sessions)
+    for item_id, row in zip(HOSTILE_IDS, answer["item_ids"].numpy(), strict=True):
+        assert {item.decode() for item in row} == set(HOSTILE_IDS) - {item_id} | {""}
+
+
+@pytest.mark.slow
+def test_what_is_exported_holds_no_session_id(hostile):
+    files = [path for path in (hostile / "index").rglob("*") if path.is_file()]
+    contents = b"".join(path.read_bytes() for path in [*files, hostile / "embeddings.parquet"])
+    assert b"serving_default" in contents
+    assert b"visitor-" not in contents
+
+
+@pytest.mark.slow
+def test_a_failed_check_names_ids_in_ascii(hostile, tmp_path, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "C")
+    save = Index.save
+
+    def save_with_wrong_names(self, index_dir):
+        self.item_ids = tf.roll(self.item_ids, 1, axis=0)
+        save(self, index_dir)
+
+    monkeypatch.setattr(Index, "save", save_with_wrong_names)
+    artifacts = (hostile / "events", hostile / "vocabulary.parquet", hostile / "model")
+    with pytest.raises(RuntimeError, match="Expected each item with its own exact score") as error:
+        export(*artifacts, tmp_path / "index", tmp_path / "embeddings.parquet")
+    assert str(error.value).replace("\n", "").isprintable()
+    assert str(error.value).isascii()
+
+
+def test_without_a_trend_there_is_no_coordinate_for_it():
+    parameters = TrainParameters(embedding_dim=16).to_dict()
+    assert describe_embeddings(parameters, dimension=17)["trend_coordinate"] == 16
+    assert "trend_coordinate" not in describe_embeddings(parameters, dimension=16)

@@ -64,11 +64,12 @@ lock: $(VENV)/.installed
 	$(LOCK) --extra components --extra docker --extra vertex --extra dev -c components/requirements.txt \
 		-o requirements-dev.txt
 
-# The image of every task, for ACCELERATOR=cpu or gpu; prints its name last.
+# The image of every task, for ACCELERATOR=cpu or gpu; prints its name last. BASE_IMAGE names another base than the pinned one.
 ACCELERATOR ?= cpu
 image: $(VENV)/.installed
 	set -e; image=$$($(BIN)/python -c "from components.image import make_image_name as f; print(f('$(ACCELERATOR)'))"); \
-	docker build --network=host --build-arg ACCELERATOR=$(ACCELERATOR) --build-arg VERSION="$${image#*:}" \
+	docker build --network=host --build-arg ACCELERATOR=$(ACCELERATOR) \
+		$(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) --build-arg VERSION="$${image#*:}" \
 		--tag "$$image" --file components/Dockerfile .; \
 	echo "$$image"
 

@@ -19,8 +19,8 @@ EXIT_CODES = {
     "FAILED": ExitCode.FAILED,
     "CANCELED": ExitCode.CANCELLED,
 }
-# Where a path is a location that pods reach although it has no scheme: Vertex mounts Cloud Storage there.
-_MOUNTED = {"kfp": (), "vertex": ("/gcs/",)}
+# How the addresses begin that pods can read; Vertex mounts Cloud Storage at /gcs.
+_ADDRESSES = {"kfp": ("s3://", "gs://"), "vertex": ("s3://", "gs://", "/gcs/")}
 
 
 class ClusterError(RuntimeError):
@@ -36,8 +36,8 @@ class Submission:
         tasks: what is fixed when compiling.
         parameters: values of the pipeline's parameters.
         experiment: what the runs are grouped by; Vertex has no such groups.
-        service_account: whose rights the tasks have; empty for the cluster's default, or what a schedule has.
-        pipeline_root: where the artifacts go, as a URI; empty for the cluster's default, which Vertex has none of.
+        service_account: service account of the tasks; empty for the cluster's default, or what a schedule has.
+        pipeline_root: where the artifacts go, as a URI; empty for the cluster's default. Vertex requires one.
 
     Raises:
         ValueError: there is no such pipeline, a parameter is missing, unknown, of another type or fixed by `tasks`, a
@@ -58,12 +58,12 @@ class Submission:
                 f"Received: {self.parameters[name]!r}"
             )
         check_parameters(self.parameters, compile_pipeline(self.pipeline, self.tasks).inputs)
-        for name in {name for names in OUTSIDE_PARAMETERS.values() for name in names} & self.parameters.keys():
-            location = self.parameters[name]
-            if location and "://" not in location and not location.startswith(_MOUNTED[self.tasks.platform]):
+        addresses = _ADDRESSES[self.tasks.platform]
+        for name in sorted({name for names in OUTSIDE_PARAMETERS.values() for name in names} & self.parameters.keys()):
+            if self.parameters[name] and not self.parameters[name].startswith(addresses):
                 raise ValueError(
-                    f"Expected {name} to be an address that pods can read, such as s3://bucket/key or "
-                    f"gs://bucket/key. Received: {location!r}, a path on this machine"
+                    f"Expected {name} to be an address that pods can read, which begins with {' or '.join(addresses)}. "
+                    f"Received: {self.parameters[name]!r}"
                 )
         if self.tasks.platform == "vertex" and not self.pipeline_root.startswith("gs://"):
             raise ValueError(

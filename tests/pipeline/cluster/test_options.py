@@ -146,6 +146,7 @@ def test_the_claim_fixes_the_folder_of_the_checkpoints(tmp_path: Path) -> None:
         ("kfp", "gs://logs/days", True),
         ("kfp", "/data/events.csv", False),
         ("kfp", "events.csv", False),
+        ("kfp", "file:///data/events.csv", False),
         ("kfp", "/gcs/logs/days", False),
         ("vertex", "gs://logs/days", True),
         ("vertex", "/gcs/logs/days", True),

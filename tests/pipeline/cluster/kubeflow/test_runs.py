@@ -141,7 +141,7 @@ def test_a_run_without_an_error_of_its_own_still_says_something(cluster: FakeKfp
 def test_a_log_of_this_machine_is_refused(host: str) -> None:
     done = run_cli("--host", host, "--set", "test_path=/data/test.tsv")
     assert isinstance(done.exception, ValueError)
-    assert "Received: '/data/test.tsv', a path on this machine" in str(done.exception)
+    assert "begins with s3:// or gs://. Received: '/data/test.tsv'" in str(done.exception)
 
 
 def test_command_gives_up_waiting(cluster: FakeKfp, host: str) -> None:

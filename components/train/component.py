@@ -11,19 +11,16 @@ def train(
     tensorboard: dsl.Output[dsl.Artifact],
     query_tower: str = "gru_attention",
     embedding_dim: int = 128,
-    num_heads: int = 2,
     normalize: bool = True,
     max_session_length: int = 256,
     loss: str = "sampled",
     num_negatives: int = 1536,
-    sampling_exponent: float = 0.75,
     correct_sampling: bool = True,
     session_negatives: bool = True,
     remove_accidental_hits: bool = True,
     num_hard_negatives: int = 0,
     temperature: float = 0.08,
     trend_weight: float = 0.25,
-    score_regularization: float = 1.0,
     dropout: float = 0.2,
     input_dropout: float = 0.5,
     mask_rate: float = 0.01,
@@ -31,7 +28,6 @@ def train(
     learning_rate: float = 0.002,
     table_learning_rate: float = 0.015,
     learning_rate_schedule: str = "cosine",
-    warmup_epochs: float = 0.5,
     batch_size: int = 1024,
     max_epochs: int = 8,
     max_valid_targets: int = 50_000,
@@ -49,19 +45,16 @@ def train(
         vocabulary: The vocabulary artifact.
         query_tower: What embeds a session: session_id, last_item, mean, gru, attention or gru_attention.
         embedding_dim: Length of query and candidate embeddings.
-        num_heads: Attention heads of the attention tower.
         normalize: Cosine similarity instead of the plain dot product.
         max_session_length: Newest events of a session that the query tower reads.
         loss: in_batch, sampled, full or bpr_max.
         num_negatives: Items drawn a batch and shared by its targets (losses sampled and bpr_max).
-        sampling_exponent: They are drawn in proportion to count ** sampling_exponent.
         correct_sampling: Subtract log q from the logits, q the probability of being a negative.
         session_negatives: A session's other items are negatives of each of its targets (loss sampled).
         remove_accidental_hits: An in-batch negative that is the target is none; the other losses always mask it.
         num_hard_negatives: Of the in-batch negatives only so many, the hardest, count; 0 for all.
         temperature: Divides the scores before the softmax.
         trend_weight: How much of the newest popularity is made up for after training, from 0 to 1.
-        score_regularization: Weight of the score regularisation of bpr_max.
         dropout: Share of units that are dropped.
         input_dropout: Share of the embedding's units that the GRU of the gru_attention tower does not read.
         mask_rate: Share of a session's items that training replaces by the unknown item.
@@ -69,7 +62,6 @@ def train(
         learning_rate: Its highest value.
         table_learning_rate: Its highest value for the item embeddings under Adam; 0 for the same.
         learning_rate_schedule: constant, or cosine with a linear warm-up.
-        warmup_epochs: Length of the warm-up.
         batch_size: Targets a batch.
         max_epochs: Upper bound of passes over the training sessions.
         max_valid_targets: What is ranked after every epoch at most, drawn by whole sessions; 0 for all.
@@ -95,19 +87,16 @@ def train(
         TrainParameters(
             query_tower=query_tower,
             embedding_dim=embedding_dim,
-            num_heads=num_heads,
             normalize=normalize,
             max_session_length=max_session_length,
             loss=loss,
             num_negatives=num_negatives,
-            sampling_exponent=sampling_exponent,
             correct_sampling=correct_sampling,
             session_negatives=session_negatives,
             remove_accidental_hits=remove_accidental_hits,
             num_hard_negatives=num_hard_negatives,
             temperature=temperature,
             trend_weight=trend_weight,
-            score_regularization=score_regularization,
             dropout=dropout,
             input_dropout=input_dropout,
             mask_rate=mask_rate,
@@ -115,7 +104,6 @@ def train(
             learning_rate=learning_rate,
             table_learning_rate=table_learning_rate,
             learning_rate_schedule=learning_rate_schedule,
-            warmup_epochs=warmup_epochs,
             batch_size=batch_size,
             max_epochs=max_epochs,
             max_valid_targets=max_valid_targets,

@@ -1,69 +1,39 @@
-"""What a training can be asked for."""
+"""The parameters of a training, and what is wrong with them."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-QUERY_TOWERS = ("session_id", "last_item", "mean", "gru", "attention", "gru_attention")
-LOSSES = ("in_batch", "sampled", "full", "bpr_max")
 OPTIMIZERS = ("adam", "adagrad")
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("float32", "bfloat16")
 
+MIN_RATE = 1e-5  # of dropout and masking, unless there is none: the draws resolve no less
+MIN_TEMPERATURE = 1e-4  # logits stay far above the one that stands for a masked item
+MAX_SEED = 2**31 - 1  # TensorFlow's seeds are int32
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainParameters:
-    """Parameters of the `train` step; the names are those of the pipeline.
+    """Parameters of the `train` step; component.py describes each of them.
 
-    Attributes:
-        query_tower: one of QUERY_TOWERS.
-        embedding_dim: length of query and candidate embeddings.
-        num_heads: attention heads of the `attention` tower.
-        normalize: cosine similarity instead of the plain dot product.
-        max_session_length: newest events of a session that a query tower reads.
-        loss: one of LOSSES.
-        num_negatives: items drawn a batch, shared by its targets (`sampled`, `bpr_max`).
-        sampling_exponent: they are drawn in proportion to count ** sampling_exponent.
-        correct_sampling: subtract log q from the logits, q the probability of being a negative.
-        session_negatives: the other items of a session are negatives of each of its targets (`sampled`).
-        remove_accidental_hits: an in-batch negative that is the target is none; the other losses always mask it.
-        num_hard_negatives: of the in-batch negatives only the hardest so many count; 0 for all.
-        temperature: divides the scores before the softmax.
-        trend_weight: how much of the newest events' popularity is made up for after training, from 0 to 1; above 0
-            the embeddings have one coordinate more.
-        score_regularization: weight of the score regularisation of `bpr_max`.
-        dropout: share of the embedding's and the block's units that are dropped.
-        input_dropout: share of the embedding's units that the GRU of the `gru_attention` tower does not read.
-        mask_rate: share of a session's items that training replaces by the unknown item, which learns by it.
-        optimizer: one of OPTIMIZERS.
-        learning_rate: its highest value.
-        table_learning_rate: its highest value for the item embeddings; 0 for the same.
-        learning_rate_schedule: `constant`, or `cosine` with a linear warm-up.
-        warmup_epochs: length of the warm-up.
-        batch_size: targets a batch.
-        max_epochs: upper bound of passes over the training sessions.
-        max_valid_targets: what is ranked after every epoch at most, drawn by whole sessions; 0 for all.
-        patience: epochs without a better validation recall before training stops.
-        precision: of the numbers inside the query tower, one of PRECISIONS; table, scores and loss are float32.
-        jit_compile: compile the query tower's training with XLA, once for each of some 20 shapes of batches.
-        refit: train again on train and valid for the number of epochs that was best.
-        seed: of everything random.
+    Raises:
+        ValueError: a value is out of bounds, or two values exclude each other. Towers and losses check their own names
+            and what only they ask for.
     """
 
     query_tower: str = "gru_attention"
     embedding_dim: int = 128
-    num_heads: int = 2
     normalize: bool = True
     max_session_length: int = 256
     loss: str = "sampled"
     num_negatives: int = 1536
-    sampling_exponent: float = 0.75
     correct_sampling: bool = True
     session_negatives: bool = True
     remove_accidental_hits: bool = True
     num_hard_negatives: int = 0
     temperature: float = 0.08
     trend_weight: float = 0.25
-    score_regularization: float = 1.0
     dropout: float = 0.2
     input_dropout: float = 0.5
     mask_rate: float = 0.01
@@ -71,7 +41,6 @@ class TrainParameters:
     learning_rate: float = 0.002
     table_learning_rate: float = 0.015
     learning_rate_schedule: str = "cosine"
-    warmup_epochs: float = 0.5
     batch_size: int = 1024
     max_epochs: int = 8
     max_valid_targets: int = 50_000
@@ -83,38 +52,33 @@ class TrainParameters:
 
     def __post_init__(self) -> None:
         for name, choices in (
-            ("query_tower", QUERY_TOWERS),
-            ("loss", LOSSES),
             ("optimizer", OPTIMIZERS),
             ("learning_rate_schedule", SCHEDULES),
             ("precision", PRECISIONS),
         ):
             _expect(getattr(self, name) in choices, name, f"one of {', '.join(choices)}", getattr(self, name))
-        for name in (
-            "embedding_dim", "num_heads", "num_negatives", "batch_size", "max_epochs", "patience"
-        ):  # fmt: skip
+        for name in ("embedding_dim", "num_negatives", "batch_size", "max_epochs", "patience"):
             _expect(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("temperature", "learning_rate"):
-            _expect(getattr(self, name) > 0, name, "above 0", getattr(self, name))
-        for name in (
-            "num_hard_negatives",
-            "seed",
-            "warmup_epochs",
-            "score_regularization",
-            "table_learning_rate",
-            "max_valid_targets",
-        ):
+        for name in ("num_hard_negatives", "max_valid_targets"):
             _expect(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
-        for name in ("dropout", "input_dropout", "mask_rate"):
-            _expect(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", getattr(self, name))
-        _expect(0 <= self.sampling_exponent <= 1, "sampling_exponent", "from 0 to 1", self.sampling_exponent)
-        _expect(0 <= self.trend_weight <= 1, "trend_weight", "from 0 to 1", self.trend_weight)
         _expect(self.max_session_length >= 2, "max_session_length", "at least 2", self.max_session_length)
-        if self.query_tower == "attention":
-            expected = f"a multiple of num_heads, {self.num_heads}"
-            _expect(self.embedding_dim % self.num_heads == 0, "embedding_dim", expected, self.embedding_dim)
-        if self.query_tower == "session_id":
+        _expect(0 <= self.seed <= MAX_SEED, "seed", f"from 0 to {MAX_SEED}", self.seed)
+        for name, lowest in (("temperature", MIN_TEMPERATURE), ("table_learning_rate", 0)):
+            value = getattr(self, name)
+            _expect(lowest <= value < math.inf, name, f"finite and at least {lowest:g}", value)
+        _expect(0 < self.learning_rate < math.inf, "learning_rate", "finite and above 0", self.learning_rate)
+        for name in ("dropout", "input_dropout", "mask_rate"):
+            rate = getattr(self, name)
+            expected = f"0, or from {MIN_RATE:g} to {1 - MIN_RATE:g}"
+            _expect(rate == 0 or MIN_RATE <= rate <= 1 - MIN_RATE, name, expected, rate)
+        _expect(0 <= self.trend_weight <= 1, "trend_weight", "from 0 to 1", self.trend_weight)
+        if self.reads_session_ids:
             _expect(self.loss == "in_batch", "loss", "in_batch with the session_id tower", self.loss)
+
+    @property
+    def reads_session_ids(self) -> bool:
+        """Whether the query tower looks up session ids, so that the saved model has to hold those of the training."""
+        return self.query_tower == "session_id"
 
     def to_dict(self) -> dict[str, Any]:
         """All parameters by name."""

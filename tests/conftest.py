@@ -7,9 +7,11 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
-from factories import SMALL_LOG, make_events
+import pyarrow as pa
+import pyarrow.compute as pc
+from factories import SMALL_LOG, make_events, make_hostile_id
 
-from components.core.events import write_split
+from components.core.events import SCHEMA, SPLITS, read_split, write_split
 from components.ingest.step import IngestParameters, ingest
 from components.vocabulary.step import make_vocabulary
 
@@ -39,5 +41,27 @@ def small_artifacts(small_log: dict[str, Path], tmp_path_factory: pytest.TempPat
     """Events and vocabulary of the small log."""
     folder = tmp_path_factory.mktemp("artifacts")
     ingest(small_log, folder / "events", IngestParameters())
+    make_vocabulary(folder / "events", folder / "vocabulary.parquet", min_item_count=1, include_valid=False)
+    return folder / "events", folder / "vocabulary.parquet"
+
+
+@pytest.fixture(scope="session")
+def hostile_artifacts(
+    small_artifacts: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """Events and vocabulary of the small log, its items and its sessions renamed by `make_hostile_id`.
+
+    Those that come first in train have the first names.
+    """
+    folder = tmp_path_factory.mktemp("hostile")
+    splits = {split: read_split(small_artifacts[0], split).cast(SCHEMA) for split in SPLITS}
+    for number, name in enumerate(("session_id", "item_id")):
+        known = pc.unique(pa.concat_tables(splits.values())[name])
+        hostile = pa.array([make_hostile_id(each) for each in range(len(known))])
+        for split, events in splits.items():
+            ids = pc.take(hostile, pc.index_in(events[name], value_set=known))
+            splits[split] = events.set_column(number, SCHEMA.field(number), ids)
+    for split, events in splits.items():
+        write_split(events, folder / "events", split)
     make_vocabulary(folder / "events", folder / "vocabulary.parquet", min_item_count=1, include_valid=False)
     return folder / "events", folder / "vocabulary.parquet"

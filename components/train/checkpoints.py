@@ -31,19 +31,27 @@ class History:
 
 
 class Checkpoints:
-    """The last and the best epoch's weights on disk, and the history that names them."""
+    """The last and the best epoch's weights and optimizer state on disk, and the history that names them.
+
+    Args:
+        model: compiled, with all variables of its towers and its optimizer.
+        checkpoint_dir: the folder of this training; made if there is none.
+    """
 
     def __init__(self, model: TwoTower, checkpoint_dir: Path) -> None:
         # Without the model's metrics, whose values lie apart on each worker: to save those all would have to write.
-        parts = {"query_tower": model.query_tower, "candidate_tower": model.candidate_tower}
-        if model.optimizer is not None:
-            parts["optimizer"] = model.optimizer
-        self.checkpoint = tf.train.Checkpoint(**parts)
+        self.checkpoint = tf.train.Checkpoint(
+            query_tower=model.query_tower, candidate_tower=model.candidate_tower, optimizer=model.optimizer
+        )
         self.dir = checkpoint_dir
         self.dir.mkdir(parents=True, exist_ok=True)
 
     def restore(self) -> History:
-        """Goes back to the end of the last epoch that was finished; at the beginning there is none."""
+        """Goes back to the end of the last epoch that was finished; at the beginning there is none.
+
+        Raises:
+            ValueError: see `restore_epoch`.
+        """
         path = self.dir / "history.json"
         if not path.is_file():
             return History()
@@ -52,9 +60,20 @@ class Checkpoints:
         return history
 
     def restore_epoch(self, epoch: int) -> None:
-        """Goes back to the end of an epoch."""
+        """Goes back to the end of an epoch.
+
+        Raises:
+            ValueError: the checkpoint is missing or damaged, lacks a variable of the model, or has one of another
+                name or shape.
+        """
         with literal_path(self.dir) as folder:
-            self.checkpoint.read(f"{folder}/epoch-{epoch}").expect_partial()
+            try:
+                self.checkpoint.read(f"{folder}/epoch-{epoch}").assert_consumed()
+            except (AssertionError, ValueError, IndexError, tf.errors.OpError) as error:
+                raise ValueError(
+                    f"The checkpoint of epoch {epoch} in {self.dir} does not fit this model, so the training cannot "
+                    f"be resumed. Delete that folder to train from the start. {error}"
+                ) from error
 
     def save(self, history: History) -> None:
         """Writes the newest epoch; the history follows last, so that it never names a file that is not whole."""

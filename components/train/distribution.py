@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -31,6 +32,16 @@ def make_strategy() -> tf.distribute.Strategy:
     if len(tf.config.list_logical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow sees a GPU, on which a training has other layers."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def describe_runtime() -> dict[str, Any]:
+    """What besides parameters and sources decides which layers a model has, and what a step computes."""
+    return {"tensorflow": tf.__version__, "gpu": has_gpu()}
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

@@ -59,12 +59,17 @@ def sampled_softmax(
     temperature: float,
     certain_logits: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Softmax over a target, shared samples and, if given, items that are always among the negatives.
+    """Softmax over a target, samples that all targets share and, if given, items that are negatives for certain.
 
-    The partition function over the catalogue is estimated by exp(s+) + sum_j exp(s_j) / q_j over the distinct
-    samples, q_j the probability of being sampled (Horvitz & Thompson 1952; as an estimate of the softmax's
-    gradient, Bengio & Senecal 2008, "Adaptive Importance Sampling to Accelerate Training of a Neural Probabilistic
-    Language Model"). The target itself is certain, so it is not corrected, and masked among the samples.
+    The loss of a target is -log(exp(s+) / Z) with
+
+        Z = exp(s+) + sum_j exp(s_j) / q_j + sum_c exp(s_c)
+
+    over the samples j other than the target, and over `certain_logits` c. With q_j the probability of being sampled,
+    the first sum estimates the one over the whole catalogue without the target (Horvitz & Thompson 1952; as an
+    estimate of the softmax's gradient, Bengio & Senecal 2008, "Adaptive Importance Sampling to Accelerate Training of
+    a Neural Probabilistic Language Model"). The second sum comes on top: an item of the catalogue that is also certain
+    has weight 2 on average.
 
     Args:
         queries: [num_targets, embedding_dim].
@@ -74,8 +79,7 @@ def sampled_softmax(
         negative_ids: [num_samples] int32, distinct and ascending.
         negative_log_q: [num_samples] log q.
         temperature: divides the scores.
-        certain_logits: [num_targets, num_certain] logits of items with q = 1; MASKED where there is none, and
-            where the item is the target.
+        certain_logits: [num_targets, num_certain] s_c; MASKED where there is none, and where the item is the target.
 
     Returns:
         [] sum over the targets.

@@ -1,14 +1,16 @@
-"""What a training can be asked for."""
+"""The parameters of a training, and what is wrong with them."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-QUERY_TOWERS = ("session_id", "last_item", "mean", "gru", "attention", "gru_attention")
-LOSSES = ("in_batch", "sampled", "full", "bpr_max")
 OPTIMIZERS = ("adam", "adagrad")
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("float32", "bfloat16")
-NUM_HEADS = 2  # of the attention tower
+
+MIN_RATE = 1e-5  # of dropout and masking, unless there is none: the draws resolve no less
+MIN_TEMPERATURE = 1e-4  # logits stay far above the one that stands for a masked item
+MAX_SEED = 2**31 - 1  # TensorFlow's seeds are int32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +18,8 @@ class TrainParameters:
     """Parameters of the `train` step; component.py describes each of them.
 
     Raises:
-        ValueError: a value is out of bounds, or two values exclude each other.
+        ValueError: a value is out of bounds, or two values exclude each other. Towers and losses check their own names
+            and what only they ask for.
     """
 
     query_tower: str = "gru_attention"
@@ -49,35 +52,33 @@ class TrainParameters:
 
     def __post_init__(self) -> None:
         for name, choices in (
-            ("query_tower", QUERY_TOWERS),
-            ("loss", LOSSES),
             ("optimizer", OPTIMIZERS),
             ("learning_rate_schedule", SCHEDULES),
             ("precision", PRECISIONS),
         ):
             _expect(getattr(self, name) in choices, name, f"one of {', '.join(choices)}", getattr(self, name))
-        for name in (
-            "embedding_dim", "num_negatives", "batch_size", "max_epochs", "patience"
-        ):  # fmt: skip
+        for name in ("embedding_dim", "num_negatives", "batch_size", "max_epochs", "patience"):
             _expect(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("temperature", "learning_rate"):
-            _expect(getattr(self, name) > 0, name, "above 0", getattr(self, name))
-        for name in (
-            "num_hard_negatives",
-            "random_seed",
-            "table_learning_rate",
-            "max_valid_targets",
-        ):
+        for name in ("num_hard_negatives", "max_valid_targets"):
             _expect(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
-        for name in ("dropout", "input_dropout", "mask_rate"):
-            _expect(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", getattr(self, name))
-        _expect(0 <= self.trend_weight <= 1, "trend_weight", "from 0 to 1", self.trend_weight)
         _expect(self.max_session_length >= 2, "max_session_length", "at least 2", self.max_session_length)
-        if self.query_tower == "attention":
-            expected = f"a multiple of the number of attention heads, {NUM_HEADS}"
-            _expect(self.embedding_dim % NUM_HEADS == 0, "embedding_dim", expected, self.embedding_dim)
-        if self.query_tower == "session_id":
+        _expect(0 <= self.random_seed <= MAX_SEED, "random_seed", f"from 0 to {MAX_SEED}", self.random_seed)
+        for name, lowest in (("temperature", MIN_TEMPERATURE), ("table_learning_rate", 0)):
+            value = getattr(self, name)
+            _expect(lowest <= value < math.inf, name, f"finite and at least {lowest:g}", value)
+        _expect(0 < self.learning_rate < math.inf, "learning_rate", "finite and above 0", self.learning_rate)
+        for name in ("dropout", "input_dropout", "mask_rate"):
+            rate = getattr(self, name)
+            expected = f"0, or from {MIN_RATE:g} to {1 - MIN_RATE:g}"
+            _expect(rate == 0 or MIN_RATE <= rate <= 1 - MIN_RATE, name, expected, rate)
+        _expect(0 <= self.trend_weight <= 1, "trend_weight", "from 0 to 1", self.trend_weight)
+        if self.reads_session_ids:
             _expect(self.loss == "in_batch", "loss", "in_batch with the session_id tower", self.loss)
+
+    @property
+    def reads_session_ids(self) -> bool:
+        """Whether the query tower looks up session ids, so that the saved model has to hold those of the training."""
+        return self.query_tower == "session_id"
 
     def to_dict(self) -> dict[str, Any]:
         """All parameters by name."""

@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from components.train.distribution import has_gpu
+
 
 def make_gru(units: int) -> tf.keras.layers.Layer:
     """A GRU from [batch_size, length, input_dim] to [batch_size, length, units]; where there is a GPU, cuDNN's."""
-    if tf.config.list_physical_devices("GPU"):
+    if has_gpu():
         return tf.keras.layers.GRU(units, return_sequences=True)
     return Gru(units)
 

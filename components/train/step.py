@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from components.core.events import SPLITS, read_split, split_path
 from components.core.saved_model import TRAINING_FILE
 from components.core.sequences import Sessions
 from components.core.vocabulary import Vocabulary
+from components.image import SOURCE_VERSION
 from components.train.checkpoints import History
-from components.train.distribution import is_chief, make_strategy
-from components.train.model import StringModel
+from components.train.distribution import describe_runtime, is_chief, make_strategy
+from components.train.model import TwoTower
 from components.train.parameters import TrainParameters
+from components.train.string_model import save_model
 from components.train.trainer import peak_memory_bytes, train
 
 
@@ -24,7 +28,7 @@ class Training:
     """What the training did.
 
     Attributes:
-        selection: the history over train, selected on valid.
+        selection: the history over train, selected on valid; without epochs where there was nothing to select.
         refit: the history over train and valid, if there was one.
         peak_memory_bytes: largest resident set of the process.
     """
@@ -59,41 +63,48 @@ def train_model(
 ) -> Training:
     """Selects the number of epochs on the validation sessions, refits if asked for, and saves both towers.
 
+    With `refit` and `max_epochs` 1 there is nothing to select: the model is trained once, on train and valid.
+
     Args:
         events_dir: the events artifact; its test split is not read.
         vocabulary_path: the vocabulary artifact.
         model_dir: where to write the SavedModel.
         tensorboard_dir: where to write TensorBoard logs.
         parameters: what to train.
-        checkpoint_root: a folder that outlives a killed step; a second start with the same parameters and the
-            same artifacts goes on from the last epoch's checkpoint in it. None: no resuming.
+        checkpoint_root: a folder that outlives a killed step; a second start with the same parameters, the same
+            artifacts, the same version of the sources and of TensorFlow, and a GPU if the first had one goes on from
+            the last epoch's checkpoint in it; any other starts anew. None: no resuming.
 
     Returns:
         The histories and the peak memory.
 
     Raises:
-        ValueError: the training sessions hold no target, or workers that train together do not see one another's files.
+        ValueError: the tower or the loss does not take these parameters, the training or the validation sessions hold
+            no target, a checkpoint is damaged, or workers that train together do not see one another's files.
+        RuntimeError: the saved model does not give each id its own index.
     """
     strategy = make_strategy()
+    # A model of one item: its towers and its loss refuse parameters that they do not take before any data is read.
+    TwoTower(parameters, counts=np.ones(1, np.int64), num_sessions=1)
     vocabulary = Vocabulary.read(vocabulary_path)
     sessions = Sessions.encode(read_split(events_dir, "train"), vocabulary)
     valid = Sessions.encode(read_split(events_dir, "valid"), vocabulary)
-    ranked = valid.sample(parameters.max_valid_targets, seed=parameters.random_seed)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         if checkpoint_root is not None:
             root = checkpoint_root / _fingerprint(events_dir, vocabulary_path, parameters)
-        model, selection = train(
-            parameters,
-            sessions=sessions,
-            valid=ranked,
-            num_items=vocabulary.num_items,
-            num_epochs=parameters.max_epochs,
-            checkpoint_dir=root / "selection",
-            tensorboard_dir=root / "tensorboard" / "selection",
-            strategy=strategy,
-        )
-        refit = None
+        selection, refit = History(best_epoch=1), None
+        if parameters.max_epochs > 1 or not parameters.refit:
+            model, selection = train(
+                parameters,
+                sessions=sessions,
+                valid=valid.sample(parameters.max_valid_targets, seed=parameters.random_seed),
+                num_items=vocabulary.num_items,
+                num_epochs=parameters.max_epochs,
+                checkpoint_dir=root / "selection",
+                tensorboard_dir=root / "tensorboard" / "selection",
+                strategy=strategy,
+            )
         if parameters.refit:
             sessions = Sessions.concatenate(sessions, valid)
             model, refit = train(
@@ -107,9 +118,12 @@ def train_model(
                 strategy=strategy,
             )
         if is_chief(strategy):
-            StringModel(
-                model, item_ids=vocabulary.item_ids, session_ids=sessions.session_ids, files_dir=Path(scratch)
-            ).save(model_dir)
+            save_model(
+                model,
+                item_ids=vocabulary.item_ids,
+                session_ids=sessions.session_ids if parameters.reads_session_ids else None,
+                model_dir=model_dir,
+            )
             # The logs lie beside the checkpoints first, so that a training that goes on has those of its beginning.
             shutil.copytree(root / "tensorboard", tensorboard_dir, dirs_exist_ok=True)
     training = Training(selection=selection, refit=refit, peak_memory_bytes=peak_memory_bytes())
@@ -133,7 +147,8 @@ def _write_training(model_dir: Path, parameters: TrainParameters, training: Trai
 
 def _fingerprint(events_dir: Path, vocabulary_path: Path, parameters: TrainParameters) -> str:
     """Names a training by all that determines it, so that it never resumes another one's checkpoints."""
-    digest = hashlib.sha256(json.dumps(parameters.to_dict(), sort_keys=True).encode())
+    determinants = {"sources": SOURCE_VERSION, "runtime": describe_runtime(), "parameters": parameters.to_dict()}
+    digest = hashlib.sha256(json.dumps(determinants, sort_keys=True).encode())
     for path in [*(split_path(events_dir, split) for split in SPLITS[:2]), vocabulary_path]:
         with path.open("rb") as file:
             while block := file.read(1 << 20):

@@ -15,6 +15,7 @@ import tensorflow as tf
 from components.core.metrics import summarize
 from components.core.ranking import dot_product, rank_targets
 from components.core.sequences import PADDING, Batch, Sessions, Windows, make_batch, make_pairs, pad_batch, plan_batches
+from components.core.vocabulary import UNKNOWN
 from components.train.checkpoints import Checkpoints, History
 from components.train.distribution import is_chief, take_from_chief
 from components.train.model import TwoTower
@@ -24,8 +25,8 @@ from components.train.trend import log_trend
 
 SELECTION_METRIC = "recall@20"
 VALIDATION_KS = (1, 10, 20)
-WARMUP_EPOCHS = 0.5
 VALIDATION_BATCH_SIZE = 32_768  # positions
+WARMUP_EPOCHS = 0.5  # length of the cosine schedule's linear warm-up
 
 
 def train(
@@ -63,19 +64,16 @@ def train(
         epoch.
 
     Raises:
-        ValueError: the sessions hold no target, or a worker does not see the chief's checkpoints.
+        ValueError: the training sessions hold no target that is in the vocabulary, the validation sessions none at
+            all, a checkpoint does not fit the model, or a worker does not see the chief's checkpoints.
     """
     strategy = strategy or tf.distribute.get_strategy()
     windows = (
         make_pairs(sessions)
-        if parameters.query_tower == "session_id"
+        if parameters.reads_session_ids
         else Windows.cut(sessions, max_length=parameters.max_session_length)
     )
-    if windows.num_targets == 0:
-        raise ValueError(
-            "Expected training sessions with at least two events. "
-            f"Received: {sessions.num_sessions} sessions with {len(sessions.items)} events in all"
-        )
+    _check_targets(sessions, windows, valid)
     tf.keras.utils.set_random_seed(parameters.random_seed)
     num_steps = len(plan_batches(windows.length, batch_size=parameters.batch_size))
     make_model = functools.partial(
@@ -85,11 +83,16 @@ def train(
         num_sessions=sessions.num_sessions,
         trend=parameters.trend_weight * log_trend(sessions.items, num_items=num_items),
     )
-    with strategy.scope():
+
+    def build() -> TwoTower:
         model = make_model()
         model.build_variables()
         model.compile(optimizer=make_optimizer(parameters, num_steps))
         model.optimizer.build(model.trainable_variables)
+        return model
+
+    with strategy.scope():
+        model = build()
     checkpoints = Checkpoints(model, checkpoint_dir)
     history = checkpoints.restore()
     _check_shared(strategy, history, checkpoint_dir)
@@ -112,11 +115,32 @@ def train(
         )
     if is_chief(strategy):
         if strategy.num_replicas_in_sync > 1:
-            model = make_model()
-            model.build_variables()
+            model = build()
             checkpoints = Checkpoints(model, checkpoint_dir)
         checkpoints.restore_epoch(history.best_epoch)
     return model, history
+
+
+def _check_targets(sessions: Sessions, windows: Windows, valid: Sessions | None) -> None:
+    if windows.num_targets == 0:
+        raise ValueError(f"Expected training sessions with at least two events. Received: {_describe(sessions)}")
+    num_known = np.append(0, np.cumsum(sessions.items > UNKNOWN))  # among the events before each
+    if (num_known[windows.start + windows.length + 1] == num_known[windows.start + 1]).all():
+        raise ValueError(
+            "Expected training sessions with a target that is in the vocabulary. "
+            f"Received: {_describe(sessions)}, and after each one's first event only unknown items. "
+            "Lower min_item_count, or take more sessions"
+        )
+    if valid is not None and (valid.lengths < 2).all():
+        raise ValueError(
+            "Expected validation sessions with at least two events, to select the epoch on. "
+            f"Received: {_describe(valid)}. Take more validation sessions (or a higher max_valid_targets), or train "
+            "without validation: max_epochs=1 and refit=True"
+        )
+
+
+def _describe(sessions: Sessions) -> str:
+    return f"{sessions.num_sessions} sessions with {len(sessions.items)} events in all"
 
 
 def _check_shared(strategy: tf.distribute.Strategy, history: History, checkpoint_dir: Path) -> None:

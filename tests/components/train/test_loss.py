@@ -50,18 +50,6 @@ def test_inclusion_probability_by_hand():
     assert log_q == pytest.approx([np.log(7 / 8), np.log(3e-9)], rel=1e-5)
 
 
-def test_the_estimated_partition_is_right_on_average():
-    """Over many draws the weighted samples sum up to the sum over the catalogue."""
-    probability = tf.constant([0.6, 0.3, 0.1], tf.float64)
-    exponentials = np.exp([1.0, 0.0, 2.0])
-    sums = []
-    for number in range(2_000):
-        drawn = np.unique(loss.sample_items(tf.cumsum(probability), 2, tf.constant([7, number])))
-        weights = np.exp(-loss.log_inclusion_probability(tf.gather(probability, drawn - 1), 2))
-        sums.append((exponentials[drawn - 1] * weights).sum())
-    assert np.mean(sums) == pytest.approx(exponentials.sum(), rel=0.03)
-
-
 def test_an_accidental_hit_has_no_share():
     with tf.GradientTape() as tape:
         tape.watch(NEGATIVES)

@@ -5,7 +5,9 @@ import tensorflow as tf
 from components.core.sequences import PADDING
 from components.train.loss import MASKED
 from components.train.model import TwoTower, _append_target
-from components.train.parameters import QUERY_TOWERS, TrainParameters
+from components.train.objectives import LossInputs, make_session_logits
+from components.train.parameters import TrainParameters
+from components.train.towers import QUERY_TOWERS
 
 
 @pytest.fixture(params=["attention", "gru_attention"])
@@ -20,7 +22,14 @@ def test_a_sessions_own_items_are_negatives_once_each(model):
     queries = model.embed_queries(tf.zeros(2, tf.int32), items)
     sequence = _append_target(items, targets)
     assert sequence.numpy().tolist() == [[1, 2, 1, 4], [3, 5, PADDING, PADDING]]
-    logits = model._session_logits(queries, sequence, model.candidate_tower(sequence), targets).numpy()
+    inputs = LossInputs(
+        queries=queries,
+        targets=targets,
+        sequence=sequence,
+        sequence_embeddings=model.candidate_tower(sequence),
+        seed=tf.zeros(2, tf.int32),
+    )
+    logits = make_session_logits(inputs, temperature=0.5).numpy()
     share = np.where(logits == MASKED, 0.0, np.exp(logits))
     scores = np.exp((queries @ tf.transpose(model.embed_candidates())).numpy() / 0.5)  # column i: index i + 1
     # Session 1 holds 1, 2 and 4. At each position all but the target are negatives, and 1, which comes twice, once.

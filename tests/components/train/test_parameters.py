@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from components.train.parameters import TrainParameters
@@ -6,17 +8,25 @@ from components.train.parameters import TrainParameters
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"query_tower": "bert"}, "Expected query_tower to be one of session_id, .* Received: 'bert'"),
-        ({"loss": "hinge"}, "Expected loss to be one of"),
         ({"optimizer": "sgd"}, "Expected optimizer to be one of adam, adagrad. Received: 'sgd'"),
         ({"embedding_dim": 0}, "Expected embedding_dim to be at least 1. Received: 0"),
-        ({"temperature": 0.0}, "Expected temperature to be above 0. Received: 0.0"),
+        ({"temperature": 0.0}, "Expected temperature to be finite and at least 0.0001. Received: 0.0"),
+        ({"temperature": math.inf}, "Expected temperature to be finite"),
+        ({"temperature": math.nan}, "Expected temperature to be finite"),
+        ({"learning_rate": 0.0}, "Expected learning_rate to be finite and above 0. Received: 0.0"),
+        ({"learning_rate": math.inf}, "Expected learning_rate to be finite"),
+        ({"table_learning_rate": -0.1}, "Expected table_learning_rate to be finite and at least 0. Received: -0.1"),
+        ({"table_learning_rate": math.inf}, "Expected table_learning_rate to be finite"),
         ({"trend_weight": 1.5}, "Expected trend_weight to be from 0 to 1. Received: 1.5"),
-        ({"dropout": 1.0}, "Expected dropout to be at least 0 and below 1. Received: 1.0"),
-        (
-            {"query_tower": "attention", "embedding_dim": 9},
-            "Expected embedding_dim to be a multiple of the number of attention heads, 2. Received: 9",
-        ),
+        ({"trend_weight": math.nan}, "Expected trend_weight to be from 0 to 1. Received: nan"),
+        ({"dropout": 1.0}, "Expected dropout to be 0, or from 1e-05 to 0.99999. Received: 1.0"),
+        ({"dropout": -0.1}, "Expected dropout to be 0, or from"),
+        ({"dropout": 1e-9}, "Expected dropout to be 0, or from"),
+        ({"input_dropout": 1 - 1e-9}, "Expected input_dropout to be 0, or from"),
+        ({"mask_rate": 1e-9}, "Expected mask_rate to be 0, or from"),
+        ({"mask_rate": math.nan}, "Expected mask_rate to be 0, or from"),
+        ({"random_seed": 2**31}, "Expected random_seed to be from 0 to 2147483647. Received: 2147483648"),
+        ({"random_seed": -1}, "Expected random_seed to be from 0 to"),
         ({"query_tower": "session_id", "loss": "sampled"}, "Expected loss to be in_batch with the session_id tower"),
     ],
 )

@@ -3,8 +3,8 @@ import pytest
 import tensorflow as tf
 
 from components.core.sequences import PADDING
-from components.train.parameters import QUERY_TOWERS, TrainParameters
-from components.train.towers import CandidateTower, dropout, make_query_tower, unit
+from components.train.parameters import MIN_RATE, TrainParameters
+from components.train.towers import QUERY_TOWERS, CandidateTower, dropout, make_query_tower, unit
 
 NUM_ITEMS = 9
 
@@ -125,6 +125,35 @@ def test_dropout_keeps_the_mean_and_repeats_itself():
     np.testing.assert_array_equal(dropout(values, 0.25, seed), dropped)
     assert (dropout(values, 0.25, tf.constant([1, 3])).numpy() != dropped).any()
     assert dropout(values, 0.25, None) is values
+
+
+@pytest.mark.parametrize("rate", [MIN_RATE, 0.001, 0.01, 0.2, 0.5, 0.7, 0.99, 0.999, 1 - MIN_RATE])
+def test_every_dropout_rate_is_met(rate):
+    """Within 2% of both shares, and 4 standard deviations of as many draws."""
+    size = 4_000_000
+    dropped = dropout(tf.ones([size]), rate, tf.constant([3, 4])).numpy()
+    for share, expected in ((np.mean(dropped == 0), rate), (np.mean(dropped != 0), 1 - rate)):
+        assert share == pytest.approx(expected, rel=0.02, abs=4 * np.sqrt(rate * (1 - rate) / size))
+    scale = dropped.max()
+    assert scale == pytest.approx(1 / (1 - rate), rel=0.021)
+    assert set(np.unique(dropped)) == {0.0, scale}
+    assert dropped.mean() == pytest.approx(1.0, abs=4 * np.sqrt(rate / (1 - rate) / size) + 1e-6)
+
+
+def test_the_usual_rates_take_a_byte_a_value():
+    """The draws of a training with them have been these from the start."""
+    for rate, expected in ((0.2, 51), (0.5, 128), (0.1, 26), (0.3, 77)):
+        words = tf.random.stateless_uniform([75], [5, 6], minval=None, maxval=None, dtype=tf.uint32)
+        kept = words.numpy().view(np.uint8) >= expected
+        values = np.arange(1, 301, dtype=np.float32)
+        found = dropout(tf.constant(values), rate, tf.constant([5, 6])).numpy()
+        np.testing.assert_array_equal(found, np.where(kept, values * np.float32(256 / (256 - expected)), 0))
+
+
+@pytest.mark.parametrize("rate", [1e-12, 1 - 1e-12])
+def test_a_dropout_rate_that_no_draw_resolves_is_refused(rate):
+    with pytest.raises(ValueError, match=r"Expected a dropout rate of 0, or from 1e-05 to 0\.99999\. Received: "):
+        dropout(tf.ones([4]), rate, tf.constant([1, 2]))
 
 
 def test_unit_vectors_and_their_gradient_are_those_of_tensorflow():

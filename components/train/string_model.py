@@ -1,0 +1,125 @@
+"""The SavedModel that leaves the training: both towers over raw string ids."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+
+from components.core.sequences import PADDING
+from components.core.vocabulary import UNKNOWN
+from components.train.model import TwoTower
+
+BATCH_SIZE = 65_536  # ids
+
+
+class Lookup(tf.Module):
+    """Gives each id of a vocabulary its index from 1, and every other string UNKNOWN.
+
+    The table is read from a text file, an asset of the SavedModel, with one id a line. Ids may hold line breaks, so
+    both the file and the lookup encode them as Base64 (RFC 4648, section 5), which every TensorFlow can do.
+
+    Args:
+        ids: [num_ids] distinct strings.
+        path: where to write the file.
+    """
+
+    def __init__(self, ids: pa.StringArray, path: Path) -> None:
+        super().__init__()
+        with path.open("wb") as file:
+            for begin in range(0, len(ids), BATCH_SIZE):
+                encoded = tf.io.encode_base64(tf.constant(ids.slice(begin, BATCH_SIZE).to_pylist()))
+                file.writelines(line + b"\n" for line in encoded.numpy())
+        whole_line, line_number = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+        initializer = tf.lookup.TextFileInitializer(str(path), tf.string, whole_line, tf.int64, line_number)
+        self.table = tf.lookup.StaticHashTable(initializer, default_value=UNKNOWN - 1)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def find(self, ids: tf.Tensor) -> tf.Tensor:
+        """[num_ids] int32 indices of [num_ids] strings."""
+        return tf.cast(self.table.lookup(tf.io.encode_base64(ids)), tf.int32) + 1
+
+
+class StringModel(tf.Module):
+    """The towers over raw string ids, with their vocabulary inside; saved, it needs nothing but TensorFlow.
+
+    Signatures of the SavedModel:
+        query: session_id [batch_size], item_ids [batch_size, length] (oldest first, padded with "" anywhere)
+            -> embedding [batch_size, embedding_dim]. Only the `session_id` tower reads session_id.
+        candidate: item_ids [batch_size] -> embedding [batch_size, embedding_dim].
+
+    Args:
+        model: the trained towers.
+        item_ids: [num_items] the vocabulary.
+        session_ids: [num_sessions] ids of the training sessions, for a tower that looks them up; None for others.
+        files_dir: a folder for the files of the tables, which must stay until the model is saved.
+    """
+
+    def __init__(
+        self, model: TwoTower, *, item_ids: pa.StringArray, session_ids: pa.StringArray | None, files_dir: Path
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.max_length = model.parameters.max_session_length
+        self.items = Lookup(item_ids, files_dir / "item_ids.txt")
+        self.sessions = None if session_ids is None else Lookup(session_ids, files_dir / "session_ids.txt")
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "session_id"),
+            tf.TensorSpec([None, None], tf.string, "item_ids"),
+        ]
+    )
+    def query(self, session_id: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Embeds sessions; one without items reads as a single unknown item."""
+        history = tf.ragged.boolean_mask(item_ids, item_ids != "")[:, -self.max_length :]
+        items = history.with_values(self.items.find(history.values)).to_tensor(PADDING)
+        items = tf.pad(items, [[0, 0], [0, 1]], constant_values=PADDING)
+        is_empty = (items == PADDING) & (tf.range(tf.shape(items)[1]) == 0)
+        items = tf.where(is_empty, UNKNOWN, items)
+        session = tf.zeros_like(session_id, tf.int32) if self.sessions is None else self.sessions.find(session_id)
+        return {"embedding": self.model.embed_last(session, items)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "item_ids")])
+    def candidate(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Embeds items; one that is not in the vocabulary gets the embedding of the unknown item."""
+        return {"embedding": self.model.embed_items(self.items.find(item_ids))}
+
+
+def save_model(
+    model: TwoTower, *, item_ids: pa.StringArray, session_ids: pa.StringArray | None, model_dir: Path
+) -> None:
+    """Writes the SavedModel, after a copy of it has been loaded and has given each id its own index.
+
+    Args:
+        model: the trained towers.
+        item_ids: [num_items] the vocabulary.
+        session_ids: [num_sessions] ids of the training sessions, for a tower that looks them up; None for others.
+        model_dir: where to write.
+
+    Raises:
+        RuntimeError: an id does not have its own index in the saved model; nothing is written.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        draft = Path(scratch, "model")
+        saved = StringModel(model, item_ids=item_ids, session_ids=session_ids, files_dir=Path(scratch))
+        tf.saved_model.save(saved, str(draft), signatures={"query": saved.query, "candidate": saved.candidate})
+        loaded = tf.saved_model.load(str(draft))
+        _check_indices(loaded.items, item_ids)
+        if session_ids is not None:
+            _check_indices(loaded.sessions, session_ids)
+        shutil.copytree(draft, model_dir, dirs_exist_ok=True)
+
+
+def _check_indices(lookup: Lookup, ids: pa.StringArray) -> None:
+    for begin in range(0, len(ids), BATCH_SIZE):
+        part = ids.slice(begin, BATCH_SIZE).to_pylist()
+        expected, found = np.arange(begin + 1, begin + 1 + len(part)), lookup.find(tf.constant(part)).numpy()
+        if (found != expected).any():
+            first = int(np.flatnonzero(found != expected)[0])
+            raise RuntimeError(
+                "The saved model must give each id its own index, and the model is not written. "
+                f"Expected {expected[first]} for the id {part[first]!r}. Received: {found[first]}"
+            )

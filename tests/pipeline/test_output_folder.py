@@ -132,7 +132,7 @@ def test_real_files_in_the_place_of_links_are_moved_aside_too(tmp_path):
 
 def test_what_is_in_the_way_is_said(tmp_path):
     (tmp_path / "current").mkdir()
-    with OutputFolder(tmp_path) as output, pytest.raises(OutputFolderError, match="current is in the way"):
+    with OutputFolder(tmp_path) as output, pytest.raises(OutputFolderError, match="current is not a link"):
         output.begin()
 
 

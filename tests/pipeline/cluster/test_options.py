@@ -133,7 +133,7 @@ def test_a_wrong_value_in_the_file_is_named(tmp_path: Path, key: str, value: Any
 def test_the_claim_fixes_the_folder_of_the_checkpoints(tmp_path: Path) -> None:
     parameters = {**PATHS, "checkpoint_root": "/elsewhere"}
     path = write(tmp_path / "schedules.yaml", {**VALUES, "parameters": parameters})
-    with pytest.raises(ValueError, match="no value for checkpoint_root: with --checkpoint-claim it is /checkpoints"):
+    with pytest.raises(ValueError, match="no value for checkpoint_root, which --checkpoint-claim sets to /checkpoints"):
         read_schedules(path, "kfp")
     (schedule,) = read_schedules(write(path, {**VALUES, "checkpoint_claim": "", "parameters": parameters}), "kfp")
     assert schedule.submission.parameters["checkpoint_root"] == "/elsewhere"

@@ -100,7 +100,7 @@ class Cron:
         minutes = _offset_minutes(self.time_zone, cluster_time_zone)
         if minutes is None:
             raise ValueError(
-                f"Expected a time zone with a constant offset from the cluster's, {cluster_time_zone}; for other zones, "
+                f"Expected a time zone with a constant offset from {cluster_time_zone}, the cluster's; for others, "
                 f"set CRON_SCHEDULE_TIMEZONE of the controller. Received: {self.time_zone}"
             )
         return " ".join(["0", *(field.render() for field in self._shift(_simplify(self._parse()), minutes))])

@@ -168,7 +168,7 @@ def test_a_folder_without_locks_says_so(tmp_path, monkeypatch, caplog):
     show(tmp_path, "a")
     show(tmp_path, "b")
     assert is_whole(tmp_path, "b")
-    assert f"The file system of {tmp_path} has no locks" in caplog.text
+    assert f"The file system of {tmp_path} does not support locks" in caplog.text
 
 
 def test_a_run_that_is_read_stays(tmp_path):

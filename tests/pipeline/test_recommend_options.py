@@ -24,7 +24,7 @@ def test_what_is_no_id_is_refused(session, items):
         parse_session(session, items)
 
 
-@pytest.mark.parametrize(("session", "items", "received"), [(None, (), "none"), ("1", ("2",), "both")])
+@pytest.mark.parametrize(("session", "items", "received"), [(None, (), "neither"), ("1", ("2",), "both")])
 def test_one_way_to_name_the_session(session, items, received):
     with pytest.raises(click.UsageError, match=f"Expected --session or --item. Received: {received}"):
         parse_session(session, items)

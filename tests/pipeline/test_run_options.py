@@ -105,7 +105,7 @@ def test_two_sources_for_one_value_and_half_of_a_log_are_refused_by_name(logs, o
 def test_a_preset_of_the_other_pipeline_is_refused_by_what_it_sets(logs):
     with pytest.raises(
         click.UsageError,
-        match="'notebook' cannot be combined with --events: .* has no parameter sample_fraction, sample_unit",
+        match=r"'notebook' cannot be combined with --events: .* has no parameter sample_fraction, sample_unit",
     ):
         choose(log_path="log.csv", preset="notebook")
     with pytest.raises(ValueError, match="Expected a preset, one of "):

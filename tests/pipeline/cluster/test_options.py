@@ -118,7 +118,7 @@ def test_the_commands_have_the_options() -> None:
         ("cron", None, "cron to be of the type str. Received: None"),
         ("preset", "best", "preset to be one of .* Received: 'best'"),
         ("pipeline", "serving", "pipeline to be one of training, retraining. Received: 'serving'"),
-        ("parameters", [1], "mappings under"),
+        ("parameters", [1], "parameters to be mappings"),
         ("kfp", {"enabled": 1}, "enabled to be of the type bool. Received: 1"),
         ("vertex", {"image": 1}, "image to be of the type str. Received: 1"),
         ("target", "kfp", "Received: target"),

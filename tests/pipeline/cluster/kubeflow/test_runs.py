@@ -135,7 +135,7 @@ def test_whoever_interrupts_the_command_learns_how_to_follow_the_run_again(
 
 def test_a_run_without_an_error_of_its_own_still_says_something(cluster: FakeKfp, host: str) -> None:
     cluster.script = [{"state": "FAILED"}]
-    assert "two-tower: a task failed" in run_cli("--host", host).output
+    assert "two-tower: A task failed; see its log." in run_cli("--host", host).output
 
 
 def test_a_log_of_this_machine_is_refused(host: str) -> None:

@@ -342,7 +342,7 @@ def test_the_real_client_goes_to_the_region() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "message"), [("endless", r"no answer within 0\.5 s"), ("repeated", "the page 'again' .* twice")]
+    ("tokens", "message"), [("endless", r"no answer within 0\.5 s"), ("repeated", "the same page 'again' .* twice")]
 )
 def test_a_list_that_never_ends_is_given_up(
     service: FakeVertex, schedules: VertexSchedules, tokens: str, message: str

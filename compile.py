@@ -1,4 +1,4 @@
-"""Compiles a pipeline: the same as `two-tower compile`."""
+"""Compiles a pipeline; the same command as `two-tower compile`."""
 
 import sys
 

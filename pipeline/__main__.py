@@ -1,4 +1,4 @@
-"""The command line. Parsing only: what a command does stands in the modules beside this one."""
+"""The command line. It only parses options; the other modules of this package do the work."""
 
 import json
 import signal
@@ -24,24 +24,32 @@ from pipeline.report import escape, print_items, print_metrics
 from pipeline.run_options import make_local_run
 from pipeline.tasks import Tasks
 
-LOG_HELP = "a file, folder or glob, local, s3:// or gs://."
+LOG_HELP = "a file, folder or glob; local, s3:// or gs://."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="two-tower")
 def cli() -> None:
-    """From session logs to a served two-tower retrieval model."""
+    """Trains, evaluates and exports a two-tower retrieval model from session logs."""
 
 
 @cli.command()
-@click.option("--preset", default="", help=f"{', '.join(presets.PRESETS)}; sample if no log is given.")
-@click.option("--train", "train_path", help=f"Log of the training sessions: {LOG_HELP}")
-@click.option("--valid", "valid_path", help="Log of the validation sessions, likewise.")
-@click.option("--test", "test_path", help="Log of the test sessions, likewise.")
-@click.option("--events", "log_path", help=f"Raw event log instead: {LOG_HELP}")
-@click.option("--as-of", metavar="DATE", help="End of the window of --events; the newest event if not given.")
 @click.option(
-    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Sets a pipeline parameter; each at most once."
+    "--preset",
+    default="",
+    help=f"Parameters to start from: {', '.join(presets.PRESETS)}. [default: default; without a log, sample]",
+)
+@click.option("--train", "train_path", help=f"Log of the training sessions: {LOG_HELP}")
+@click.option("--valid", "valid_path", help="Log of the validation sessions.")
+@click.option("--test", "test_path", help="Log of the test sessions.")
+@click.option("--events", "log_path", help=f"Raw event log, instead of the three above: {LOG_HELP}")
+@click.option("--as-of", metavar="DATE", help="End of the time window of --events. [default: the newest event]")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set a pipeline parameter. Repeatable, once per parameter.",
 )
 @click.option(
     "--output",
@@ -49,16 +57,22 @@ def cli() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("output"),
     show_default=True,
-    help="Folder for the artifacts; one run at a time.",
+    help="Output folder of the run; one run at a time.",
 )
-@click.option("--runner", type=click.Choice(["subprocess", "docker"]), default="subprocess", show_default=True)
-@click.option("--image", default=IMAGE, show_default=True, help="Image of the tasks of the docker runner.")
+@click.option(
+    "--runner",
+    type=click.Choice(["subprocess", "docker"]),
+    default="subprocess",
+    show_default=True,
+    help="Run each task in a subprocess or in a container.",
+)
+@click.option("--image", default=IMAGE, show_default=True, help="Container image for --runner docker.")
 def run(
     preset: str, settings: tuple[str, ...], output_dir: Path, runner: str, image: str, **options: str | None
 ) -> None:
-    """Runs a pipeline on this machine: on a raw log, on three split ones, or without any on a generated one.
+    """Runs a pipeline on this machine: on split logs, on a raw log or, without a log, on a generated one.
 
-    Exit codes: 0 done, 1 refused before anything long began, 2 wrong usage, 3 a task failed, 130 interrupted.
+    Exit codes: 0 success, 1 invalid input, 2 usage error, 3 a task failed, 130 interrupted.
     """
     planned = make_local_run(options, settings, preset, Tasks(image=image))
     arguments, inputs = planned.arguments, list(planned.inputs)
@@ -71,7 +85,7 @@ def run(
         docker_runner = make_docker_runner(image, writable=folder.path, readable=inputs) if runner == "docker" else None
         artifacts = local.run_training(planned.pipeline, arguments, folder, runner=docker_runner)
         print_metrics(json.loads(artifacts["metrics"].read_text()), Console())
-    click.echo(f"The artifacts lie in {output_dir}.")
+    click.echo(f"The artifacts are in {output_dir}.")
 
 
 @cli.command()
@@ -80,17 +94,25 @@ def run(
     "path",
     type=click.Path(path_type=Path),
     required=True,
-    help="The exported index, or the output folder that holds it.",
+    help="Exported index, or the output folder that contains it.",
 )
-@click.option("--session", metavar="ID,ID,...", help="Item ids of the session, from the oldest; blanks around them go.")
-@click.option("--item", "items", multiple=True, metavar="ID", help="One id as it is, with commas or blanks; repeated.")
-@click.option("-k", default=10, show_default=True, help="How many items.")
-@click.option("--exclude-seen", is_flag=True, help="Leave out what the session holds.")
+@click.option(
+    "--session", metavar="ID,ID,...", help="Item ids of the session, oldest first; spaces around an id are removed."
+)
+@click.option(
+    "--item",
+    "items",
+    multiple=True,
+    metavar="ID",
+    help="One item id, taken literally, instead of --session; repeatable, oldest first.",
+)
+@click.option("-k", default=10, show_default=True, help="Number of items to recommend.")
+@click.option("--exclude-seen", is_flag=True, help="Exclude the items of the session.")
 def recommend(path: Path, session: str | None, items: tuple[str, ...], k: int, exclude_seen: bool) -> None:
-    """Prints the best items for a session, an item and its score a line.
+    """Prints the best items for a session: one item id and its score per line.
 
-    On a terminal, characters of an id that do not show are escaped; elsewhere only a tab and a newline are. Ids that
-    the index does not know are named on stderr.
+    On a terminal, non-printable characters of an id are escaped; in a pipe or file, only tabs and newlines are. Item
+    ids that are not in the index are reported on stderr.
     """
     item_ids = parse_session(session, items)
     with hold_run(find_index(path)) as index_dir:
@@ -109,7 +131,7 @@ cli.add_command(schedule_command)
 
 
 def main() -> None:
-    """Runs the command line; an error that a user can mend ends in one line and a code of ExitCode."""
+    """Runs the command line. Expected errors are printed without a traceback and end with a code of ExitCode."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         sys.exit(cli.main(standalone_mode=False) or ExitCode.DONE)

@@ -1,4 +1,4 @@
-"""Compiling a pipeline to the YAML of a cluster, and naming what was compiled."""
+"""Compiles a pipeline to the YAML that a cluster runs, and hashes the result."""
 
 import functools
 import hashlib
@@ -15,25 +15,25 @@ from pipeline.retraining import make_retraining_pipeline
 from pipeline.tasks import Tasks
 from pipeline.training import make_training_pipeline
 
-# The pipelines there are: a factory each, which takes the same Tasks.
+# All pipelines: a factory for each.
 PIPELINES: dict[str, Callable[[Tasks], Any]] = {
     "training": make_training_pipeline,
     "retraining": make_retraining_pipeline,
 }
-# What a schedule runs if nothing else is said.
+# The default pipeline of a schedule.
 SCHEDULED_PIPELINE = list(PIPELINES)[-1]
 TARGETS = ("kfp", "vertex")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compiled:
-    """A pipeline for a cluster.
+    """A compiled pipeline.
 
     Attributes:
-        name: as the cluster shows it.
-        description: likewise.
-        inputs: its inputs by name, as KFP's component spec has them.
-        text: its YAML: one document for Vertex, for KFP a second with the Kubernetes settings.
+        name: the pipeline's name on the cluster.
+        description: the pipeline's description on the cluster.
+        inputs: its inputs by name, from KFP's component spec.
+        text: its YAML. Vertex takes one document; for KFP, a second document contains the Kubernetes settings.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Compiled:
 
     @property
     def content_hash(self) -> str:
-        """The same for the same pipeline with the same settings, on every machine."""
+        """Hash of the YAML; equal on all machines for the same pipeline and settings."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:12]
 
 
@@ -52,11 +52,11 @@ def compile_pipeline(name: str, tasks: Tasks) -> Compiled:
     """Compiles a pipeline.
 
     Args:
-        name: its key in PIPELINES.
-        tasks: what is fixed when compiling.
+        name: a key of PIPELINES.
+        tasks: the settings that are fixed at compile time.
 
     Raises:
-        ValueError: there is no such pipeline, the tasks are not made for a cluster, or the image's name may move.
+        ValueError: the pipeline is unknown, the platform of the tasks is not a cluster, or the image has a moving tag.
     """
     if name not in PIPELINES:
         raise ValueError(f"Expected a pipeline, one of {', '.join(PIPELINES)}. Received: {name!r}")

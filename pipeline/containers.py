@@ -1,4 +1,4 @@
-"""Running the tasks of a local run as containers of an image, as a cluster would."""
+"""Runs the tasks of a local run in containers, as a cluster does."""
 
 import os
 from collections.abc import Iterable
@@ -10,22 +10,22 @@ from components.image import check_image_name
 
 
 def make_docker_runner(image: str, *, writable: Path, readable: Iterable[Path] = ()) -> local.DockerRunner:
-    """Makes the runner for `pipeline.local.run_pipeline`.
+    """Creates a Docker runner for `pipeline.local.run_pipeline`.
 
-    The containers run as the invoking user, so that the artifacts belong to them, on a root file system that is
-    read-only, with a /tmp of their own. KFP itself mounts only the folder of the run.
+    The containers run as the current user, so that this user owns the artifacts. They have a read-only root file system
+    and their own /tmp. KFP itself mounts only the folder of the run.
 
     Args:
-        image: the image of the tasks; checked here because KFP would try to pull it and fail within a task.
+        image: image of the tasks; checked here, because KFP would try to pull it and fail inside a task.
         writable: folder that the tasks may write to.
-        readable: files and folders that the tasks read; the folders of files are mounted, read-only.
+        readable: files and folders that the tasks read. Folders, and the folders of files, are mounted read-only.
 
     Raises:
-        ValueError: the image's name has no tag that stays, or the folder's path has a colon.
-        FileNotFoundError: the Docker SDK, the engine or the image is not there.
+        ValueError: the image has a moving tag, or the folder's path contains a colon.
+        FileNotFoundError: the Docker SDK, the engine or the image is missing.
     """
     check_image_name(image)
-    if ":" in str(writable.absolute()):  # KFP mounts it in Docker's form SOURCE:TARGET:MODE
+    if ":" in str(writable.absolute()):  # KFP mounts it with Docker's syntax SOURCE:TARGET:MODE
         raise ValueError(f"Expected an output folder without a colon for --runner docker. Received: {writable}")
     try:
         import docker
@@ -39,7 +39,7 @@ def make_docker_runner(image: str, *, writable: Path, readable: Iterable[Path] =
             client.close()
     except docker.errors.ImageNotFound as error:
         raise FileNotFoundError(
-            f"Expected an image on this machine; `make image` builds one. Received: {image}"
+            f"Expected an image on this machine; `make image` builds it. Received: {image}"
         ) from error
     except docker.errors.DockerException as error:
         raise FileNotFoundError(f"Expected a Docker engine at DOCKER_HOST. Received: {error}") from error
@@ -48,7 +48,7 @@ def make_docker_runner(image: str, *, writable: Path, readable: Iterable[Path] =
         network_mode="host",
         user=f"{os.getuid()}:{os.getgid()}",
         read_only=True,
-        tmpfs={"/tmp": ""},  # noqa: S108 (the container's own)
+        tmpfs={"/tmp": ""},  # noqa: S108 (inside the container)
         mounts=[
             docker.types.Mount(str(writable), str(writable), type="bind"),
             *(
@@ -61,7 +61,7 @@ def make_docker_runner(image: str, *, writable: Path, readable: Iterable[Path] =
 
 
 def _folders_of(paths: Iterable[Path]) -> list[Path]:
-    """The folders that hold the paths and what these link to."""
+    """Returns the folders that contain the paths and their link targets."""
     folders = set()
     for path in paths:
         for place in (path.absolute(), path.resolve()):

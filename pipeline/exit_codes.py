@@ -1,26 +1,26 @@
-"""The exit codes of every command."""
+"""The exit codes of all commands."""
 
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """How a command ended."""
+    """The exit code of a command."""
 
     DONE = 0
-    """Done; from `run` with a place to publish to: published."""
+    """Success."""
     REFUSED = 1
-    """Refused, or failed before anything long began: wrong input, no such file, cluster not reached."""
+    """Refused, or failed before the first long step: invalid input, missing file, cluster not reached."""
     USAGE = 2
-    """Wrong usage of the command line; Click's own code."""
+    """Usage error; Click's own code."""
     FAILED = 3
-    """A task failed, here or on a cluster."""
+    """A task failed, on this machine or on a cluster."""
     CANCELLED = 4
     """The run was cancelled."""
     TIMED_OUT = 5
-    """The time limit passed; the run goes on."""
+    """The time limit passed; the run continues."""
     PENDING = 6
-    """A pod could not start within its limit; the message says whether the run goes on."""
+    """Reserved: a pod did not start in time; the message says whether the run continues."""
     GATE = 7
-    """The gate refused the model; nothing was published."""
+    """Reserved: the gate rejected the model; nothing was published."""
     INTERRUPTED = 130
     """Interrupted by the user."""

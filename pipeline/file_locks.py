@@ -1,4 +1,4 @@
-"""Locks on files and folders that end with their process."""
+"""Advisory locks on files and folders. The kernel releases them when the process ends."""
 
 import fcntl
 import os
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 class Lock:
-    """A lock that is held until `release` or the end of the process.
+    """A lock, held until `release` or the end of the process.
 
     Attributes:
-        is_real: whether the file system knows locks.
+        is_real: False if the file system does not support locks, so that nothing is locked.
     """
 
     def __init__(self, descriptor: int, *, is_real: bool) -> None:
@@ -17,27 +17,28 @@ class Lock:
         self.is_real = is_real
 
     def release(self) -> None:
-        """Gives the lock back."""
+        """Releases the lock."""
         os.close(self._descriptor)
 
 
 def lock(path: Path, *, exclusive: bool, wait: bool, create: bool = False) -> Lock | None:
-    """Locks a file or folder; no child process inherits the lock.
+    """Locks a file or folder. Child processes do not inherit the lock.
 
     Args:
-        path: what to lock.
-        exclusive: whether others are kept out, or only those who ask for an exclusive lock.
-        wait: wait while somebody else holds it.
-        create: make the file if it is not there.
+        path: file or folder to lock.
+        exclusive: take an exclusive lock instead of a shared one.
+        wait: wait until the lock is free.
+        create: create the file if it does not exist.
 
     Returns:
-        The lock; None if somebody else holds it, or if the path cannot be opened and `create` is not set.
+        The lock; None if another process holds it and `wait` is not set, or if the path cannot be opened and `create`
+        is not set.
 
     Raises:
-        OSError: the file cannot be made.
+        OSError: the file cannot be created.
     """
     try:
-        # Network file systems lock exclusively only what is open for writing.
+        # Network file systems grant exclusive locks only on files that are open for writing.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT if create else os.O_RDONLY, 0o666)
     except OSError:
         if create:

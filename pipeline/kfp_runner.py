@@ -1,4 +1,4 @@
-"""Running a pipeline under KFP's local runner, so that its tasks end with the process that runs it."""
+"""Runs a pipeline with KFP's local runner. When the calling process ends, its tasks end too."""
 
 import contextlib
 import inspect
@@ -22,17 +22,17 @@ _ERROR_LINE = re.compile(r"^\s*(?:\w+\.)*\w*(?:Error|Exception): .+")
 
 
 class RunError(RuntimeError):
-    """A task of a local run failed; the message is the task's own."""
+    """A task of a local run failed; the message is the task's error."""
 
 
 def run_tasks(pipeline: Any, arguments: Mapping[str, Any], root: Path, runner: Any = None) -> dict[str, Any]:
-    """Runs a pipeline's tasks; KFP's global configuration is put back in the end.
+    """Runs a pipeline's tasks. KFP's global configuration is restored afterwards.
 
     Args:
         pipeline: a pipeline, from source or loaded from its compiled YAML.
-        arguments: its parameters.
-        root: KFP's folder of this run; an artifact lies at `<run>/<task>/<name>` in it.
-        runner: KFP's local runner; by default each task is a process of this interpreter.
+        arguments: values of the pipeline's parameters.
+        root: KFP's pipeline root for this run; it stores each artifact as `<run>/<task>/<name>`.
+        runner: KFP's local runner; by default, each task runs in a subprocess with this Python interpreter.
 
     Returns:
         The pipeline's outputs by name.
@@ -45,11 +45,11 @@ def run_tasks(pipeline: Any, arguments: Mapping[str, Any], root: Path, runner: A
     try:
         runner = runner or local.SubprocessRunner(use_venv=False)
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as workspace, _open_pipe(Path(workspace, "run")):
-            # The workspace is the folder that KFP names and mounts for tasks of either runner.
+            # KFP gives the tasks of both runners access to the workspace, and replaces its placeholder in commands.
             local.init(runner, pipeline_root=str(root), workspace_root=workspace, raise_on_error=True)
             supervised = _supervise(pipeline, f"{dsl.WORKSPACE_PATH_PLACEHOLDER}/run")
             with contextlib.redirect_stdout(log), warnings.catch_warnings():
-                # The image is not used, this interpreter has what it holds; nor are a compiled pipeline's resources.
+                # Expected: the subprocess runner ignores images, and both runners ignore resource settings.
                 warnings.filterwarnings("ignore", "You may be attemping to run a task", RuntimeWarning)
                 warnings.filterwarnings("ignore", "Task .* settings .* have no effect in the current local runner")
                 return dict(supervised(**arguments).outputs)
@@ -60,7 +60,7 @@ def run_tasks(pipeline: Any, arguments: Mapping[str, Any], root: Path, runner: A
 
 
 def _supervise(pipeline: Any, pipe_path: str) -> Any:
-    """The pipeline with each task started by `task_supervisor`."""
+    """Returns the pipeline with every task command wrapped in `task_supervisor`."""
     spec = type(pipeline.pipeline_spec)()
     spec.CopyFrom(pipeline.pipeline_spec)
     for executor in spec.deployment_spec["executors"].values():
@@ -73,7 +73,7 @@ def _supervise(pipeline: Any, pipe_path: str) -> Any:
 
 @contextlib.contextmanager
 def _open_pipe(path: Path) -> Iterator[None]:
-    """Makes a named pipe that is open for writing during the block, in this process only."""
+    """Creates a named pipe that only this process holds open for writing, during the block."""
     os.mkfifo(path)
     descriptor = os.open(path, os.O_RDWR)
     try:
@@ -83,7 +83,7 @@ def _open_pipe(path: Path) -> Iterator[None]:
 
 
 class _ErrorLog(io.TextIOBase):
-    """Passes on what is written and remembers the last line that names an exception: KFP's own error does not."""
+    """Forwards writes and remembers the last line that names an exception, which KFP's own error lacks."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
@@ -91,7 +91,7 @@ class _ErrorLog(io.TextIOBase):
         self.line = ""
 
     def write(self, text: str) -> int:
-        """Passes `text` on."""
+        """Forwards `text` to the stream."""
         self.stream.write(text)
         *complete, self.line = (self.line + text).split("\n")
         for line in complete:
@@ -104,18 +104,18 @@ class _ErrorLog(io.TextIOBase):
         self.stream.flush()
 
     def isatty(self) -> bool:
-        """Whether the stream is a terminal."""
+        """Returns whether the stream is a terminal."""
         return bool(self.stream.isatty())
 
 
 def check_texts(texts: Mapping[str, Any]) -> None:
-    """Refuses what KFP would change or fail at.
+    """Checks that KFP can pass on values unchanged.
 
     Args:
         texts: paths and arguments by name.
 
     Raises:
-        ValueError: one holds a placeholder of KFP or is no valid UTF-8.
+        ValueError: a value contains a placeholder of KFP or is not valid UTF-8.
     """
     for name, value in texts.items():
         text = str(value)

@@ -14,7 +14,7 @@ from kfp import dsl
 from pipeline.kfp_runner import RunError, check_texts, run_tasks
 from pipeline.output_folder import OUTPUT_NAMES, OutputFolder, hold_run
 
-TASKS = "tasks"  # KFP's own folder in a run's
+TASKS = "tasks"  # KFP's pipeline root in the folder of a run
 
 logger = logging.getLogger(__name__)
 
@@ -22,21 +22,21 @@ logger = logging.getLogger(__name__)
 def run_pipeline(
     pipeline: Any, arguments: Mapping[str, Any], folder: OutputFolder, *, runner: Any = None
 ) -> dict[str, Path]:
-    """Runs a pipeline; its artifacts are shown in the output folder, all at once, when it has succeeded.
+    """Runs a pipeline and, if it succeeds, publishes all its artifacts in the output folder at once.
 
     Args:
         pipeline: a pipeline, from source or loaded from its compiled YAML.
-        arguments: its parameters.
-        folder: the output folder, locked.
-        runner: KFP's local runner; by default each task is a process of this interpreter.
+        arguments: values of the pipeline's parameters.
+        folder: the output folder, locked by its context manager.
+        runner: KFP's local runner; by default, each task runs in a subprocess with this Python interpreter.
 
     Returns:
-        Where each artifact lies in the folder of this run, by its name in the pipeline.
+        The path of each artifact in the folder of this run, by its name in the pipeline.
 
     Raises:
         OutputFolderError: the output folder cannot be used.
-        RunError: a task failed; its message says where the artifacts of the failed run lie.
-        ValueError: KFP cannot pass on an argument or the path of the output folder.
+        RunError: a task failed; the message names the folder of the failed run.
+        ValueError: KFP cannot pass an argument or the path of the output folder to a task.
     """
     check_texts({**arguments, "the output folder": str(folder.path)})
     names = [name for name, spec in (pipeline.component_spec.outputs or {}).items() if "@" in spec.type]
@@ -47,7 +47,7 @@ def run_pipeline(
         paths = _move({name: Path(made[name].path) for name in names}, run_dir)
         missing = [name for name in names if name not in paths]
         if missing:
-            raise RunError(f"Expected the run to leave the artifacts {', '.join(missing)}. Received: nothing")
+            raise RunError(f"Expected the tasks to write the artifacts {', '.join(missing)}. Received: none of them")
         shutil.rmtree(run_dir / TASKS)
         record = {
             "pipeline": pipeline.name,
@@ -59,7 +59,7 @@ def run_pipeline(
     except (RunError, OSError) as error:
         _move({path.name: path for path in run_dir.glob(f"{TASKS}/*/*/*") if path.name in OUTPUT_NAMES}, run_dir)
         raise RunError(
-            f"{error}\nThe run failed; what its tasks made lies in {run_dir} until the next run. {folder.describe()}"
+            f"{error}\nThe run failed. Its files are in {run_dir} until the next run. {folder.describe()}"
         ) from error
     except KeyboardInterrupt:
         logger.warning("The run was interrupted. %s", folder.describe())
@@ -70,26 +70,26 @@ def run_pipeline(
 def run_training(
     pipeline: Any, arguments: Mapping[str, Any], folder: OutputFolder, *, runner: Any = None
 ) -> dict[str, Path]:
-    """Runs a pipeline with a training in it; killed and started again it goes on from the last epoch.
+    """Runs a pipeline that contains a training. After a kill, the same call resumes after the last complete epoch.
 
     Args:
-        pipeline: as for `run_pipeline`, with a parameter `checkpoint_root`.
+        pipeline: as for `run_pipeline`; it must have the parameter `checkpoint_root`.
         arguments: as for `run_pipeline`, without `checkpoint_root`.
-        folder: as for `run_pipeline`; it also holds the checkpoints of a training until that one has succeeded.
+        folder: as for `run_pipeline`; it also keeps the checkpoints of a training until the training has succeeded.
         runner: as for `run_pipeline`.
 
     Returns:
-        Where each artifact lies in the folder of this run, by its name in the pipeline.
+        The path of each artifact in the folder of this run, by its name in the pipeline.
 
     Raises:
         OutputFolderError: the output folder cannot be used.
         RunError: a task failed.
-        ValueError: an argument is `checkpoint_root`, or KFP cannot pass one on.
+        ValueError: `checkpoint_root` is among the arguments, or KFP cannot pass an argument to a task.
     """
     if "checkpoint_root" in arguments:
-        raise ValueError("A local run sets checkpoint_root itself, to a folder in its output folder. Leave it out.")
+        raise ValueError("A local run sets checkpoint_root itself, to a folder in its output folder. Omit it.")
     paths = run_pipeline(pipeline, {**arguments, "checkpoint_root": str(folder.checkpoint_root)}, folder, runner=runner)
-    # Those of other trainings, which were killed, are left for them to go on from.
+    # Keep the checkpoints of other trainings, which may still be resumed.
     own = json.loads(paths["metrics"].read_text()).get("checkpoint_dir")
     if own:
         shutil.rmtree(folder.checkpoint_root / own, ignore_errors=True)
@@ -105,29 +105,29 @@ def run_component(
     artifacts: Mapping[str, Path] | None = None,
     arguments: Mapping[str, Any] | None = None,
 ) -> dict[str, Path]:
-    """Runs one component alone, on artifacts that lie on this disk.
+    """Runs a single component on artifacts that are on the local disk.
 
-    KFP takes such artifacts only through `dsl.importer`; this wraps the component in a pipeline that imports them.
+    KFP accepts such artifacts only from `dsl.importer`, so this wraps the component in a pipeline that imports them.
 
     Args:
-        component: such as `components.train.component.train`.
-        output_dir: where its output artifacts are to lie; each replaces an older one of its name.
-        artifacts: paths of its input artifacts, by the name of the input.
-        arguments: its parameters.
+        component: a component such as `components.train.component.train`.
+        output_dir: folder for the output artifacts; existing artifacts of the same names are replaced.
+        artifacts: paths of the input artifacts, by the name of the input.
+        arguments: values of the component's parameters.
 
     Returns:
-        Where each output artifact lies, by name.
+        The path of each output artifact, by name.
 
     Raises:
-        FileNotFoundError: an input artifact is not there.
+        FileNotFoundError: an input artifact does not exist.
         OutputFolderError: the output folder cannot be used.
         RunError: the task failed.
-        ValueError: the output folder holds runs of a pipeline, or KFP cannot pass on an argument.
+        ValueError: the output folder contains runs of a pipeline, or KFP cannot pass an argument to a task.
     """
     artifacts = artifacts or {}
     for name, path in artifacts.items():
         if not path.exists():
-            raise FileNotFoundError(f"Expected the artifact {name!r} on disk. Received a path with nothing: {path}")
+            raise FileNotFoundError(f"Expected the artifact {name!r} to exist. Received: {path}")
     check_texts({**artifacts, **(arguments or {}), "the output folder": str(output_dir.absolute())})
     classes = {cls.schema_title: cls for cls in (dsl.Artifact, dsl.Dataset, dsl.Model, dsl.Metrics)}
     inputs = component.component_spec.inputs or {}
@@ -138,7 +138,7 @@ def run_component(
 
     with OutputFolder(output_dir) as folder, contextlib.ExitStack() as stack:
         if folder.current is not None:
-            raise ValueError(f"{output_dir} holds runs of a pipeline. Choose another folder for a single component.")
+            raise ValueError(f"{output_dir} contains runs of a pipeline. Choose another folder for a single component.")
         held = {name: stack.enter_context(hold_run(path)) for name, path in artifacts.items()}
 
         @dsl.pipeline(name=f"run-{component.name}")
@@ -167,7 +167,7 @@ def run_component(
 
 
 def _move(artifacts: Mapping[str, Path], run_dir: Path) -> dict[str, Path]:
-    """Moves those artifacts that are there to their stable names in the run's folder."""
+    """Moves the artifacts that exist to their stable names in the folder of the run."""
     paths = {}
     for name, source in artifacts.items():
         target = run_dir / OUTPUT_NAMES.get(name, name)
@@ -178,7 +178,7 @@ def _move(artifacts: Mapping[str, Path], run_dir: Path) -> dict[str, Path]:
 
 
 def _replace(source: Path, target: Path) -> None:
-    """Moves a file or folder to a place where an older one may be."""
+    """Moves a file or folder; an existing target is replaced."""
     old = target.with_name(f".{target.name}.old")
     _remove(old)
     if target.exists():

@@ -1,12 +1,12 @@
-"""The folder that local runs leave their artifacts in.
+"""The folder in which local runs store their artifacts.
 
     OUTPUT/runs/<id>/...            one run
     OUTPUT/current -> runs/<id>     the newest run that succeeded
     OUTPUT/metrics.json -> current/metrics.json, and so on for every artifact
 
-A run is written beside the others and shown by one rename of `current`, so a kill at any moment leaves all artifacts of
-the old run or all of the new one. The run before stays until the next one has succeeded, for readers that still have it
-open. All links are relative: the folder can be moved.
+Each run has its own folder, and an atomic rename of `current` publishes it: a kill at any moment leaves all artifacts
+of the old run or all of the new one. The previous run is kept until the next one has succeeded, for readers that still
+have it open. All links are relative, so the folder can be moved.
 """
 
 import ctypes
@@ -39,24 +39,25 @@ CURRENT = "current"
 RUNS = "runs"
 CHECKPOINTS = ".checkpoints"
 
-_RUN_ID = re.compile(r"\d{8}-\d{6}-\d{6}")  # only folders with such a name are ever removed
+_RUN_ID = re.compile(r"\d{8}-\d{6}-\d{6}")  # only folders with such names are ever removed
 _ADOPTED = "adopted-"
 
 logger = logging.getLogger(__name__)
 
 
 class OutputFolderError(RuntimeError):
-    """The output folder cannot be used; the message says why."""
+    """The output folder cannot be used."""
 
 
 class OutputFolder:
-    """An output folder during one run; used in a `with` block, which locks it against other runs.
+    """An output folder. As a context manager, it locks the folder against other runs.
 
     Args:
-        path: the folder; made if it is not there.
+        path: the folder; created if it does not exist.
 
     Raises:
-        OutputFolderError: the folder cannot be written to, cannot hold links, or another run writes to it.
+        OutputFolderError: on entry, if the folder is not writable, does not support symbolic links, or another run
+            writes to it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,10 +71,12 @@ class OutputFolder:
         if self._lock is None:
             holder = (self.path / ".lock").read_text().strip()
             raise OutputFolderError(
-                f"Another run (process {holder}) writes to {self.path}. Wait for its end or choose another folder."
+                f"Another run (process {holder}) writes to {self.path}. Wait until it ends or choose another folder."
             )
         if not self._lock.is_real:
-            logger.warning("The file system of %s has no locks: do not start two runs into it at once.", self.path)
+            logger.warning(
+                "The file system of %s does not support locks. Do not start two runs in it at once.", self.path
+            )
         try:
             with self._explained():
                 (self.path / ".lock").write_text(f"{os.getpid()}\n")
@@ -92,29 +95,29 @@ class OutputFolder:
 
     @property
     def checkpoint_root(self) -> Path:
-        """Where trainings keep their checkpoints, each in a folder of its own."""
+        """The folder of checkpoints; each training has a subfolder."""
         return self.path / CHECKPOINTS
 
     @property
     def current(self) -> Path | None:
-        """The run that the folder shows."""
+        """The folder of the published run; None if no run has been published."""
         link = self.path / CURRENT
         run_dir = self.path / link.readlink() if link.is_symlink() else link
         return run_dir if run_dir.is_dir() else None
 
     def begin(self, names: Iterable[str] = ()) -> Path:
-        """Makes the folder of a new run and removes what failed and killed runs left.
+        """Creates the folder of a new run and removes those of failed and killed runs.
 
         Args:
-            names: names of artifacts that the run will leave beside those of OUTPUT_NAMES.
+            names: names of the run's artifacts that are not in OUTPUT_NAMES.
 
         Raises:
-            OutputFolderError: the folder holds something else where a link or a run has to be.
+            OutputFolderError: another file or folder has the name of a link and cannot be moved aside.
         """
         with self._explained():
             (self.path / RUNS).mkdir(exist_ok=True)
             if _is_real(self.path / CURRENT):
-                raise OutputFolderError(f"{self.path / CURRENT} is in the way. Move it or choose another folder.")
+                raise OutputFolderError(f"{self.path / CURRENT} is not a link. Move it or choose another folder.")
             self._adopt(sorted({*OUTPUT_NAMES.values(), RECORD_NAME, *names}))
             self._remove_old_runs()
             run_dir = self.path / RUNS / _make_id()
@@ -122,16 +125,16 @@ class OutputFolder:
         return run_dir
 
     def publish(self, run_dir: Path, record: Mapping[str, Any]) -> None:
-        """Shows a run that has succeeded, all its artifacts at once.
+        """Publishes a run that has succeeded: all its artifacts in one atomic step.
 
         Args:
-            run_dir: the run; every artifact lies in it at the name that it will have in the output folder.
-            record: what run.json is to say about the run.
+            run_dir: the run's folder; each artifact has the same name in it as in the output folder.
+            record: the contents of run.json, in addition to the ids of this and the previous run.
         """
         previous = self.current
         document = {"id": run_dir.name, **record, "previous": previous.name if previous else None}
         (run_dir / RECORD_NAME).write_text(json.dumps(document, indent=2))
-        # Those that the run before lacks lead nowhere until the switch.
+        # A link to an artifact that the previous run lacks dangles until `current` is switched.
         for path in sorted(run_dir.iterdir()):
             self._set_link(path.name, f"{CURRENT}/{path.name}")
         self._set_link(CURRENT, f"{RUNS}/{run_dir.name}")
@@ -141,7 +144,7 @@ class OutputFolder:
                 link.unlink()
 
     def describe(self) -> str:
-        """Says which run the folder shows."""
+        """Returns a sentence that says which run the folder shows."""
         if self.current is None:
             return f"{self.path} shows no run, because none has succeeded yet."
         return f"{self.path} still shows the run {self.current.name}."
@@ -155,15 +158,15 @@ class OutputFolder:
         draft.replace(link)
 
     def _adopt(self, names: Iterable[str]) -> None:
-        """Moves real files and folders, as older versions of this project left them, into a folder beside the runs.
+        """Moves files and folders of older versions, which had no links, into a folder beside the runs.
 
-        Each is exchanged with the link to it in one step, so that it can be read all the time.
+        Each is exchanged atomically with its link, so that it remains readable throughout.
         """
         found = [name for name in names if _is_real(self.path / name)]
         if not found:
             return
         current = self.current
-        # A process that was killed here may have moved some of them.
+        # If an earlier process was killed at this point, some are already moved.
         is_unfinished = current is not None and current.name.startswith(_ADOPTED)
         if current is not None and is_unfinished and not any(_is_real(current / name) for name in found):
             folder = current
@@ -176,14 +179,14 @@ class OutputFolder:
             (folder / name).unlink(missing_ok=True)
             (folder / name).symlink_to(f"{CURRENT}/{name}")
             _exchange(self.path / name, folder / name)
-        logger.warning("Moved %s to %s; remove it when you need it no more.", ", ".join(found), folder)
+        logger.warning("Moved %s to %s; delete that folder when you no longer need it.", ", ".join(found), folder)
 
     def _remove_old_runs(self) -> None:
-        """Removes all runs but the current one and the one before it, unless somebody reads them."""
+        """Removes all runs except the current and the previous one and those that a reader has locked."""
         kept = set()
         if self.current is not None:
             kept.add(self.current.name)
-            with suppress(OSError, ValueError, LookupError):  # what was moved aside has no record
+            with suppress(OSError, ValueError, LookupError):  # an adopted folder has no record
                 kept.add(json.loads((self.current / RECORD_NAME).read_text())["previous"])
         for run_dir in (self.path / RUNS).iterdir():
             if run_dir.name in kept or not _RUN_ID.fullmatch(run_dir.name):
@@ -208,16 +211,16 @@ class OutputFolder:
 
 @contextmanager
 def hold_run(path: Path) -> Iterator[Path]:
-    """Resolves a path in an output folder once, and keeps the run that it leads to from being removed meanwhile.
+    """Resolves a path in an output folder, and locks the run against removal during the block.
 
-    Whoever reads several files has to reach all of them from the path that this gives: between two uses of
-    `OUTPUT/...` another run may have been shown.
+    To read several files of the same run, derive all their paths from the one that this yields: between two uses of
+    `OUTPUT/...`, another run may be published.
 
     Args:
-        path: an artifact in an output folder, such as `OUTPUT/index`; any other path works too.
+        path: an artifact in an output folder, such as `OUTPUT/index`; other paths are allowed too.
 
     Yields:
-        The path without links.
+        The path with all links resolved.
     """
     while True:
         real = path.resolve()
@@ -232,17 +235,17 @@ def hold_run(path: Path) -> Iterator[Path]:
 
 
 def _exchange(first: Path, second: Path) -> None:
-    """Exchanges what lies at two paths in one step, as renameat2(2) does.
+    """Exchanges two paths atomically, with renameat2(2).
 
     Raises:
-        OutputFolderError: the file system cannot do it.
+        OutputFolderError: the file system does not support it.
     """
     at_fdcwd, rename_exchange = -100, 2
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.renameat2(at_fdcwd, os.fsencode(first), at_fdcwd, os.fsencode(second), rename_exchange) != 0:
         reason = os.strerror(ctypes.get_errno())
         raise OutputFolderError(
-            f"{first} is no link and cannot be moved aside here ({reason}). Move it or choose another folder."
+            f"{first} is not a link and cannot be moved aside ({reason}). Move it or choose another folder."
         )
 
 

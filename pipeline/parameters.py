@@ -1,4 +1,4 @@
-"""A pipeline's parameters, made of its components': each stands in a component's signature and nowhere else."""
+"""Derives a pipeline's parameters from its components: each is defined only in a component's signature."""
 
 import inspect
 from collections.abc import Callable, Collection, Iterable
@@ -15,21 +15,21 @@ def make_pipeline(
     display_name: str,
     fixed: Collection[str] = (),
 ) -> Any:
-    """Makes a pipeline whose parameters are those of its components, with their types, defaults and descriptions.
+    """Creates a pipeline with the parameters of its components, including types, defaults and descriptions.
 
-    KFP reads a pipeline's parameters from the signature and the docstring of a function; both are made here.
+    KFP reads a pipeline's parameters from the signature and docstring of a function. This generates both.
 
     Args:
-        graph: makes the tasks out of the parameters by name and returns the artifacts; its docstring describes the
-            pipeline, its return annotation the artifacts.
+        graph: creates the tasks from the parameters by name, and returns the artifacts. Its docstring is the
+            description of the pipeline, its return annotation the type of the artifacts.
         components: the components of the graph's tasks.
         name: the pipeline's name.
-        display_name: the name that the cluster's page shows.
-        fixed: parameters that the graph sets itself, which are no parameters of the pipeline.
+        display_name: the name on the cluster's web page.
+        fixed: component parameters that the graph sets itself, and that are not parameters of the pipeline.
 
     Raises:
-        ValueError: two components differ in the type, default or description of a parameter, a parameter has no
-            description, or no task takes it.
+        ValueError: components disagree on the type, default or description of a parameter, or a parameter has no
+            description or is not used by any task.
     """
     parameters: dict[str, inspect.Parameter] = {}
     descriptions: dict[str, str] = {}
@@ -50,7 +50,7 @@ def make_pipeline(
                 _check_same(f"The description of {key} of {component.name}", text, spec.description)
     undescribed = [key for key in parameters if key not in descriptions]
     if undescribed:
-        raise ValueError(f"Expected a description of each parameter. Received none of {', '.join(undescribed)}")
+        raise ValueError(f"Expected a description of each parameter. Received none for: {', '.join(undescribed)}")
 
     def function(*values: Any) -> Any:
         return graph(dict(zip(signature.parameters, values, strict=True)))
@@ -68,10 +68,10 @@ def make_pipeline(
     }
     idle = sorted(parameters.keys() - taken)
     if idle:
-        raise ValueError(f"Expected a task that takes each parameter. Received none that takes {', '.join(idle)}")
+        raise ValueError(f"Expected each parameter to be used by a task. Received unused parameters: {', '.join(idle)}")
     return pipeline
 
 
 def _check_same(what: str, first: object, second: object) -> None:
     if first != second:
-        raise ValueError(f"{what} differs from another component's: {second} here, {first} there.")
+        raise ValueError(f"{what} differs between components: {second} here, {first} in an earlier one.")

@@ -1,21 +1,21 @@
-"""Named sets of parameters. None of them looks at the log that it is used on."""
+"""Named sets of parameter values. They do not depend on the log."""
 
 from typing import Any
 
-DEFAULT = "default"  # what every command starts from unless told otherwise
+DEFAULT = "default"  # of all commands, unless another one is given
 SAMPLE = "sample"
 
 PRESETS: dict[str, dict[str, Any]] = {
     # The defaults of the components' signatures, chosen on RetailRocket.
     DEFAULT: {},
-    # The generated log: small, so a small model and more epochs.
+    # For the generated log, which is small: a small model.
     SAMPLE: {
         "embedding_dim": 64,
         "num_negatives": 512,
         "max_epochs": 6,
         "refit": False,
     },
-    # The settings of the notebook that this project starts from.
+    # The settings of the tutorial notebook that this project started from.
     "notebook": {
         "sample_fraction": 0.3,
         "sample_unit": "events",
@@ -42,10 +42,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def get_preset(name: str) -> dict[str, Any]:
-    """The parameters of a preset.
+    """Returns the parameters of a preset.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: the preset is unknown.
     """
     if name not in PRESETS:
         raise ValueError(f"Expected a preset, one of {', '.join(PRESETS)}. Received: {name!r}")

@@ -1,4 +1,4 @@
-"""What commands print: a run's metrics as a table, and recommended items."""
+"""Prints the results of commands: the metrics of a run and recommended items."""
 
 from collections.abc import Iterable
 from typing import Any, TextIO
@@ -10,15 +10,15 @@ TABLE_METRICS = ("recall@10", "recall@20", "recall@100", "mrr@20", "ndcg@20")
 
 
 def print_metrics(document: dict[str, Any], console: Console) -> None:
-    """Prints the model beside its baselines, and what it cost.
+    """Prints the metrics of the model and the baselines, and the cost of the training.
 
     Args:
         document: the contents of metrics.json.
-        console: where to.
+        console: the console to print to.
     """
     names = [name for name in TABLE_METRICS if name in document["model"]]
     targets, in_split = document["num_targets"], document["num_targets_in_split"]
-    drawn = f" (drawn from {in_split:,})" if in_split > targets else ""
+    drawn = f" (sampled from {in_split:,})" if in_split > targets else ""
     table = Table(
         title=f"{targets:,} targets of the test sessions{drawn}, ranked among {document['num_items']:,} items"
     )
@@ -31,21 +31,21 @@ def print_metrics(document: dict[str, Any], console: Console) -> None:
     console.print(table)
     training = document["training"]
     console.print(
-        f"{document['num_unknown_targets']:,} targets are items that training never saw: they count as misses. "
+        f"{document['num_unknown_targets']:,} targets are items that do not occur in training; they count as misses. "
         f"Training took {training['seconds']:.0f} s for {training['epochs']:.0f} epochs, "
         f"{training['targets_per_second']:,.0f} targets/s, {training['peak_memory_bytes'] / 2**30:.1f} GiB."
     )
 
 
 def print_items(items: Iterable[tuple[str, float]], stream: TextIO) -> None:
-    r"""Prints an item and its score a line, separated by a tab.
+    r"""Prints one item and its score per line, separated by a tab.
 
-    On a terminal, characters that do not show (control characters, marks of direction) are escaped. Elsewhere an id is
-    written as the UTF-8 that it is, except for a tab and a newline in it, which would break the line: `\t` and `\n`.
+    On a terminal, non-printable characters (control characters, direction marks) are escaped. Elsewhere ids are written
+    as UTF-8, and only tabs and newlines, which would break the format, are escaped as `\t` and `\n`.
 
     Args:
-        items: item id and score, best first.
-        stream: where to.
+        items: item ids and scores, best first.
+        stream: the stream to write to.
     """
     is_terminal = stream.isatty()
     for item_id, score in items:
@@ -61,5 +61,5 @@ def print_items(items: Iterable[tuple[str, float]], stream: TextIO) -> None:
 
 
 def escape(text: str) -> str:
-    r"""Replaces each character that does not show by its Python escape, such as `\x1b`."""
+    r"""Replaces each non-printable character by its Python escape sequence, such as `\x1b`."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

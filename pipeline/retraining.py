@@ -1,4 +1,4 @@
-"""The DAG that a schedule runs on a raw log: sessionize -> vocabulary -> train -> evaluate, export."""
+"""The graph for raw logs, which schedules run: sessionize -> vocabulary -> train -> evaluate, export."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from pipeline.tasks import MODEL_COMPONENTS, Artifacts, Tasks
 
 
 def make_retraining_pipeline(tasks: Tasks | None = None) -> Any:
-    """Makes the pipeline out of `tasks`; by default those of a local run."""
+    """Creates the pipeline from `tasks`; by default, those of a local run."""
     tasks = tasks or Tasks()
 
     def retraining(parameters: dict[str, Any]) -> Artifacts:

@@ -1,4 +1,4 @@
-"""What `two-tower run` runs: a pipeline and its arguments, out of the options of the command line."""
+"""Turns the command-line options of `two-tower run` into a pipeline and its arguments."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from pipeline.tasks import Tasks
 from pipeline.training import make_training_pipeline
 
 SPLIT_OPTIONS = {"train_path": "--train", "valid_path": "--valid", "test_path": "--test"}
-# Parameters of the pipelines that have an option of their own.
+# Pipeline parameters that have their own option.
 OPTIONS = {**SPLIT_OPTIONS, "log_path": "--events", "as_of": "--as-of"}
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -27,9 +27,9 @@ class LocalRun:
 
     Attributes:
         pipeline: the pipeline.
-        arguments: its parameters; local paths among them are absolute and have been found.
-        needs_sample_log: whether no log was named, so that the paths of a generated one are still to be added.
-        inputs: the files and folders on this machine that the arguments name.
+        arguments: its parameters; local paths are absolute and exist.
+        needs_sample_log: whether no log was given; the caller then adds the paths of a generated one.
+        inputs: the local files and folders that the arguments refer to.
     """
 
     pipeline: Any
@@ -39,18 +39,18 @@ class LocalRun:
 
 
 def make_local_run(options: Mapping[str, str | None], settings: tuple[str, ...], preset: str, tasks: Tasks) -> LocalRun:
-    """Chooses the pipeline and its arguments; `--train PATH` and `--set train_path=PATH` mean the same.
+    """Selects the pipeline and its arguments. `--train PATH` and `--set train_path=PATH` are equivalent.
 
     Args:
-        options: values of the options of OPTIONS by the parameter's name, None where not given.
-        settings: values of `--set`; they come before those of the preset.
-        preset: name of the preset; empty for the one that suits the log.
-        tasks: what is fixed for the tasks.
+        options: values of the options in OPTIONS, by parameter name; None for options that are not given.
+        settings: values of `--set`; they override the preset.
+        preset: name of the preset; empty for `sample` if no log is given, and `default` otherwise.
+        tasks: the settings of all tasks.
 
     Raises:
-        click.UsageError: a value is given twice, or options do not go together.
-        FileNotFoundError: a local file or folder is not there.
-        ValueError: there is no such preset or parameter, or a value is of another type.
+        click.UsageError: a parameter is given twice, or options cannot be combined.
+        FileNotFoundError: a local file or folder does not exist.
+        ValueError: a preset or parameter is unknown, or a value has the wrong type.
     """
     given = {name: value for name, value in options.items() if value is not None}
     _check_once(given, settings)
@@ -72,8 +72,8 @@ def make_local_run(options: Mapping[str, str | None], settings: tuple[str, ...],
     foreign = [name for name in arguments if name not in parameters]
     if foreign:
         raise click.UsageError(
-            f"The preset {preset!r} does not go with {'--events' if is_raw else '--train, --valid and --test'}: "
-            f"there is no {', '.join(foreign)} to set."
+            f"The preset {preset!r} cannot be combined with {'--events' if is_raw else '--train, --valid and --test'}: "
+            f"that pipeline has no parameter {', '.join(foreign)}."
         )
     arguments.update(parse_settings(settings, parameters))
     inputs = []
@@ -93,10 +93,10 @@ def _check_once(given: Mapping[str, str], settings: tuple[str, ...]) -> None:
         if name in given:
             raise click.UsageError(f"Expected {OPTIONS[name]} or --set {name}=... Received: both")
         if name in seen:
-            raise click.UsageError(f"Expected --set {name}=... once. Received: it twice")
+            raise click.UsageError(f"Expected --set {name}=... once. Received: twice")
         if name == "checkpoint_root":
             raise click.UsageError(
-                "checkpoint_root is set by the run itself, to a folder in --output. Leave out --set checkpoint_root=..."
+                "The run sets checkpoint_root itself, to a folder in --output. Omit --set checkpoint_root=..."
             )
         seen.add(name)
 
@@ -106,10 +106,10 @@ def _name(setting: str) -> str:
 
 
 def _find(name: str, location: str) -> tuple[str, Path]:
-    """The absolute location of a log on this machine, and the file or folder that holds it."""
+    """Returns the absolute path or glob of a local log, and the file or folder that contains it."""
     option = OPTIONS.get(name, f"--set {name}=...")
     if not location:
-        raise FileNotFoundError(f"Expected a path for {option}. Received: an empty one")
+        raise FileNotFoundError(f"Expected a path for {option}. Received: an empty string")
     path = Path(location)
     is_glob = _WILDCARD.search(location) is not None
     if not (path.exists() or (is_glob and _matches(location))):
@@ -117,7 +117,7 @@ def _find(name: str, location: str) -> tuple[str, Path]:
             f"Expected {option} to be a file, a folder or a glob that matches one. Received: {location}"
         )
     if name == "previous_events":
-        # Through the links of an output folder, whose next run must not come between two files of this one.
+        # Resolve the links of an output folder: all files must come from the same run.
         path = path.resolve()
     path = path.absolute()
     holder = path if path.exists() else Path(_WILDCARD.split(f"{path}", maxsplit=1)[0] + "x").parent

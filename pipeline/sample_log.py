@@ -1,4 +1,4 @@
-"""A made-up shop's session log, for the first run and for tests."""
+"""Generates the session log of a simulated shop, for the first run and for tests."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,20 +14,21 @@ FIRST_DAY_MS = 1_735_689_600_000  # 2025-01-01T00:00Z
 
 @dataclass(frozen=True, kw_only=True)
 class SampleLog:
-    """How the made-up shop behaves.
+    """Parameters of the simulated shop.
 
-    Its items lie on shelves. A session starts at an item drawn by popularity, which has a long tail (Zipf), and
-    then moves on along the shelf in one direction, looks again at something it has seen, or jumps to another
-    popular item. So the last items say far more than popularity does, and their order says the direction.
+    Items are arranged on shelves. A session starts with an item sampled by popularity (Zipf, a long tail). Each further
+    event moves along the shelf in the direction of the session, repeats an item of the session, or samples another item
+    by popularity. So the last items predict the next one far better than popularity does, and their order gives the
+    direction.
 
     Attributes:
-        num_items: items on sale.
-        shelf_size: neighbouring items that sessions move between.
-        num_sessions: of all days together.
-        num_days: length of the log; the last 7 days are the test week, the 7 before the validation week.
-        mean_length: mean number of events a session, at least 2.
-        share_new: share of the items that come on sale only in the test week.
-        seed: of everything random.
+        num_items: number of items.
+        shelf_size: number of items on a shelf.
+        num_sessions: number of sessions.
+        num_days: length of the log; the last 7 days are the test week, the 7 days before it the validation week.
+        mean_length: mean number of events per session, at least 2.
+        share_new: share of items that first become available during the test week.
+        seed: random seed.
     """
 
     num_items: int = 2_000
@@ -54,7 +55,7 @@ class SampleLog:
         return paths
 
     def _draw(self) -> tuple[npt.NDArray[np.int64], list[list[tuple[str, int]]]]:
-        """Start times [num_sessions] and, for each session, its items and times."""
+        """Returns start times [num_sessions] and, for each session, its items and times."""
         rng = np.random.default_rng(self.seed)
         rank = rng.permutation(self.num_items)
         weight = 1.0 / (10.0 + rank)
@@ -62,7 +63,7 @@ class SampleLog:
         new = rng.choice(self.num_items, round(self.share_new * self.num_items), replace=False)
         on_sale_ms[new] += (self.num_days - 7) * DAY_MS + rng.integers(0, 7 * DAY_MS, len(new))
         start = np.sort(FIRST_DAY_MS + rng.integers(0, self.num_days * DAY_MS, self.num_sessions))
-        # Session lengths: 2 and more, geometric.
+        # Geometric session lengths, at least 2.
         length = 1 + rng.geometric(1.0 / (self.mean_length - 1.0), self.num_sessions)
         sessions = []
         for begin, num_events in zip(start, length, strict=True):
@@ -73,7 +74,7 @@ class SampleLog:
     def _walk(
         self, rng: np.random.Generator, weight: npt.NDArray[np.float64], begin: int, num_events: int
     ) -> list[tuple[str, int]]:
-        """One session's items and times; an item of weight 0 is not on sale."""
+        """Returns the items and times of one session; items of weight 0 are not available."""
         cumulative = np.cumsum(weight)
         item = _draw(rng, cumulative)
         direction = 1 if rng.random() < 0.5 else -1

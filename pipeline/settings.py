@@ -1,18 +1,18 @@
-"""Pipeline parameters as a person writes them."""
+"""Parses and checks the values of pipeline parameters."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 
 def parse_settings(settings: tuple[str, ...], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Turns NAME=VALUE into typed pipeline arguments.
+    """Parses NAME=VALUE into typed pipeline arguments.
 
     Args:
-        settings: as given on the command line.
-        inputs: the pipeline's inputs by name, as its component spec has them.
+        settings: values of `--set`.
+        inputs: the pipeline's inputs by name, from its component spec.
 
     Raises:
-        ValueError: there is no such parameter, or the value is not of its type.
+        ValueError: a parameter is unknown, or its value has the wrong type.
     """
     parsers: dict[str, Callable[[str], Any]] = {
         "String": str,
@@ -41,20 +41,20 @@ def _parse_bool(text: str) -> bool:
 
 
 def _parse_list(text: str, default: list[Any]) -> list[Any]:
-    """Parts of the type that the default's have; text where it has none."""
+    """Parses comma-separated values, with the type of the default's elements; strings if the default is empty."""
     kind = type(default[0]) if default else str
     return [kind(part) for part in text.split(",")]
 
 
 def check_parameters(parameters: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
-    """Says what a cluster would refuse, before anything is sent.
+    """Checks parameters before they are sent to a cluster.
 
     Args:
         parameters: values by name.
-        inputs: the pipeline's inputs by name, as its component spec has them.
+        inputs: the pipeline's inputs by name, from its component spec.
 
     Raises:
-        ValueError: there is no such parameter, one without a default is missing, or a value is of another type.
+        ValueError: a parameter is unknown, a parameter without a default is missing, or a value has the wrong type.
     """
     missing = [name for name, spec in inputs.items() if not spec.optional and name not in parameters]
     if missing:

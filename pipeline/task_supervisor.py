@@ -1,11 +1,11 @@
-"""Runs a task's command and kills it, with all processes that it started, when the run ends before it does.
+"""Runs a task's command, and kills it with all its child processes if the pipeline's process ends first.
 
-KFP starts a task as a shell that starts Python; neither ends when the process that runs the pipeline is killed. So each
-task is started by this module. The running process holds a named pipe open; the end of the pipe, which also comes when
-that process is killed, ends the task.
+KFP starts a task as a shell that starts Python. Neither ends when the process that runs the pipeline is killed, so this
+module starts each task. The pipeline's process holds a named pipe open for writing. When that process ends, even by
+SIGKILL, the supervisor reads end-of-file and kills the task.
 
-The source is passed to `python -c`, because a container holds the components only: nothing but the standard library
-may be imported here, and the source must not contain the command name that KFP replaces by this interpreter.
+The source is passed to `python -c`, because a container has only the components. So this module imports only the
+standard library, and its source must not contain the command name that KFP replaces by the path of this interpreter.
 """
 
 import os
@@ -16,18 +16,18 @@ import threading
 
 
 def kill_group_after(pipe_path: str) -> None:
-    """Waits until no process writes to the pipe, then kills this process and all that it started."""
+    """Waits until no process has the pipe open for writing, then kills this process group."""
     try:
         descriptor = os.open(pipe_path, os.O_RDONLY | os.O_NONBLOCK)
         os.set_blocking(descriptor, True)
         os.read(descriptor, 1)
     finally:
         os.killpg(0, signal.SIGKILL)
-        os._exit(1)  # the first process of a container survives its own signal
+        os._exit(1)  # process 1 of a container ignores signals from inside the container
 
 
 def restore(text: str) -> str:
-    """Undoes KFP's replacement of the command name in paths and other values, where it names no command."""
+    """Undoes KFP's replacement of the command name inside paths and other values."""
     return text.replace(sys.executable, "python" + "3")
 
 

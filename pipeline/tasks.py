@@ -1,4 +1,4 @@
-"""The tasks that the pipelines share, and what is fixed for each when a pipeline is compiled."""
+"""The tasks that the pipelines share, with the settings that are fixed at compile time."""
 
 import re
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ from components.vocabulary.component import vocabulary as count_items
 
 PLATFORMS = ("local", "kfp", "vertex")
 
-# The keys of the secret and the variables that the clients of S3-compatible stores read; the optional ones are for
-# stores other than Amazon's.
+# Keys of the secret; clients of S3-compatible stores read environment variables of the same names. Stores other than
+# Amazon's need the optional ones.
 SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 OPTIONAL_SECRET_KEYS = ("AWS_ENDPOINT_URL", "AWS_REGION")
 CHECKPOINT_MOUNT = "/checkpoints"
@@ -26,7 +26,7 @@ CHECKPOINT_MOUNT = "/checkpoints"
 # The components of `Tasks.from_events`.
 MODEL_COMPONENTS = (count_items, train, evaluate, export)
 
-# The tasks that read the outside world, each with the parameters that say where. They get the object store's secret.
+# The tasks that read external data, with the parameters that hold its location. They get the object store's secret.
 OUTSIDE_PARAMETERS = {
     "ingest": ("train_path", "valid_path", "test_path", "previous_events"),
     "sessionize": ("log_path", "previous_events"),
@@ -34,7 +34,7 @@ OUTSIDE_PARAMETERS = {
 
 
 class Artifacts(NamedTuple):
-    """What a pipeline leaves behind."""
+    """The output artifacts of a pipeline."""
 
     events: dsl.Dataset
     vocabulary: dsl.Dataset
@@ -47,17 +47,17 @@ class Artifacts(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What a task gets from the cluster.
+    """Resources and limits of a task on a cluster.
 
     Attributes:
-        cpu: processors that are set aside for it.
-        cpu_limit: processors it may use when they are free; on Vertex this picks the machine.
-        memory: memory that is set aside for it, as Kubernetes writes it.
-        memory_limit: memory at which it is killed; on Vertex this picks the machine.
-        shared_memory: size of /dev/shm, which counts towards the memory; empty for the runtime's 64 MiB.
-        timeout_hours: a pod that is older is killed, and counts as failed.
-        num_retries: how often a failed task is started again, after 1, 2, 4, ... minutes.
-        accelerated: whether it gets the pipeline's accelerators.
+        cpu: CPU request.
+        cpu_limit: CPU limit; on Vertex, it selects the machine type.
+        memory: memory request, in Kubernetes notation.
+        memory_limit: memory limit, beyond which the task is killed; on Vertex, it selects the machine type.
+        shared_memory: size of /dev/shm, which counts towards the memory limit; empty for the runtime's 64 MiB.
+        timeout_hours: time limit of an attempt, after which the pod is killed and the attempt has failed.
+        num_retries: maximum number of retries, after 1, 2, 4, ... minutes.
+        accelerated: whether the task gets the pipeline's accelerators.
     """
 
     cpu: str = "1"
@@ -70,7 +70,7 @@ class Resources:
     accelerated: bool = False
 
 
-# Sized for logs of the order of ten million events; a component that does not stand here gets the defaults.
+# Sized for logs of about ten million events. Other components get the defaults.
 RESOURCES = {
     "ingest": Resources(memory="4Gi", memory_limit="16Gi", num_retries=4),
     "sessionize": Resources(cpu="2", cpu_limit="8", memory="8Gi", memory_limit="32Gi", num_retries=4),
@@ -90,21 +90,21 @@ RESOURCES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Tasks:
-    """Makes tasks. What is fixed when compiling stands here, what a run may change are the arguments.
+    """Creates tasks. The attributes are fixed at compile time; the parameters of a run are passed to the methods.
 
     Attributes:
-        image: container image of every task.
-        platform: where the tasks are to run: local, kfp or vertex. Only a cluster's tasks have resources and retries.
-        accelerator: accelerator of the training: on kfp the resource's name (`nvidia.com/gpu`), on vertex the type
+        image: container image of all tasks.
+        platform: where the tasks run: local, kfp or vertex. Only tasks on a cluster have resources and retries.
+        accelerator: accelerator of the training: on kfp the resource name (`nvidia.com/gpu`), on vertex the type
             (`NVIDIA_L4`); empty for none.
-        num_accelerators: how many of them.
+        num_accelerators: number of accelerators.
         object_store_secret: kfp only: name of the Kubernetes secret with the keys of an S3-compatible store, for
             the tasks in OUTSIDE_PARAMETERS; empty for none.
-        checkpoint_claim: kfp only: name of the PersistentVolumeClaim whose volume keeps the checkpoints of trainings,
-            so that a training whose node is lost resumes; empty for none. It fixes `checkpoint_root`.
+        checkpoint_claim: kfp only: name of the PersistentVolumeClaim whose volume stores the checkpoints, so that a
+            training resumes after its node is lost; empty for none. It fixes `checkpoint_root`.
 
     Raises:
-        ValueError: an attribute is not as described, or they do not go together.
+        ValueError: an attribute is invalid, or the attributes cannot be combined.
     """
 
     image: str = IMAGE
@@ -120,24 +120,24 @@ class Tasks:
         if self.accelerator:
             pattern, example = {
                 "kfp": (r"[\w.-]+/[\w.-]+", "a resource of the cluster such as nvidia.com/gpu"),
-                "vertex": (r"[A-Z][A-Z0-9_]+", "a type of Vertex's such as NVIDIA_L4"),
-            }.get(self.platform, (r"", "none, because a local run takes the machine as it is"))
+                "vertex": (r"[A-Z][A-Z0-9_]+", "an accelerator type of Vertex such as NVIDIA_L4"),
+            }.get(self.platform, (r"", "empty for a local run, which uses the hardware of this machine"))
             if not re.fullmatch(pattern, self.accelerator):
                 raise ValueError(f"Expected the accelerator to be {example}. Received: {self.accelerator!r}")
         if self.num_accelerators < 1:
             raise ValueError(f"Expected at least 1 accelerator. Received: {self.num_accelerators}")
         if self.num_accelerators > 1 and not self.accelerator:
-            raise ValueError(f"Expected the accelerators to have a name. Received: {self.num_accelerators} without one")
+            raise ValueError(f"Expected the name of the accelerator. Received: {self.num_accelerators} without a name")
         if (self.object_store_secret or self.checkpoint_claim) and self.platform != "kfp":
-            raise ValueError(f"Expected Kubernetes' secrets and claims on kfp only. Received: {self.platform!r}")
+            raise ValueError(f"Expected the platform kfp for a secret or a volume claim. Received: {self.platform!r}")
 
     @property
     def fixed_parameters(self) -> dict[str, Any]:
-        """Values of components' parameters that the graph sets itself."""
+        """Values of component parameters that the graph sets itself."""
         return {"checkpoint_root": CHECKPOINT_MOUNT} if self.checkpoint_claim else {}
 
     def _make(self, component: Any, values: Mapping[str, Any], *, caching: bool) -> dsl.PipelineTask:
-        """Makes the component's task out of those values whose names are its inputs'."""
+        """Creates the component's task; values that are not inputs of the component are ignored."""
         task = component(**{name: values[name] for name in component.component_spec.inputs if name in values})
         task.set_container_image(self.image)
         task.set_caching_options(caching)
@@ -158,7 +158,7 @@ class Tasks:
             task.set_accelerator_type(self.accelerator).set_accelerator_limit(self.num_accelerators)
 
     def _set_pod(self, task: dsl.PipelineTask, name: str, resources: Resources) -> None:
-        """Sets what only Kubernetes knows."""
+        """Sets what only Kubernetes supports."""
         kubernetes.add_pod_label(task, "app.kubernetes.io/name", "two-tower")
         kubernetes.add_pod_label(task, "app.kubernetes.io/component", name)
         kubernetes.set_security_context(task, run_as_user=USER_ID, run_as_group=USER_ID, run_as_non_root=True)
@@ -172,7 +172,7 @@ class Tasks:
                 size_limit=resources.shared_memory,
             )
         if self.accelerator and resources.accelerated:
-            # Clusters keep their expensive nodes free with a taint of the resource's name.
+            # Clusters reserve nodes with accelerators by a taint with the name of the resource.
             kubernetes.add_toleration(task, key=self.accelerator, operator="Exists", effect="NoSchedule")
 
     def _set_secret(self, task: dsl.PipelineTask) -> None:
@@ -180,19 +180,19 @@ class Tasks:
             kubernetes.use_secret_as_env(task, self.object_store_secret, {key: key for key in keys}, optional=optional)
 
     def ingest(self, parameters: Mapping[str, Any]) -> Any:
-        """The events of split logs. What lies behind an unchanged path may change: never cached."""
+        """Creates the task that ingests split logs. Not cached: the files at a path may change."""
         return self._make(ingest, parameters, caching=False).outputs["events"]
 
     def sessionize(self, parameters: Mapping[str, Any]) -> Any:
-        """The events of a raw log. Never cached, like `ingest`."""
+        """Creates the task that cuts a raw log into sessions. Not cached, like `ingest`."""
         return self._make(sessionize, parameters, caching=False).outputs["events"]
 
     def from_events(self, events: Any, parameters: Mapping[str, Any]) -> Artifacts:
-        """Everything behind the events: vocabulary, then the training, then evaluation and export of its model.
+        """Creates the tasks that follow the events: vocabulary, train, evaluate and export.
 
         Args:
             events: the events artifact of a task.
-            parameters: the pipeline's, by name; each task takes those that its component has.
+            parameters: the pipeline's parameters by name; each task takes those of its component.
         """
         vocabulary = self._make(count_items, {**parameters, "events": events}, caching=True).outputs["vocabulary"]
         inputs = {**parameters, **self.fixed_parameters, "events": events, "vocabulary": vocabulary}

@@ -1,4 +1,4 @@
-"""The DAG over logs that are split already: ingest -> vocabulary -> train -> evaluate, export."""
+"""The graph for logs that are already split: ingest -> vocabulary -> train -> evaluate, export."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from pipeline.tasks import MODEL_COMPONENTS, Artifacts, Tasks
 
 
 def make_training_pipeline(tasks: Tasks | None = None) -> Any:
-    """Makes the pipeline out of `tasks`; by default those of a local run."""
+    """Creates the pipeline from `tasks`; by default, those of a local run."""
     tasks = tasks or Tasks()
 
     def training(parameters: dict[str, Any]) -> Artifacts:

@@ -1,4 +1,4 @@
-"""The options that say where a cluster is, and the connection that is made of them."""
+"""The command-line options of a connection to a cluster, and the connection itself."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -19,10 +19,19 @@ from pipeline.cluster.vertex import schedules as vertex_schedules
 
 _OPTIONS = (
     TARGET.make_option(),
-    click.option("--host", default="", envvar="KF_PIPELINES_ENDPOINT", help="kfp: URL of the pipelines' API."),
-    click.option("--namespace", default="", envvar="KF_PIPELINES_NAMESPACE", help="kfp: yours, if there are several."),
-    click.option("--token", default="", envvar="KF_PIPELINES_TOKEN", help="kfp: bearer token; better as a variable."),
-    click.option("--cookie", default="", envvar="KF_PIPELINES_COOKIE", help="kfp: session cookie; likewise."),
+    click.option("--host", default="", envvar="KF_PIPELINES_ENDPOINT", help="kfp: URL of the Kubeflow Pipelines API."),
+    click.option(
+        "--namespace", default="", envvar="KF_PIPELINES_NAMESPACE", help="kfp: your namespace, in multi-user mode."
+    ),
+    click.option(
+        "--token", default="", envvar="KF_PIPELINES_TOKEN", help="kfp: bearer token; prefer the environment variable."
+    ),
+    click.option(
+        "--cookie",
+        default="",
+        envvar="KF_PIPELINES_COOKIE",
+        help="kfp: session cookie; prefer the environment variable.",
+    ),
     click.option("--project", default="", help="vertex: Google Cloud project."),
     click.option("--location", default="us-central1", show_default=True, help="vertex: region."),
     click.option(
@@ -30,19 +39,19 @@ _OPTIONS = (
         type=click.FloatRange(min=0, min_open=True),
         default=CALLS_SECONDS,
         show_default=True,
-        help="How long all calls to the cluster may take, the waiting for runs aside.",
+        help="Time limit for all calls to the cluster together; waiting for runs does not count.",
     ),
 )
 RETIRE_OPTION = click.option(
     "--retire-minutes",
     default=60.0,
     show_default=True,
-    help="kfp: how long to wait for a replaced schedule's last run.",
+    help="kfp: maximum wait for the last run of a replaced or deleted schedule.",
 )
 
 
 def add_connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that the functions below read."""
+    """Adds the options of a connection to a command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -50,10 +59,10 @@ def add_connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextlib.contextmanager
 def started_run(submission: Submission, name: str, options: dict[str, Any]) -> Iterator[Run]:
-    """Starts a run, or finds the one of that name.
+    """Starts a run, or finds the existing run of that name.
 
     Raises:
-        ClusterError: the cluster cannot be reached, or refuses something, the block's own requests included.
+        ClusterError: the cluster cannot be reached or refuses a request, including requests inside the block.
     """
     if options["target"] == "vertex":
         with vertex_client.explain_errors():
@@ -66,10 +75,10 @@ def started_run(submission: Submission, name: str, options: dict[str, Any]) -> I
 
 @contextlib.contextmanager
 def connected_schedules(options: dict[str, Any]) -> Iterator[Schedules]:
-    """Gives the schedules of the cluster.
+    """Connects to the schedules of a cluster.
 
     Raises:
-        ClusterError: the cluster cannot be reached, or refuses something, the block's own requests included.
+        ClusterError: the cluster cannot be reached or refuses a request, including requests inside the block.
     """
     if options["target"] == "vertex":
         with vertex_client.explain_errors():

@@ -1,11 +1,11 @@
-"""Cron expressions: the standard five fields in a time zone, rendered for each kind of cluster.
+"""Cron expressions: the standard five fields in a time zone, converted for each kind of cluster.
 
-Vertex takes five fields and a time zone. KFP takes six, seconds first, and no time zone: its controller reads all
-expressions in one zone of its own, UTC unless its CRON_SCHEDULE_TIMEZONE says otherwise.
+Vertex takes five fields and a time zone. KFP takes six fields, seconds first, and no time zone: its controller
+evaluates all expressions in its CRON_SCHEDULE_TIMEZONE, by default UTC.
 
-Day of month and day of week: a day must match both fields if one of them begins with `*`, else either. KFP's parser
-(robfig/cron 1.2) has the same rule, but it looks for a `*` anywhere in a field. So a field is only ever written as `*`
-or `*/n` where the days must match both fields.
+Day of month and day of week: if one of the two fields begins with `*`, a day must match both fields, otherwise either.
+KFP's parser (robfig/cron 1.2) has the same rule, but looks for `*` anywhere in a field. So these fields are written
+with `*` or `*/n` only if the days must match both.
 """
 
 import functools
@@ -14,7 +14,7 @@ import zoneinfo
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-# Name, lowest and highest value, and names of values of each field.
+# Name, minimum and maximum, and names of the values of each field.
 _FIELDS = (
     ("minute", 0, 59, ()),
     ("hour", 0, 23, ()),
@@ -25,20 +25,20 @@ _FIELDS = (
 _VALUE = "[0-9]+|[A-Za-z]{3}"
 _PART = re.compile(rf"(?:(?P<star>\*)|(?P<first>{_VALUE})(?:-(?P<last>{_VALUE}))?)(?:/(?P<step>[0-9]+))?")
 _DAY_MINUTES = 24 * 60
-# KFP's controller looks no further ahead. The days of 28 years come again in the next 28.
+# KFP's controller searches only five years ahead. The calendar repeats every 28 years (1901 to 2099).
 _MAX_GAP_DAYS = 5 * 365
 _CYCLE_DAYS = 28 * 365 + 7
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Field:
-    """The values of a field.
+    """A parsed field.
 
     Attributes:
-        low: lowest value that the field can have.
-        high: highest value; of the days of the week 6.
-        values: those it has.
-        star_step: n of a field that begins with `*/n`, 1 of one that begins with `*`, else 0.
+        low: minimum of the field.
+        high: maximum of the field; 6 for the day of the week.
+        values: the values that match.
+        star_step: n if the field begins with `*/n`, 1 if it begins with `*`, 0 otherwise.
     """
 
     low: int
@@ -51,27 +51,27 @@ class _Field:
         return len(self.values) == self.high - self.low + 1
 
     def render(self) -> str:
-        """Writes a field that begins with a star with one, and any other as a list."""
+        """Writes the field with a leading star if it was parsed from one, and as a list otherwise."""
         starred = frozenset(range(self.low, self.high + 1, self.star_step)) if self.star_step else frozenset()
         star = {0: [], 1: ["*"]}.get(self.star_step, [f"*/{self.star_step}"])
         return ",".join(star + [str(value) for value in sorted(self.values - starred)])
 
     def fill(self) -> "_Field":
-        """Makes the field `*`."""
+        """Returns the field `*`."""
         return _Field(low=self.low, high=self.high, values=frozenset(range(self.low, self.high + 1)), star_step=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cron:
-    """A set of times.
+    """A cron expression in a time zone.
 
     Attributes:
         expression: minute, hour, day of month, month, day of week; 0 and 7 are Sunday.
-        time_zone: IANA name of the zone that they are in.
+        time_zone: IANA name of the time zone.
 
     Raises:
-        ValueError: the expression is not of that form, its times never come or are more than five years apart, or
-            there is no such zone.
+        ValueError: the expression is invalid, its times never occur or are more than five years apart, or the time zone
+            is unknown.
     """
 
     expression: str
@@ -81,27 +81,27 @@ class Cron:
         fields = self._parse()
         _load_zone(self.time_zone)
         if not _comes_often(*fields[2:]):
-            raise ValueError(f"Expected a time that comes at least every five years. Received: {self.expression!r}")
+            raise ValueError(f"Expected times at most five years apart. Received: {self.expression!r}")
 
     def render_vertex(self) -> str:
-        """Renders it for Vertex: five fields after the zone."""
+        """Returns the expression for Vertex: the time zone, then five fields."""
         return f"TZ={self.time_zone} {' '.join(self.expression.split())}"
 
     def render_kfp(self, cluster_time_zone: str = "UTC") -> str:
-        """Renders it for KFP: six fields, in the zone of the cluster's controller.
+        """Returns the expression for KFP: six fields, in the time zone of the cluster's controller.
 
         Args:
             cluster_time_zone: CRON_SCHEDULE_TIMEZONE of the cluster's scheduled-workflow controller.
 
         Raises:
-            ValueError: there is no such zone, or no single expression in it means the same, as where only one of the
-                two zones has daylight saving.
+            ValueError: the time zone is unknown, or no single expression in it has the same times, for instance because
+                only one of the two zones has daylight saving time.
         """
         minutes = _offset_minutes(self.time_zone, cluster_time_zone)
         if minutes is None:
             raise ValueError(
-                f"Expected a time zone whose clock keeps its distance from the cluster's, {cluster_time_zone}; for "
-                f"another set the controller's CRON_SCHEDULE_TIMEZONE. Received: {self.time_zone}"
+                f"Expected a time zone with a constant offset from {cluster_time_zone}, the cluster's; for others, "
+                f"set CRON_SCHEDULE_TIMEZONE of the controller. Received: {self.time_zone}"
             )
         return " ".join(["0", *(field.render() for field in self._shift(_simplify(self._parse()), minutes))])
 
@@ -113,7 +113,7 @@ class Cron:
         return [_parse_field(part, *field) for part, field in zip(parts, _FIELDS, strict=True)]
 
     def _shift(self, fields: list[_Field], minutes: int) -> list[_Field]:
-        """Moves the times by so many minutes, over midnight where need be."""
+        """Shifts the times by a number of minutes, across midnight if necessary."""
         if not minutes:
             return fields
         minute, hour, day_of_month, month, day_of_week = fields
@@ -125,7 +125,7 @@ class Cron:
         is_grid = len(shifted_hour.values) * len(shifted_minute.values) == len(moments)
         if not is_grid or not (days == {0} or (every_date and (day_of_week.is_full or len(days) == 1))):
             raise ValueError(
-                f"Expected times that one expression holds in the cluster's time zone too. Received: "
+                f"Expected times that a single expression in the cluster's time zone can express. Received: "
                 f"{self.expression!r} in {self.time_zone}"
             )
         if days != {0} and not day_of_week.is_full:
@@ -166,21 +166,21 @@ def _parse_value(text: str, low: int, names: tuple[str, ...]) -> int:
 
 
 def _matches_both(day_of_month: _Field, day_of_week: _Field) -> bool:
-    """Whether a day must match both fields, or either."""
+    """Returns whether a day must match both fields, rather than either."""
     return bool(day_of_month.star_step or day_of_week.star_step)
 
 
 @functools.cache
 def _list_calendar() -> list[tuple[int, int, int, int]]:
-    """Lists the days of a cycle: number, day of month, month, and day of the week as cron counts it."""
+    """Lists the days of a cycle: number, day of month, month, and day of the week (0 is Sunday)."""
     days = (date(2000, 1, 1) + timedelta(days=number) for number in range(_CYCLE_DAYS))
     return [(number, day.day, day.month, day.isoweekday() % 7) for number, day in enumerate(days)]
 
 
 def _comes_often(day_of_month: _Field, month: _Field, day_of_week: _Field) -> bool:
-    """Whether the days come, and never more than five years apart."""
+    """Returns whether matching days exist and are at most five years apart."""
     if day_of_month.is_full or not _matches_both(day_of_month, day_of_week):
-        return True  # in every week of some month
+        return True  # matches in every week of some month
     dates, months, weekdays = day_of_month.values, month.values, day_of_week.values
     days = [number for number, d, m, w in _list_calendar() if m in months and d in dates and w in weekdays]
     following = [*days[1:], *(first + _CYCLE_DAYS for first in days[:1])]
@@ -188,7 +188,7 @@ def _comes_often(day_of_month: _Field, month: _Field, day_of_week: _Field) -> bo
 
 
 def _simplify(fields: list[_Field]) -> list[_Field]:
-    """Writes full fields as stars: of the days only where the rule for two fields gives the same days then."""
+    """Replaces full fields by stars; the day fields only if the rule for two fields then selects the same days."""
     minute, hour, day_of_month, month, day_of_week = fields
     full_days = (day_of_month.is_full, day_of_week.is_full)
     if any(full_days) and not _matches_both(day_of_month, day_of_week):
@@ -212,7 +212,7 @@ def _load_zone(name: str) -> zoneinfo.ZoneInfo:
 
 
 def _offset_minutes(time_zone: str, cluster_time_zone: str) -> int | None:
-    """Gives what to add to a time in the one zone for the other, if that is the same all year round."""
+    """Returns the minutes to add to a time in the first zone, or None if they change during the year."""
     here, there = _load_zone(time_zone), _load_zone(cluster_time_zone)
     if time_zone == cluster_time_zone:
         return 0

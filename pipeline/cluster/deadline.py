@@ -1,4 +1,4 @@
-"""One limit for the time that all calls of a command to a cluster may take."""
+"""One time limit for all calls of a command to a cluster."""
 
 import queue
 import threading
@@ -12,14 +12,14 @@ _T = TypeVar("_T")
 
 
 class CallError(RuntimeError):
-    """A call got no answer in time, or an answer that the cluster's API does not give."""
+    """A call was not answered in time, or the answer does not match the API of the cluster."""
 
 
 class Deadline:
-    """The time by which all calls must have been answered.
+    """The time by which all calls must be answered.
 
     Attributes:
-        seconds: how long they may take in all.
+        seconds: time limit for all calls together.
     """
 
     def __init__(self, seconds: float = CALLS_SECONDS) -> None:
@@ -27,24 +27,24 @@ class Deadline:
         self.restart()
 
     def restart(self, seconds: float | None = None) -> None:
-        """Begins anew, by default with as many seconds as before: a wait between two calls is not a call."""
+        """Restarts the limit, after a wait that does not count; by default with the same number of seconds."""
         self.seconds = seconds or self.seconds
         self._end = time.monotonic() + self.seconds
 
     @property
     def remaining(self) -> float:
-        """Seconds that are left, at least 0."""
+        """Remaining seconds, at least 0."""
         return max(0.0, self._end - time.monotonic())
 
     def call(self, function: Callable[[], _T]) -> _T:
-        """Calls a function in a thread of its own and gives what it returns or raises.
+        """Calls a function in a new thread, and returns its result or raises its exception.
 
-        A socket's timeout limits the wait for the next byte: a server that sends one byte a second, or none after its
-        headers, a slow name server and a client that waits before it tries again are stopped only from outside. The
-        thread of such a call is left behind and ends with the process.
+        A socket timeout limits only the wait for the next byte. It does not stop a server that sends one byte per
+        second, a slow name server or a client that waits before it retries. The thread of a call that times out keeps
+        running and ends with the process.
 
         Raises:
-            CallError: it takes longer than what is left.
+            CallError: the call takes longer than the remaining time.
         """
         outcome: queue.SimpleQueue[tuple[_T | None, BaseException | None]] = queue.SimpleQueue()
 

@@ -1,4 +1,4 @@
-"""The settings of compile, submit and schedule: each is an option on the command line and a key of a schedule file."""
+"""The settings of compile, submit and schedule. Each is a command-line option and a key of a schedule file."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ class Setting:
 
     Attributes:
         name: key in a schedule file; the option is `--name` with hyphens.
-        default: its value where nothing is given; a value is of its type.
-        help: what it is.
-        attribute: of Tasks or Submission, if its name is another one there.
-        choices: its values, if only these are allowed.
-        flag: the option, if it is not made of the name.
+        default: default value; other values must have the same type.
+        help: help text of the option.
+        attribute: name of the attribute of Tasks or Submission, if it differs.
+        choices: the allowed values; empty for all.
+        flag: the option, if it is not derived from the name.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Setting:
     flag: str = ""
 
     def make_option(self) -> Callable[[Command], Command]:
-        """Makes the option of the command line."""
+        """Creates the command-line option."""
         return click.option(
             self.flag or f"--{self.name.replace('_', '-')}",
             self.name,
@@ -52,7 +52,7 @@ class Setting:
         """Checks a value of a schedule file.
 
         Raises:
-            ValueError: it is of another type, or none of the choices.
+            ValueError: the value has the wrong type or is not one of the choices.
         """
         if type(value) is not type(self.default):
             kind = type(self.default).__name__
@@ -61,39 +61,39 @@ class Setting:
             raise ValueError(f"Expected {self.name} to be one of {', '.join(self.choices)}. Received: {value!r}")
 
 
-# What is fixed when compiling: attributes of Tasks.
+# Fixed at compile time: attributes of Tasks.
 TASK_SETTINGS = (
-    Setting(name="image", default=Tasks.image, help="Image of every task, with a tag that stays."),
+    Setting(name="image", default=Tasks.image, help="Container image of all tasks, without a moving tag."),
     Setting(
         name="accelerator",
         default=Tasks.accelerator,
-        help="For the training: nvidia.com/gpu on kfp, NVIDIA_L4 on vertex, ...",
+        help="Accelerator of the training: nvidia.com/gpu on kfp, NVIDIA_L4 on vertex, ...",
     ),
     Setting(
         name="accelerator_count",
         default=Tasks.num_accelerators,
         attribute="num_accelerators",
-        help="How many of them.",
+        help="Number of accelerators.",
     ),
     Setting(
         name="object_store_secret",
         default=Tasks.object_store_secret,
-        help="kfp: secret with the keys of an S3-compatible store.",
+        help="kfp: name of the secret with the keys of an S3-compatible store.",
     ),
     Setting(
         name="checkpoint_claim",
         default=Tasks.checkpoint_claim,
-        help="kfp: volume claim for the checkpoints of trainings.",
+        help="kfp: name of the PersistentVolumeClaim for checkpoints.",
     ),
 )
-# What is sent with a run: attributes of Submission.
+# Sent with a run: attributes of Submission.
 RUN_SETTINGS = (
-    Setting(name="experiment", default=Submission.experiment, help="kfp: what runs are grouped by."),
+    Setting(name="experiment", default=Submission.experiment, help="kfp: experiment of the run."),
     Setting(name="service_account", default=Submission.service_account, help="Service account of the tasks."),
     Setting(
         name="pipeline_root",
         default=Submission.pipeline_root,
-        help="Where the artifacts go, as a URI; required on vertex, there gs://.",
+        help="URI for the artifacts; required on vertex, where it begins with gs://.",
     ),
 )
 SUBMISSION_SETTINGS = (
@@ -101,28 +101,30 @@ SUBMISSION_SETTINGS = (
     Setting(name="preset", default=presets.DEFAULT, choices=tuple(presets.PRESETS), help="Parameters to start from."),
     *RUN_SETTINGS,
 )
-# When it is run.
+# When a schedule starts runs.
 SCHEDULE_SETTINGS = (
-    Setting(name="name", default="two-tower", help="What the schedule is found by."),
-    Setting(name="cron", default="", help='Five fields, as in "0 3 * * 1".'),
-    Setting(name="time_zone", default=Cron.time_zone, help="Zone of the cron fields."),
+    Setting(name="name", default="two-tower", help="Name of the schedule."),
+    Setting(name="cron", default="", help='Five cron fields, such as "0 3 * * 1".'),
+    Setting(name="time_zone", default=Cron.time_zone, help="Time zone of the cron fields."),
     Setting(
         name="cluster_time_zone",
         default=Schedule.cluster_time_zone,
-        help="kfp: CRON_SCHEDULE_TIMEZONE of the cluster.",
+        help="kfp: CRON_SCHEDULE_TIMEZONE of the cluster's controller.",
     ),
-    Setting(name="enabled", default=Schedule.enabled, flag="--enabled/--paused", help="Whether it starts runs."),
+    Setting(
+        name="enabled", default=Schedule.enabled, flag="--enabled/--paused", help="Whether the schedule starts runs."
+    ),
 )
-TARGET = Setting(name="target", default="kfp", choices=TARGETS, help="Kind of cluster.")
+TARGET = Setting(name="target", default="kfp", choices=TARGETS, help="Type of cluster.")
 
 
 def make_pipeline_setting(default: str) -> Setting:
-    """Makes the setting that picks the pipeline."""
-    return Setting(name="pipeline", default=default, choices=tuple(PIPELINES), help="Pipeline to run.")
+    """Creates the setting that selects the pipeline."""
+    return Setting(name="pipeline", default=default, choices=tuple(PIPELINES), help="Pipeline to use.")
 
 
 def add_options(*settings: Setting) -> Callable[[Command], Command]:
-    """Adds options to a command."""
+    """Returns a decorator that adds the options of settings to a command."""
 
     def add(command: Command) -> Command:
         for setting in reversed(settings):
@@ -133,28 +135,30 @@ def add_options(*settings: Setting) -> Callable[[Command], Command]:
 
 
 def add_submission_options(command: Command) -> Command:
-    """Adds the options that `parse_parameters` and `make_submission` read, the target and the pipeline aside."""
-    settings = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Sets a pipeline parameter.")
+    """Adds the options that `parse_parameters` and `make_submission` need, except the target and the pipeline."""
+    settings = click.option(
+        "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a pipeline parameter; repeatable."
+    )
     return add_options(*SUBMISSION_SETTINGS)(settings(command))
 
 
 def parse_parameters(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Reads the pipeline parameters of --set."""
+    """Parses the pipeline parameters of --set."""
     return parse_settings(values["settings"], compile_pipeline(values["pipeline"], make_tasks(values)).inputs)
 
 
 def make_tasks(values: Mapping[str, Any]) -> Tasks:
-    """Makes the tasks of values of TASK_SETTINGS and the target."""
+    """Creates the tasks from values of TASK_SETTINGS and the target."""
     attributes = {setting.attribute or setting.name: values[setting.name] for setting in TASK_SETTINGS}
     return Tasks(platform=values["target"], **attributes)
 
 
 def make_submission(values: Mapping[str, Any], parameters: Mapping[str, Any]) -> Submission:
-    """Makes a submission.
+    """Creates a submission.
 
     Args:
-        values: of SUBMISSION_SETTINGS, the target and the pipeline, by name.
-        parameters: values of the pipeline's parameters, on top of the preset's.
+        values: values of SUBMISSION_SETTINGS, the target and the pipeline, by name.
+        parameters: values of pipeline parameters; they override the preset.
     """
     return Submission(
         pipeline=values["pipeline"],
@@ -165,7 +169,7 @@ def make_submission(values: Mapping[str, Any], parameters: Mapping[str, Any]) ->
 
 
 def make_schedule(values: Mapping[str, Any], parameters: Mapping[str, Any]) -> Schedule:
-    """Makes a schedule of values of SCHEDULE_SETTINGS and those that `make_submission` takes."""
+    """Creates a schedule from values of SCHEDULE_SETTINGS and those that `make_submission` takes."""
     return Schedule(
         name=values["name"],
         cron=Cron(expression=values["cron"], time_zone=values["time_zone"]),

@@ -1,4 +1,4 @@
-"""A schedule as it should be, and what can be done with those of a cluster, whatever kind it is."""
+"""A wanted schedule, and the interface to the schedules of any kind of cluster."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from pipeline.cluster.submission import ClusterError, Submission
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """A recurring run as it should be.
+    """A wanted schedule.
 
     Attributes:
-        name: what it is found by; unique among the schedules of this tool.
+        name: its name, unique among the schedules of this tool.
         cron: when a run starts.
-        submission: what runs.
-        enabled: whether it runs at all.
-        cluster_time_zone: the zone in which a Kubeflow cluster's controller reads cron expressions.
+        submission: what to run.
+        enabled: whether the schedule starts runs.
+        cluster_time_zone: time zone in which the controller of a Kubeflow cluster evaluates cron expressions.
 
     Raises:
         ValueError: the name is empty or too long, or the cluster cannot express the times.
@@ -37,13 +37,13 @@ class Schedule:
 
     @property
     def times(self) -> str:
-        """When it runs, as a person writes it."""
+        """The cron expression and its time zone, for display."""
         return f"{' '.join(self.cron.expression.split())} {self.cron.time_zone}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """A schedule as a list shows it."""
+    """An entry of a list of schedules."""
 
     name: str
     times: str
@@ -52,35 +52,35 @@ class Listed:
 
 
 class Schedules(Protocol):
-    """The schedules of this tool on one cluster. Those of others are neither shown nor changed."""
+    """The schedules of this tool on one cluster. Other schedules are neither shown nor changed."""
 
     def find(self) -> list[Listed]:
-        """Lists them."""
+        """Lists the schedules."""
 
     def plan(self, schedule: Schedule) -> list[str]:
-        """Says what `apply` would change, a line each; changes nothing."""
+        """Describes what `apply` would change, one change per line, without changing anything."""
 
     def apply(self, schedule: Schedule) -> list[str]:
-        """Makes the cluster have exactly this schedule of its name: no catch-up, one run at a time.
+        """Creates, changes or replaces the schedule of this name: no catch-up, one run at a time.
 
-        Broken off at any point, the next call ends in the same state.
+        If a call is interrupted at any point, the next call ends in the same state.
 
         Returns:
-            What was changed, as `plan` says it; empty if all was right.
+            The changes, in the format of `plan`; empty if nothing had to change.
         """
 
     def set_enabled(self, name: str, *, enabled: bool) -> None:
-        """Resumes or pauses a schedule; a run in progress goes on.
+        """Resumes or pauses a schedule. A run in progress continues.
 
         Raises:
-            ClusterError: there is none of that name, or more than one to resume.
+            ClusterError: no schedule has that name, or there are several to resume.
         """
 
     def delete(self, name: str) -> None:
         """Deletes a schedule.
 
         Raises:
-            ClusterError: there is none of that name.
+            ClusterError: no schedule has that name.
         """
 
 
@@ -93,7 +93,7 @@ _Installed = TypeVar("_Installed", bound=_Named)
 
 
 def select(installed: Sequence[_Installed], name: str) -> list[_Installed]:
-    """Gives those of a name.
+    """Selects the schedules of a name.
 
     Raises:
         ClusterError: there is none.
@@ -106,18 +106,20 @@ def select(installed: Sequence[_Installed], name: str) -> list[_Installed]:
 
 
 def require_one(installed: Sequence[_Installed]) -> _Installed:
-    """Gives the only one.
+    """Returns the only schedule.
 
     Raises:
-        ClusterError: there are more.
+        ClusterError: there is more than one.
     """
     if len(installed) > 1:
-        raise ClusterError(f"Expected one schedule {installed[0].name!r}; apply it again. Received: {len(installed)}")
+        raise ClusterError(
+            f"Expected one schedule {installed[0].name!r}; apply it again. Received: {len(installed)} of that name"
+        )
     return installed[0]
 
 
 def list_differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "~   ") -> list[str]:
-    """Says what differs between two descriptions, a line each; what is in one only has a default in the other."""
+    """Lists the differences of two descriptions, one per line; a missing key counts as `default`."""
     lines = []
     for key in {**before, **after}:
         old, new = before.get(key, "default"), after.get(key, "default")

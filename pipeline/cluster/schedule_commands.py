@@ -1,4 +1,4 @@
-"""The commands that keep schedules on a cluster. Parsing only."""
+"""The commands that manage the schedules of a cluster. They only parse options."""
 
 from pathlib import Path
 from typing import Any
@@ -30,28 +30,31 @@ from pipeline.compilation import SCHEDULED_PIPELINE
 @add_connection_options
 @click.pass_context
 def schedule_command(context: click.Context, /, dry_run: bool, **options: Any) -> None:
-    """Creates a recurring run, or changes the one of that name: no catch-up, one run at a time."""
+    """Creates a schedule, or changes the one of that name: no catch-up, one run at a time.
+
+    Without a subcommand, --cron is required.
+    """
     if context.invoked_subcommand:
         given = [key for key in context.params if context.get_parameter_source(key) is ParameterSource.COMMANDLINE]
         if given:
             raise click.UsageError(
-                f"Expected options after the command {context.invoked_subcommand}. Received before it: "
+                f"Expected options after the subcommand {context.invoked_subcommand}. Received before it: "
                 f"{', '.join(given)}"
             )
         return
     if not options["cron"]:
-        raise click.UsageError('Expected --cron "MINUTE HOUR DAY MONTH WEEKDAY", or a command.')
+        raise click.UsageError('Expected --cron "MINUTE HOUR DAY MONTH WEEKDAY", or a subcommand. Received: neither')
     _apply([make_schedule(options, parse_parameters(options))], options, dry_run=dry_run, prune=False)
 
 
 @schedule_command.command("apply")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--prune", is_flag=True, help="Delete the schedules of this tool that are not in the file.")
+@click.option("--prune", is_flag=True, help="Delete schedules of this tool that are not in the file.")
 @click.option("--dry-run", is_flag=True, help="Print what would change.")
 @RETIRE_OPTION
 @add_connection_options
 def apply_command(file: Path, prune: bool, dry_run: bool, **options: Any) -> None:
-    """Makes the cluster's schedules those of a file, such as schedules.yaml."""
+    """Applies a file of schedules, such as schedules.yaml, to the cluster."""
     _apply(read_schedules(file, options["target"]), options, dry_run=dry_run, prune=prune)
 
 
@@ -83,7 +86,7 @@ def list_command(**options: Any) -> None:
 @click.argument("name")
 @add_connection_options
 def pause_command(name: str, **options: Any) -> None:
-    """Starts no more runs; a run in progress goes on."""
+    """Pauses a schedule. A run in progress continues."""
     with connected_schedules(options) as schedules:
         schedules.set_enabled(name, enabled=False)
 
@@ -92,7 +95,7 @@ def pause_command(name: str, **options: Any) -> None:
 @click.argument("name")
 @add_connection_options
 def resume_command(name: str, **options: Any) -> None:
-    """Starts runs again; those that were missed are not made up for."""
+    """Resumes a schedule, without catching up on missed runs."""
     with connected_schedules(options) as schedules:
         schedules.set_enabled(name, enabled=True)
 
@@ -102,6 +105,6 @@ def resume_command(name: str, **options: Any) -> None:
 @RETIRE_OPTION
 @add_connection_options
 def delete_command(name: str, **options: Any) -> None:
-    """Deletes a schedule; no run is killed with it."""
+    """Deletes a schedule. A run in progress is not killed."""
     with connected_schedules(options) as schedules:
         schedules.delete(name)

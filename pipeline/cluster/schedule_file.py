@@ -1,4 +1,4 @@
-"""Schedules as a file, to be kept beside the code and applied as a whole."""
+"""Reads schedules from a YAML file, which can be kept under version control and applied as a whole."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ from pipeline.cluster.options import SCHEDULE_SETTINGS, SUBMISSION_SETTINGS, mak
 from pipeline.cluster.schedule import Schedule
 from pipeline.compilation import SCHEDULED_PIPELINE, TARGETS
 
-# What an entry may say, beside `parameters`; `name` and `cron` it must. Under the name of a target it may say what
-# differs there.
+# The keys of an entry, in addition to `parameters`; `name` and `cron` are required. A key with the name of a target
+# contains what differs on that target.
 SETTINGS = {
     setting.name: setting
     for setting in (*SCHEDULE_SETTINGS, make_pipeline_setting(SCHEDULED_PIPELINE), *SUBMISSION_SETTINGS)
@@ -18,14 +18,14 @@ SETTINGS = {
 
 
 def read_schedules(path: Path, target: str) -> list[Schedule]:
-    """Reads a file with a list `schedules`, a mapping with SETTINGS each.
+    """Reads a file with a list `schedules` of mappings with the keys of SETTINGS.
 
     Args:
         path: the file.
-        target: kind of cluster, one of TARGETS.
+        target: type of cluster, one of TARGETS.
 
     Raises:
-        ValueError: the file is not like that, or two entries have one name.
+        ValueError: the file is invalid, or two entries have the same name.
     """
     try:
         document = yaml.safe_load(path.read_text())
@@ -37,7 +37,7 @@ def read_schedules(path: Path, target: str) -> list[Schedule]:
     schedules = [_make_schedule(entry, target) for entry in entries]
     names = [schedule.name for schedule in schedules]
     if len(set(names)) < len(names):
-        raise ValueError(f"Expected a name of its own for each schedule in {path}. Received: {', '.join(names)}")
+        raise ValueError(f"Expected unique names of schedules in {path}. Received: {', '.join(names)}")
     return schedules
 
 
@@ -46,7 +46,7 @@ def _make_schedule(entry: dict[str, Any], target: str) -> Schedule:
     overrides = {key: value for key, value in entry.items() if key in TARGETS}
     layers = [common, *overrides.values()]
     if not all(isinstance(layer, dict) and isinstance(layer.get("parameters", {}), dict) for layer in layers):
-        raise ValueError(f"Expected mappings under {', '.join(TARGETS)} and parameters. Received: {entry}")
+        raise ValueError(f"Expected {', '.join(TARGETS)} and parameters to be mappings. Received: {entry}")
     unknown = [str(key) for layer in layers for key in layer if key not in (*SETTINGS, "parameters")]
     if unknown or not {"name", "cron"} <= set(common):
         optional = ", ".join(key for key in (*SETTINGS, "parameters") if key not in ("name", "cron"))

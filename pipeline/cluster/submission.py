@@ -1,4 +1,4 @@
-"""What is to run on a cluster, and what every kind of cluster says about a run."""
+"""What to run on a cluster, and the interface of a run on any kind of cluster."""
 
 import re
 import uuid
@@ -12,36 +12,37 @@ from pipeline.exit_codes import ExitCode
 from pipeline.settings import check_parameters
 from pipeline.tasks import OUTSIDE_PARAMETERS, Tasks
 
-# The states in which a run ends, as KFP calls them, and the exit code of a command that followed it.
+# The final states of a run, with KFP's names, and the exit code of a command that followed the run.
 EXIT_CODES = {
     "SUCCEEDED": ExitCode.DONE,
     "SKIPPED": ExitCode.DONE,
     "FAILED": ExitCode.FAILED,
     "CANCELED": ExitCode.CANCELLED,
 }
-# How the addresses begin that pods can read; Vertex mounts Cloud Storage at /gcs.
+# Prefixes of addresses that pods can read; Vertex mounts Cloud Storage at /gcs.
 _ADDRESSES = {"kfp": ("s3://", "gs://"), "vertex": ("s3://", "gs://", "/gcs/")}
 
 
 class ClusterError(RuntimeError):
-    """The cluster cannot be reached, or does not do what it is asked."""
+    """The cluster cannot be reached, or refuses a request."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """What is to run, and how.
+    """What to run on a cluster.
 
     Attributes:
-        pipeline: key of `pipeline.compilation.PIPELINES`.
-        tasks: what is fixed when compiling.
+        pipeline: a key of `pipeline.compilation.PIPELINES`.
+        tasks: the settings that are fixed at compile time.
         parameters: values of the pipeline's parameters.
-        experiment: what the runs are grouped by; Vertex has no such groups.
-        service_account: service account of the tasks; empty for the cluster's default, or what a schedule has.
-        pipeline_root: where the artifacts go, as a URI; empty for the cluster's default. Vertex requires one.
+        experiment: kfp only: experiment of the run.
+        service_account: service account of the tasks; empty for the cluster's default or, when a schedule is changed,
+            for its current one.
+        pipeline_root: URI for the artifacts; empty for the cluster's default. Vertex requires one.
 
     Raises:
-        ValueError: there is no such pipeline, a parameter is missing, unknown, of another type or fixed by `tasks`, a
-            log lies where no pod can read it, or the pipeline root is not one that Vertex takes.
+        ValueError: the pipeline is unknown, a parameter is missing, unknown, of the wrong type or fixed by `tasks`,
+            pods cannot read the address of a log, or Vertex does not accept the pipeline root.
     """
 
     pipeline: str
@@ -54,7 +55,7 @@ class Submission:
     def __post_init__(self) -> None:
         for name in self.tasks.fixed_parameters.keys() & self.parameters.keys():
             raise ValueError(
-                f"Expected no value for {name}: with --checkpoint-claim it is {self.tasks.fixed_parameters[name]}. "
+                f"Expected no value for {name}, which --checkpoint-claim sets to {self.tasks.fixed_parameters[name]}. "
                 f"Received: {self.parameters[name]!r}"
             )
         check_parameters(self.parameters, compile_pipeline(self.pipeline, self.tasks).inputs)
@@ -62,7 +63,7 @@ class Submission:
         for name in sorted({name for names in OUTSIDE_PARAMETERS.values() for name in names} & self.parameters.keys()):
             if self.parameters[name] and not self.parameters[name].startswith(addresses):
                 raise ValueError(
-                    f"Expected {name} to be an address that pods can read, which begins with {' or '.join(addresses)}. "
+                    f"Expected {name} to be an address that pods can read, beginning with {' or '.join(addresses)}. "
                     f"Received: {self.parameters[name]!r}"
                 )
         if self.tasks.platform == "vertex" and not self.pipeline_root.startswith("gs://"):
@@ -72,13 +73,13 @@ class Submission:
 
     @property
     def pipeline_name(self) -> str:
-        """Name of the pipeline as the cluster shows it."""
+        """Name of the pipeline on the cluster."""
         return compile_pipeline(self.pipeline, self.tasks).name
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskState:
-    """Where a task of a run stands; `seconds` since it started, until it ended."""
+    """The state of a task of a run. `seconds` is the duration from its start to its end or, if it runs, until now."""
 
     name: str
     state: str
@@ -86,19 +87,19 @@ class TaskState:
 
 
 def make_run_name(pipeline_name: str) -> str:
-    """Makes a name that no other run has: a start that is repeated finds the run by it."""
+    """Generates a unique name, by which a retry of the start finds the run."""
     return f"{pipeline_name}-{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
 
 
 def check_run_name(name: str) -> str:
-    """Gives back a name that every kind of cluster takes for a run.
+    """Returns the name of a run if every kind of cluster accepts it.
 
     Raises:
-        ValueError: it is not.
+        ValueError: the name is invalid.
     """
     if not re.fullmatch("[a-z][a-z0-9-]{0,127}", name):
         raise ValueError(
-            f"Expected a run's name of a-z, 0-9 and hyphens, at most 128, a letter first. Received: {name!r}"
+            f"Expected a run name of at most 128 characters a-z, 0-9 and -, beginning with a letter. Received: {name!r}"
         )
     return name
 
@@ -108,21 +109,21 @@ class Run(Protocol):
 
     @property
     def url(self) -> str:
-        """Its address in the browser."""
+        """URL of the run in the web interface."""
 
     def follow(self, report: Callable[[TaskState], None], *, timeout_seconds: float) -> str:
-        """Waits for the end of the run.
+        """Waits until the run ends.
 
         Args:
-            report: called whenever a task enters another state.
-            timeout_seconds: how long to wait; the run itself goes on.
+            report: called on each change of a task's state.
+            timeout_seconds: maximum wait; the run itself continues after it.
 
         Returns:
-            The state in which it ended, a key of EXIT_CODES.
+            The final state, a key of EXIT_CODES.
 
         Raises:
             TimeoutError: the run has not ended in time.
         """
 
     def get_error(self) -> str:
-        """Gives what a run that failed says about it; empty if nothing."""
+        """Returns the error messages of a failed run; empty if there are none."""

@@ -296,7 +296,7 @@ def test_an_output_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     for output in (tmp_path, tmp_path / "file" / "out.yaml"):
         done = run_compile("--image", IMAGE, "-o", str(output))
         assert isinstance(done.exception, ValueError)
-        assert "Expected a file that can be written" in str(done.exception)
+        assert "Expected a writable file" in str(done.exception)
 
 
 def test_the_same_settings_have_the_same_hash() -> None:

@@ -112,8 +112,7 @@ def test_a_failed_task_says_why_where_its_files_lie_and_what_the_folder_shows(sm
     reason, where = str(failure.value).split("\n")
     assert reason.startswith("ValueError: Expected min_item_count")
     assert where == (
-        f"The run failed; what its tasks made lies in {failed} until the next run. "
-        f"{output_dir} still shows the run {shown.name}."
+        f"The run failed. Its files are in {failed} until the next run. {output_dir} still shows the run {shown.name}."
     )
     assert (failed / "events" / "rejected.parquet").is_file()
     assert (output_dir / "metrics.json").resolve() == shown / "metrics.json"
@@ -156,7 +155,7 @@ def test_a_training_removes_its_own_checkpoints_and_no_others(tmp_path):
 
 @pytest.mark.slow
 def test_single_components_and_runs_do_not_share_a_folder(run, small_log):
-    with pytest.raises(ValueError, match=r"holds runs of a pipeline\. Choose another folder"):
+    with pytest.raises(ValueError, match=r"contains runs of a pipeline\. Choose another folder"):
         run_component(ingest, run, arguments=paths_of(small_log))
 
 
@@ -168,7 +167,7 @@ def test_what_kfp_cannot_pass_on_is_refused_before_the_run(value, tmp_path):
 
 
 def test_a_missing_artifact_says_so(tmp_path):
-    with pytest.raises(FileNotFoundError, match="Expected the artifact 'events' on disk"):
+    with pytest.raises(FileNotFoundError, match="Expected the artifact 'events' to exist"):
         run_component(vocabulary, tmp_path, artifacts={"events": tmp_path / "nothing"})
 
 

@@ -162,7 +162,7 @@ def test_a_second_run_is_refused_and_does_not_touch_the_log_of_the_first(main, t
     with OutputFolder(tmp_path):
         code, _, errors = main("run", "--output", tmp_path)
     assert code == ExitCode.REFUSED
-    assert errors.startswith(f"two-tower: Another run (process {os.getpid()}) writes to {tmp_path}. Wait for its end")
+    assert errors.startswith(f"two-tower: Another run (process {os.getpid()}) writes to {tmp_path}. Wait until it ends")
     assert not (tmp_path / "sample_log").exists()
 
 

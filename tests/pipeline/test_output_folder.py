@@ -132,7 +132,7 @@ def test_real_files_in_the_place_of_links_are_moved_aside_too(tmp_path):
 
 def test_what_is_in_the_way_is_said(tmp_path):
     (tmp_path / "current").mkdir()
-    with OutputFolder(tmp_path) as output, pytest.raises(OutputFolderError, match="current is in the way"):
+    with OutputFolder(tmp_path) as output, pytest.raises(OutputFolderError, match="current is not a link"):
         output.begin()
 
 
@@ -168,7 +168,7 @@ def test_a_folder_without_locks_says_so(tmp_path, monkeypatch, caplog):
     show(tmp_path, "a")
     show(tmp_path, "b")
     assert is_whole(tmp_path, "b")
-    assert f"The file system of {tmp_path} has no locks" in caplog.text
+    assert f"The file system of {tmp_path} does not support locks" in caplog.text
 
 
 def test_a_run_that_is_read_stays(tmp_path):

@@ -152,10 +152,10 @@ def test_a_shared_description_stands_in_one_component():
     [
         (
             (count_seven, count_eight),
-            "The parameter count of count-eight differs from another component's: .*8 here, .*7 there",
+            "The parameter count of count-eight differs between components: .*8 here, .*7 in an earlier one",
         ),
         ((count_seven, count_in_words), "The description of count of count-in-words differs"),
-        ((count_silently,), "Expected a description of each parameter. Received none of count"),
+        ((count_silently,), "Expected a description of each parameter. Received none for: count"),
     ],
 )
 def test_what_components_disagree_on_does_not_compile(components, message):
@@ -168,7 +168,9 @@ def test_a_parameter_that_no_task_takes_does_not_compile():
         """Counts."""
         return count_seven(count=3).outputs["made"]
 
-    with pytest.raises(ValueError, match=r"Expected a task that takes each parameter\. Received none that takes count"):
+    with pytest.raises(
+        ValueError, match=r"Expected each parameter to be used by a task\. Received unused parameters: count"
+    ):
         make(count_seven, graph=graph)
 
 

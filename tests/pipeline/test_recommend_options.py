@@ -20,11 +20,11 @@ def test_ids_of_a_session(session, items, expected):
 
 @pytest.mark.parametrize(("session", "items"), [("1,,2", ()), ("", ()), (" ", ()), (None, ("1", "")), ("\udcff", ())])
 def test_what_is_no_id_is_refused(session, items):
-    with pytest.raises(ValueError, match="Expected a session of item ids in UTF-8, none of them empty"):
+    with pytest.raises(ValueError, match="Expected item ids that are not empty and valid UTF-8"):
         parse_session(session, items)
 
 
-@pytest.mark.parametrize(("session", "items", "received"), [(None, (), "none"), ("1", ("2",), "both")])
+@pytest.mark.parametrize(("session", "items", "received"), [(None, (), "neither"), ("1", ("2",), "both")])
 def test_one_way_to_name_the_session(session, items, received):
     with pytest.raises(click.UsageError, match=f"Expected --session or --item. Received: {received}"):
         parse_session(session, items)
@@ -46,7 +46,7 @@ def test_an_output_folder_leads_to_its_index(output):
 
 def test_a_model_is_no_index(output):
     with pytest.raises(
-        ValueError, match=rf"Expected an index. Received: .*/model, which is a model; .* {output}/index"
+        ValueError, match=rf"Expected an index. Received: .*/model, which is a trained model; .* {output}/index"
     ):
         find_index(output / "model")
 

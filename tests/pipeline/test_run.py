@@ -54,7 +54,7 @@ def test_a_run_prints_its_metrics_and_says_where_its_artifacts_lie(output):
     printed = (output.parent / "stdout").read_text()
     metrics = json.loads((output / "metrics.json").read_text())
     assert re.search(rf"│ model \(mean\) .*│ +{metrics['model']['recall@20']:.4f} │", printed)
-    assert printed.endswith(f"The artifacts lie in {output}.\n")
+    assert printed.endswith(f"The artifacts are in {output}.\n")
     assert {path.name for path in output.iterdir()} == {
         *OUTPUT_NAMES.values(), "run.json", "runs", "current", ".lock",
     }  # fmt: skip
@@ -73,7 +73,7 @@ def test_recommend_reads_the_output_folder_and_names_what_it_does_not_know(outpu
 def test_recommend_refuses_a_model(output):
     done = two_tower("recommend", "--index", output / "model", "--session", "i1")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"two-tower: Expected an index. Received: {output}/model, which is a model")
+    assert done.stderr.startswith(f"two-tower: Expected an index. Received: {output}/model, which is a trained model")
 
 
 def test_a_failed_run_says_where_its_files_lie_and_leaves_the_artifacts(output, small_log):
@@ -83,7 +83,7 @@ def test_a_failed_run_says_where_its_files_lie_and_leaves_the_artifacts(output, 
     failed = next(path for path in (output / "runs").iterdir() if (path / "tasks").exists())
     assert done.stderr == (
         "two-tower: ValueError: Expected min_item_count to be at least 1. Received: 0\n"
-        f"The run failed; what its tasks made lies in {failed} until the next run. {output} still shows the run "
+        f"The run failed. Its files are in {failed} until the next run. {output} still shows the run "
         f"{shown.name}.\n"
     )
     assert (failed / "events" / "train.parquet").is_file()

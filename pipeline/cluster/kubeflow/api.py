@@ -1,4 +1,4 @@
-"""KFP's API client with one deadline for all calls and one check of every answer."""
+"""KFP's API client, with one deadline for all calls and a check of every answer."""
 
 import json
 import time
@@ -9,7 +9,7 @@ import urllib3
 
 from pipeline.cluster.deadline import CallError, Deadline
 
-# What each of these objects is known by: one without it is not an object of the API.
+# The id of each of these objects; an answer without it is invalid.
 _IDS = {
     "V2beta1Experiment": "experiment_id",
     "V2beta1Pipeline": "pipeline_id",
@@ -21,22 +21,22 @@ _SCALARS = {"str": (str, int, float), "int": (int, str), "float": (int, float), 
 
 
 class CheckedApiClient(kfp_server_api.ApiClient):
-    """The generated API classes' client; made by `check_calls`.
+    """The API client of the generated API classes; see `check_calls`.
 
-    Every call raises CallError if the answer is late or is not one that the API gives.
+    Every call raises CallError if the answer is late or does not match the API.
     """
 
     deadline: Deadline
 
     def call_api(self, *arguments: Any, **options: Any) -> Any:
-        """Sends a call and reads the answer."""
+        """Sends a call and parses the answer."""
         try:
             return super().call_api(*arguments, **options)
         except (ValueError, LookupError, RecursionError) as error:
-            raise CallError(f"an answer that cannot be read: {error}") from error
+            raise CallError(f"an answer that cannot be parsed: {error}") from error
 
     def request(self, method: str, url: str, **options: Any) -> Any:
-        """Sends a request; one that the server puts off is sent again if the deadline allows it."""
+        """Sends a request. Observes Retry-After for GET requests if the deadline allows it."""
         send = super().request
 
         def send_in_time() -> Any:
@@ -47,7 +47,7 @@ class CheckedApiClient(kfp_server_api.ApiClient):
             try:
                 return self.deadline.call(send_in_time)
             except kfp_server_api.ApiException as error:
-                # The caller decodes the body, and fails where there is none or it is not UTF-8.
+                # The caller decodes the body, and fails if it is missing or not UTF-8.
                 error.body = (error.body or b"").decode(errors="replace").encode()
                 wait = (error.headers or {}).get("Retry-After", "")
                 if method != "GET" or error.status not in (429, 503) or not wait.isdigit():
@@ -57,26 +57,26 @@ class CheckedApiClient(kfp_server_api.ApiClient):
                 time.sleep(max(1, int(wait)))
 
     def deserialize(self, response: Any, response_type: str) -> Any:
-        """Makes an object of an answer."""
+        """Checks an answer and converts it to an object."""
         try:
             data = json.loads(response.data)
         except ValueError as error:
             kind = response.getheader("content-type") or "no content type"
-            raise CallError(f"{kind} instead of JSON, perhaps a login page: {response.data[:80]!r}") from error
+            raise CallError(f"{kind} instead of JSON, possibly a login page: {response.data[:80]!r}") from error
         check_answer(data, response_type)
         return super().deserialize(response, response_type)
 
 
 def check_calls(api_client: Any, deadline: Deadline) -> None:
-    """Makes an API client a CheckedApiClient.
+    """Converts an API client to a CheckedApiClient, in place.
 
-    In place: `kfp.Client` makes the client itself and hands it to the API classes, which it keeps in two forms.
+    In place, because `kfp.Client` creates the API client itself and passes it to its API classes.
 
     Args:
-        api_client: of a `kfp.Client`.
-        deadline: for all calls.
+        api_client: the API client of a `kfp.Client`.
+        deadline: the deadline of all calls.
     """
-    # A call that was not answered is sent four times if that does no harm. `request` above observes Retry-After.
+    # Three retries of idempotent calls that are not answered. `request` above observes Retry-After.
     api_client.configuration.retries = urllib3.Retry(3, respect_retry_after_header=False)
     api_client.rest_client = kfp_server_api.rest.RESTClientObject(api_client.configuration)
     api_client.deadline = deadline
@@ -84,14 +84,14 @@ def check_calls(api_client: Any, deadline: Deadline) -> None:
 
 
 def check_answer(data: Any, kind: str) -> None:
-    """Checks that an answer is one that the API gives: fields may be missing, as its server leaves empty ones out.
+    """Checks an answer against the API's description. Fields may be missing, because the server omits empty ones.
 
     Args:
-        data: the JSON of the answer.
-        kind: the type that the API's description gives, such as V2beta1Run.
+        data: the decoded JSON of the answer.
+        kind: its type in the API's description, such as V2beta1Run.
 
     Raises:
-        CallError: it is not.
+        CallError: the answer does not match.
     """
     if not isinstance(data, dict):
         raise CallError(f"an answer that is not a JSON object: {str(data)[:80]!r}")
@@ -116,7 +116,7 @@ def _check(data: Any, kind: str, place: str) -> None:
         is_right = True
     else:
         model = getattr(kfp_server_api.models, kind)
-        # Types of the API without fields are enumerations.
+        # A type without fields is an enumeration.
         is_right = isinstance(data, dict if model.openapi_types else str)
         if is_right and kind in _IDS and not data.get(_IDS[kind]):
             raise CallError(f"an answer without {_IDS[kind]} in {place}: {str(data)[:80]!r}")
@@ -124,4 +124,4 @@ def _check(data: Any, kind: str, place: str) -> None:
             if data.get(field) is not None:
                 _check(data[field], model.openapi_types[attribute], f"{place}.{field}")
     if not is_right:
-        raise CallError(f"an answer with {str(data)[:80]!r} in place of {kind} in {place}")
+        raise CallError(f"an answer with {str(data)[:80]!r} instead of {kind} in {place}")

@@ -1,4 +1,4 @@
-"""Connecting to Kubeflow Pipelines, with an answer within seconds if that cannot work."""
+"""Connects to Kubeflow Pipelines, and reports a wrong host or credential within seconds."""
 
 import contextlib
 import io
@@ -17,18 +17,18 @@ from pipeline.cluster.deadline import CALLS_SECONDS, CallError, Deadline
 from pipeline.cluster.kubeflow.api import check_calls
 from pipeline.cluster.submission import ClusterError
 
-# How long the first calls may take, which show that the API is there.
+# Time limit of the first calls, which test the connection.
 PROBE_SECONDS = 8.0
-# Where a cluster mounts the token of a pod's service account for the pipelines' API.
+# Where a cluster mounts the token of a pod's service account for the Kubeflow Pipelines API.
 SERVICE_ACCOUNT_TOKEN_PATH = "/var/run/secrets/kubeflow/pipelines/token"  # noqa: S105
 _PAGE_SIZE = 100
 
 
 class Client(kfp.Client):
-    """KFP's client, whose calls have one deadline and whose answers are checked from `get_kfp_healthz` on.
+    """KFP's client. From `get_kfp_healthz` on, its calls share a deadline and its answers are checked.
 
     Attributes:
-        deadline: for all calls.
+        deadline: the deadline of all calls.
     """
 
     def __init__(self, deadline: Deadline, **arguments: Any) -> None:
@@ -36,28 +36,28 @@ class Client(kfp.Client):
         super().__init__(**arguments)
 
     def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
-        """Asks once for the state of the API server; KFP's own client asks five times, 5 s apart."""
+        """Checks the API server once; KFP's own client tries five times, 5 s apart."""
         del sleep_duration
-        check_calls(self._healthz_api.api_client, self.deadline)  # here, since KFP's constructor may ask
+        check_calls(self._healthz_api.api_client, self.deadline)  # here, because KFP's constructor may call this method
         return self._healthz_api.healthz_service_get_healthz()
 
 
 def connect(
     *, host: str = "", namespace: str = "", token: str = "", cookie: str = "", calls_seconds: float = CALLS_SECONDS
 ) -> Client:
-    """Connects as users of KFP know it.
+    """Connects to Kubeflow Pipelines, with the same rules for credentials as KFP's own client.
 
-    Without a token or cookie the token of the pod's service account is used, where there is one.
+    Without a token or cookie, the token of the pod's service account is used if there is one.
 
     Args:
-        host: URL of the API; by default KF_PIPELINES_ENDPOINT, the service of this cluster, or that of kubectl.
-        namespace: the user's namespace where Kubeflow has several users.
+        host: URL of the API; by default KF_PIPELINES_ENDPOINT, the service of this cluster, or kubectl's cluster.
+        namespace: the user's namespace, if Kubeflow runs in multi-user mode.
         token: bearer token.
         cookie: session cookie, such as `authservice_session=...`.
-        calls_seconds: how long all calls of the client may take.
+        calls_seconds: time limit for all calls of the client together.
 
     Raises:
-        ClusterError: nothing answers there within 10 s, what answers is not KFP, or it does not let us in.
+        ClusterError: no Kubeflow Pipelines API answers within 10 s, or it rejects the credentials.
     """
     arguments: dict[str, Any] = {"host": host or None, "existing_token": token or None, "cookies": cookie or None}
     if namespace:
@@ -75,45 +75,45 @@ def connect(
 
 @contextlib.contextmanager
 def explain_errors(where: str) -> Iterator[None]:
-    """Turns what the client raises into a line that says what to do.
+    """Converts the client's exceptions to a ClusterError that says what to do.
 
     Raises:
-        ClusterError: for all of it.
+        ClusterError: for every exception of the client.
     """
     try:
         yield
     except kfp_server_api.ApiException as error:
         if error.status in (401, 403):
             raise ClusterError(
-                f"Expected a token or cookie that {where} lets in (--token, --cookie). Received: {error.status} "
+                f"Expected a token or cookie that {where} accepts (--token, --cookie). Received: {error.status} "
                 f"{error.reason}"
             ) from error
         wait = (error.headers or {}).get("Retry-After")
         later = f" (Retry-After: {wait})" if wait else ""
         message = f"{error.status} {error.reason}{later} {(error.body or '')[:500]}".strip()
-        raise ClusterError(f"Expected {where} to accept this. Received: {message}") from error
+        raise ClusterError(f"Expected {where} to accept the request. Received: {message}") from error
     except (urllib3.exceptions.HTTPError, ConnectionError, CallError) as error:
         raise ClusterError(f"Expected a Kubeflow Pipelines API at {where} (--host). Received: {error}") from error
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps KFP's links and its warning about versions off the terminal."""
+    """Suppresses the links and version warnings that KFP prints."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore", FutureWarning)
         yield
 
 
 def list_all(list_page: Callable[..., Any], field: str, **arguments: Any) -> list[Any]:
-    """Lists everything, page by page.
+    """Lists the items of all pages.
 
     Args:
-        list_page: a listing method of the client.
-        field: where its response has the items.
-        arguments: the method's further arguments.
+        list_page: a method of the client that lists one page.
+        field: the attribute of its response that contains the items.
+        arguments: further arguments of the method.
 
     Raises:
-        CallError: a page is followed by one that was listed before.
+        CallError: the server returns the token of an earlier page.
     """
     items: list[Any] = []
     token = ""
@@ -125,11 +125,11 @@ def list_all(list_page: Callable[..., Any], field: str, **arguments: Any) -> lis
         if not token:
             return items
         if token in tokens:
-            raise CallError(f"the page {token!r} of the {field} twice")
+            raise CallError(f"the same page {token!r} of the {field} twice")
         tokens.add(token)
 
 
 def make_run_url(host: str, run_id: str) -> str:
-    """Makes the address of a run in the browser."""
+    """Returns the URL of a run in the web interface."""
     base = os.environ.get("KF_PIPELINES_UI_ENDPOINT") or host or os.environ.get("KF_PIPELINES_ENDPOINT") or "/pipeline"
     return f"{base.rstrip('/')}/#/runs/details/{run_id}"

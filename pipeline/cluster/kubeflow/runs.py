@@ -1,4 +1,4 @@
-"""Runs on a Kubeflow Pipelines cluster: uploading what was compiled, starting it, following it."""
+"""Runs on a Kubeflow Pipelines cluster: uploads a pipeline, starts a run, follows it."""
 
 import json
 import tempfile
@@ -18,19 +18,19 @@ from pipeline.cluster.kubeflow.client import Client, list_all, make_run_url, qui
 from pipeline.cluster.submission import EXIT_CODES, ClusterError, Submission, TaskState, make_run_name
 from pipeline.compilation import compile_pipeline
 
-# How often a start without an answer is tried, and the wait before it is looked up: the server may be at it still.
+# Attempts to start a run, and the wait before a start without an answer is looked up: the server may still be working.
 START_TRIES = 3
 RETRY_SECONDS = 2.0
-# How long a look at a run may take.
+# Time limit of one poll of a run.
 LOOK_SECONDS = 60.0
-# A call that ended like this may have been carried out: no or no readable answer, or one of a gateway.
+# After these errors, the server may have executed the call: no answer, an invalid one, or one from a gateway.
 LOST_ANSWERS = (CallError, urllib3.exceptions.HTTPError, ConnectionError)
 _LOST_STATUSES = (502, 503, 504)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """A compiled pipeline as the cluster knows it, or will: without ids it is not there yet."""
+    """A version of a pipeline on the cluster; without ids, it is not uploaded yet."""
 
     pipeline_name: str
     name: str
@@ -39,14 +39,14 @@ class Version:
 
 
 def prepare_version(client: Client, submission: Submission, *, upload: bool = True) -> Version:
-    """Finds or uploads the version of the pipeline that was compiled from these sources with these settings.
+    """Finds or uploads the version of the pipeline for these sources and settings.
 
-    It is named by both, so the same submission never makes a second version.
+    The name of a version is a hash of both, so the same submission is never uploaded twice.
 
     Args:
-        client: from `connect`.
-        submission: what is to run.
-        upload: whether to upload what is not there.
+        client: the client from `connect`.
+        submission: what to run.
+        upload: whether to upload the pipeline and the version if they do not exist.
     """
     pipeline = compile_pipeline(submission.pipeline, submission.tasks)
     name = f"{SOURCE_VERSION}-{pipeline.content_hash}"
@@ -72,24 +72,24 @@ def prepare_version(client: Client, submission: Submission, *, upload: bool = Tr
 
 
 def get_experiment_id(client: Client, name: str) -> str:
-    """Finds or makes the experiment of that name in the client's namespace."""
+    """Finds or creates the experiment of that name in the client's namespace."""
     with quiet():
         return str(client.create_experiment(name).experiment_id)
 
 
 def start_run(client: Client, submission: Submission, *, name: str = "", host: str = "") -> "Run":
-    """Starts a run, or finds the one of that name in the experiment.
+    """Starts a run, or finds the existing run of that name in the experiment.
 
-    A start whose answer was lost is looked up by the run's name before it is repeated.
+    If the answer to a start is lost, the run is looked up by its name before the start is retried.
 
     Args:
-        client: from `connect`.
-        submission: what is to run.
-        name: of the run; by default one that no other run has.
-        host: of the API, for the run's address.
+        client: the client from `connect`.
+        submission: what to run.
+        name: name of the run; by default, a unique one.
+        host: URL of the API, for the URL of the run.
 
     Raises:
-        ClusterError: whether the run was started cannot be found out.
+        ClusterError: it is unknown whether the run was started.
     """
     version = prepare_version(client, submission)
     experiment_id = get_experiment_id(client, submission.experiment)
@@ -129,7 +129,7 @@ def _find_run(client: Client, experiment_id: str, name: str) -> str:
 
 
 def _find_lost_run(client: Client, experiment_id: str, name: str, error: Exception, *, is_last: bool) -> str:
-    """Finds the run whose start got no answer, or says that it may be started again."""
+    """Finds the run whose start was not answered; empty if the start may be retried."""
     time.sleep(min(RETRY_SECONDS, client.deadline.remaining))
     try:
         run_id = _find_run(client, experiment_id, name)
@@ -137,7 +137,7 @@ def _find_lost_run(client: Client, experiment_id: str, name: str, error: Excepti
         run_id, is_last = "", True
     if not run_id and is_last:
         raise ClusterError(
-            f"The start of the run {name} got no answer, and whether it runs is not known. Repeat the command with "
+            f"The start of the run {name} was not answered, so it is unknown whether it runs. Repeat the command with "
             f"--run-name {name}: it starts the run only if there is none of that name. The last error: {error}"
         ) from error
     return run_id
@@ -145,14 +145,14 @@ def _find_lost_run(client: Client, experiment_id: str, name: str, error: Excepti
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run that was started; see `pipeline.cluster.submission.Run`."""
+    """A started run; see `pipeline.cluster.submission.Run`."""
 
     client: Client
     run_id: str
     url: str
 
     def follow(self, report: Callable[[TaskState], None], *, timeout_seconds: float, poll_seconds: float = 5.0) -> str:
-        """Waits for the end of the run, with a look every `poll_seconds`.
+        """Polls the run every `poll_seconds` until it ends.
 
         Raises:
             TimeoutError: the run has not ended in time.
@@ -173,7 +173,7 @@ class Run:
             time.sleep(poll_seconds)
 
     def get_error(self) -> str:
-        """Gives what the run and its tasks say about their failure."""
+        """Returns the error messages of the run and its tasks."""
         run = self.client.get_run(self.run_id)
         messages = [run.error.message] if run.error else []
         messages += [f"{task.display_name}: {task.error.message}" for task in _list_tasks(run) if task.error]
@@ -181,7 +181,7 @@ class Run:
 
 
 def _was_cancelled(run: Any) -> bool:
-    """Whether somebody stopped the run: it then ends as FAILED, and only its history tells."""
+    """Returns whether the run was cancelled. Its final state is then FAILED; only its history shows it."""
     return run.state == "FAILED" and any(status.state == "CANCELING" for status in run.state_history or [])
 
 
@@ -192,7 +192,7 @@ def _list_tasks(run: Any) -> list[Any]:
 def _measure_seconds(task: Any) -> float:
     if not task.start_time:
         return 0.0
-    # A task that has not ended carries the beginning of time.
+    # The end time of a running task is the epoch.
     ended = task.end_time and task.end_time >= task.start_time
     end = task.end_time if ended else datetime.now(tz=task.start_time.tzinfo)
     return float((end - task.start_time).total_seconds())

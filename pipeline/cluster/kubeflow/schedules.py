@@ -1,9 +1,9 @@
-"""Schedules on a Kubeflow Pipelines cluster, kept as they are described.
+"""Schedules on a Kubeflow Pipelines cluster.
 
-KFP cannot change a schedule, does not keep names unique, and kills a run in progress with the schedule that started
-it. So what is wrong is replaced: the new schedule is made disabled, the old one is disabled, the new one enabled, and
-the old one deleted once its last run has ended. No step makes two schedules run; broken off after any of them, the
-next call ends in the same state.
+KFP cannot change a schedule, allows duplicate names, and kills a run in progress when its schedule is deleted. So a
+changed schedule is replaced: the new one is created disabled, the old one is disabled, the new one is enabled, and the
+old one is deleted after its last run has ended. Two schedules are never enabled at the same time. If a call is
+interrupted after any step, the next call ends in the same state.
 """
 
 import time
@@ -18,13 +18,13 @@ from pipeline.cluster.kubeflow.runs import Version, get_experiment_id, prepare_v
 from pipeline.cluster.schedule import Listed, Schedule, list_differences, require_one, select
 from pipeline.cluster.submission import EXIT_CODES, ClusterError
 
-# Begins the description of what this tool made, the times follow: no other schedule is ever changed or deleted.
+# Prefix of the description of this tool's schedules, before the times. Other schedules are never changed or deleted.
 OWNER = "two-tower schedule: "
 
 
 @dataclass(frozen=True, kw_only=True)
 class Installed:
-    """A recurring run as the cluster has it."""
+    """A schedule on the cluster; KFP calls it a recurring run."""
 
     id: str
     name: str
@@ -46,15 +46,15 @@ class KfpSchedules:
     """The schedules of the client's namespace; see `pipeline.cluster.schedule.Schedules`.
 
     Attributes:
-        client: from `connect`.
-        retire_seconds: how long to wait for the last run of a schedule that is replaced or deleted.
+        client: the client from `connect`.
+        retire_seconds: maximum wait for the last run of a schedule that is replaced or deleted.
     """
 
     client: Client
     retire_seconds: float = 3600.0
 
     def find(self) -> list[Listed]:
-        """Lists this tool's schedules, the oldest first."""
+        """Lists the schedules of this tool, oldest first."""
         return [
             Listed(
                 name=one.name,
@@ -66,7 +66,7 @@ class KfpSchedules:
         ]
 
     def plan(self, schedule: Schedule) -> list[str]:
-        """Says what `apply` would change; changes nothing, uploads nothing."""
+        """Describes what `apply` would change, without changing or uploading anything."""
         version = prepare_version(self.client, schedule.submission, upload=False)
         installed = _list_installed(self.client, schedule.name)
         kept = _choose(self.client, schedule, version, installed)
@@ -81,11 +81,11 @@ class KfpSchedules:
         return lines
 
     def apply(self, schedule: Schedule) -> list[str]:
-        """Makes the cluster have exactly this schedule of its name.
+        """Creates or replaces the schedule of this name.
 
         Raises:
-            ClusterError: the run of a replaced schedule goes on for longer than `retire_seconds`; the new schedule is
-                in force, the old one disabled.
+            ClusterError: the run of a replaced schedule takes longer than `retire_seconds`; the new schedule is
+                then in effect, and the old one is disabled.
         """
         lines = self.plan(schedule)
         if not lines:
@@ -105,7 +105,7 @@ class KfpSchedules:
         """Resumes or pauses a schedule.
 
         Raises:
-            ClusterError: there is none of that name, or more than one to resume.
+            ClusterError: no schedule has that name, or there are several to resume.
         """
         installed = select(_list_installed(self.client), name)
         if not enabled:
@@ -114,10 +114,10 @@ class KfpSchedules:
             self.client.enable_recurring_run(installed[0].id)
 
     def delete(self, name: str) -> None:
-        """Deletes a schedule once its last run has ended.
+        """Deletes a schedule after its last run has ended.
 
         Raises:
-            ClusterError: there is none of that name, or its run goes on for longer than `retire_seconds`.
+            ClusterError: no schedule has that name, or its run takes longer than `retire_seconds`.
         """
         installed = select(_list_installed(self.client), name)
         _disable(self.client, installed)
@@ -125,20 +125,20 @@ class KfpSchedules:
 
 
 def _list_installed(client: Client, name: str | None = None) -> list[Installed]:
-    """Lists this tool's schedules, or those of a name, the oldest first."""
+    """Lists the schedules of this tool, or those of one name, oldest first."""
     runs = list_all(client.list_recurring_runs, "recurring_runs", namespace=client.get_user_namespace() or None)
     found = [_read(run) for run in runs if (run.description or "").startswith(OWNER)]
     return [schedule for schedule in found if name is None or schedule.name == name]
 
 
 def _choose(client: Client, schedule: Schedule, version: Version, installed: list[Installed]) -> Installed | None:
-    """Finds the one that is right already; of several, one that runs."""
+    """Finds a schedule that already matches; an enabled one if there are several."""
     right = [one for one in installed if _describe(client, one) == _describe_wanted(schedule, version, one)]
     return next((one for one in right if one.enabled), right[0] if right else None)
 
 
 def _describe_wanted(schedule: Schedule, version: Version, installed: Installed) -> dict[str, Any]:
-    """Describes the schedule, with what `installed` has where the cluster itself fills in what was left open."""
+    """Describes the wanted schedule; a service account that is not set is taken from `installed`."""
     submission = schedule.submission
     return {
         "pipeline": version.pipeline_name,
@@ -155,7 +155,7 @@ def _describe_wanted(schedule: Schedule, version: Version, installed: Installed)
 
 
 def _describe(client: Client, installed: Installed) -> dict[str, Any]:
-    """Describes what is on the cluster by names; what its ids no longer name is `gone`."""
+    """Describes a schedule on the cluster by names; an object that no longer exists is `gone`."""
     return {
         "pipeline": _get_name(lambda: client.get_pipeline(installed.pipeline_id)),
         "version": _get_name(lambda: client.get_pipeline_version(installed.pipeline_id, installed.version_id)),
@@ -212,7 +212,7 @@ def _delete(client: Client, schedules: Iterable[Installed], retire_seconds: floa
             if time.monotonic() >= deadline:
                 raise ClusterError(
                     f"Expected the last run of the old schedule to end within {retire_seconds:.0f} s. Received: run "
-                    f"{run_id} goes on; the old schedule is disabled, the same command deletes it later"
+                    f"{run_id} continues. The old schedule is disabled; repeat the command later to delete it"
                 )
             time.sleep(min(poll_seconds, retire_seconds))
             client.deadline.restart()

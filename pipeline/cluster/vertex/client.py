@@ -1,4 +1,4 @@
-"""Reaching Vertex AI. Needs the extra `vertex`, which is loaded only when it is used."""
+"""Connects to Vertex AI. Requires the extra `vertex`, which is imported only when it is used."""
 
 import contextlib
 import importlib.util
@@ -11,12 +11,12 @@ from pipeline.cluster.submission import ClusterError
 
 @contextlib.contextmanager
 def explain_errors() -> Iterator[None]:
-    """Turns what Google's clients raise into a line that says what to do.
+    """Converts the exceptions of Google's clients to a ClusterError that says what to do.
 
     Raises:
-        ClusterError: for all of it, and if the extra is not there.
+        ClusterError: for every exception of the clients, and if the extra is not installed.
     """
-    # Loading the package takes seconds: enough to know that it is there, a wrong command ends sooner.
+    # Only look for the package: importing it takes seconds, and invalid commands should fail sooner.
     if not all(importlib.util.find_spec(name) for name in ("google", "google.cloud", "google.cloud.aiplatform")):
         raise ClusterError("Expected google-cloud-aiplatform: pip install 'two-tower[vertex]'. Received: none")
     from google.api_core.exceptions import GoogleAPIError
@@ -29,11 +29,11 @@ def explain_errors() -> Iterator[None]:
             f"Expected credentials of Google Cloud (gcloud auth application-default login). Received: {error}"
         ) from error
     except (GoogleAPIError, CallError) as error:
-        raise ClusterError(f"Expected Vertex AI to accept this. Received: {error}") from error
+        raise ClusterError(f"Expected Vertex AI to accept the request. Received: {error}") from error
 
 
 def check_place(project: str, location: str) -> None:
-    """Says which part of the address is missing.
+    """Checks that a project and a location are given.
 
     Raises:
         ValueError: the project or the location is empty.
@@ -45,7 +45,7 @@ def check_place(project: str, location: str) -> None:
 def find_credentials() -> Any:
     """Finds the application default credentials.
 
-    It takes seconds to know that there are none, and Google's clients would look for them again and again.
+    Call this once: if there are none, the search takes seconds, and Google's clients repeat it.
     """
     import google.auth
 

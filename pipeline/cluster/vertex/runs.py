@@ -13,11 +13,11 @@ from pipeline.cluster.submission import ClusterError, Submission, TaskState, mak
 from pipeline.cluster.vertex.client import check_place, find_credentials
 from pipeline.compilation import compile_pipeline
 
-# How long a look at a run may take.
+# Time limit of one poll of a run.
 LOOK_SECONDS = 60.0
-# The label that names what was compiled.
+# The label with the hash of the compiled pipeline.
 VERSION_LABEL = "two-tower-version"
-# The states in which a job ends, as KFP calls them.
+# The final states of a job, with KFP's names.
 _FINAL_STATES = {
     "PIPELINE_STATE_SUCCEEDED": "SUCCEEDED",
     "PIPELINE_STATE_FAILED": "FAILED",
@@ -30,18 +30,18 @@ class Run:
     """A pipeline job; see `pipeline.cluster.submission.Run`.
 
     Attributes:
-        job: google-cloud-aiplatform's PipelineJob, submitted.
+        job: a submitted PipelineJob of google-cloud-aiplatform.
     """
 
     job: Any
 
     @property
     def url(self) -> str:
-        """Its address in the console."""
+        """URL of the run in the console."""
         return str(self.job._dashboard_uri())
 
     def follow(self, report: Callable[[TaskState], None], *, timeout_seconds: float, poll_seconds: float = 15.0) -> str:
-        """Waits for the end of the run, with a look every `poll_seconds`.
+        """Polls the run every `poll_seconds` until it ends.
 
         Raises:
             TimeoutError: the run has not ended in time.
@@ -49,7 +49,7 @@ class Run:
         end = time.monotonic() + timeout_seconds
         states: dict[int, str] = {}
         while True:
-            # This asks the service; what follows reads the answer.
+            # This calls the service; the code below reads its answer.
             state = Deadline(LOOK_SECONDS).call(lambda: self.job.state.name)
             for task in self.job.gca_resource.job_detail.task_details:
                 if states.get(task.task_id) != task.state.name:
@@ -62,19 +62,19 @@ class Run:
             time.sleep(poll_seconds)
 
     def get_error(self) -> str:
-        """Gives what the job says about its failure."""
+        """Returns the error message of the job."""
         return str(self.job.gca_resource.error.message)
 
 
 def make_job(submission: Submission, *, project: str, location: str, name: str = "", credentials: Any = None) -> Any:
-    """Makes google-cloud-aiplatform's PipelineJob of a submission, without sending it.
+    """Creates the PipelineJob of a submission, without sending it.
 
     Args:
-        submission: what is to run.
+        submission: what to run.
         project: Google Cloud project.
         location: region.
-        name: of the run, the job's id; by default one that no other run has.
-        credentials: by default the application default credentials.
+        name: name of the run, which is the id of the job; by default, a unique one.
+        credentials: by default, the application default credentials.
 
     Raises:
         ValueError: the project or the location is not given.
@@ -109,7 +109,7 @@ def start_run(
     credentials: Any = None,
     deadline: Deadline | None = None,
 ) -> Run:
-    """Starts a run, or finds the one of that name: Vertex keeps the ids of jobs unique.
+    """Starts a run, or finds the existing run of that name; Vertex keeps job ids unique.
 
     Args:
         submission: as for `make_job`.
@@ -117,11 +117,11 @@ def start_run(
         location: as for `make_job`.
         name: as for `make_job`.
         credentials: as for `make_job`.
-        deadline: for all calls.
+        deadline: the deadline of all calls.
 
     Raises:
         ValueError: the project or the location is not given.
-        ClusterError: whether the run was started cannot be found out.
+        ClusterError: it is unknown whether the run was started.
     """
     deadline = deadline or Deadline()
     place = {"project": project, "location": location}
@@ -141,7 +141,7 @@ def start_run(
         except (ServerError, CallError) as error:
             if is_last or isinstance(error, CallError):
                 raise ClusterError(
-                    f"The start of the run {job.job_id} got no answer, and whether it runs is not known. Repeat the "
+                    f"The start of the run {job.job_id} was not answered, so it is unknown whether it runs. Repeat the "
                     f"command with --run-name {job.job_id}: it starts the run only if there is none of that name. "
                     f"The last error: {error}"
                 ) from error

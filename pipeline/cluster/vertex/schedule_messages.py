@@ -1,4 +1,4 @@
-"""What the schedule service of Vertex AI Pipelines reads and writes."""
+"""Converts schedules to and from the messages of Vertex AI's schedule service."""
 
 import functools
 import hashlib
@@ -12,10 +12,10 @@ from pipeline.cluster.schedule import Schedule
 from pipeline.cluster.vertex.runs import VERSION_LABEL
 from pipeline.compilation import Compiled, compile_pipeline
 
-# Schedules themselves have no labels, their jobs have: this one holds a hash of the schedule's name. One without it
-# is never changed or deleted, nor is one that somebody copied under another name.
+# Schedules have no labels, but their jobs do. This label contains a hash of the schedule's name. A schedule without it,
+# or a copy of one under another name, is never changed or deleted.
 OWNER_LABEL = "two-tower-schedule"
-# What makes two schedules the same, and the field of the service's schedule that it is changed by.
+# The properties by which schedules are compared, and the field of the message that contains each.
 FIELDS = {
     "times": "cron",
     "version": "create_pipeline_job_request",
@@ -30,15 +30,15 @@ FIELDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Installed:
-    """A schedule as the service has it.
+    """A schedule on Vertex.
 
     Attributes:
-        id: resource name, which ends in a number.
+        id: resource name, which ends with a number.
         name: the display name.
         state: ACTIVE, PAUSED or COMPLETED.
-        catch_up: whether it made up for missed runs when it was last resumed.
-        ends: whether it has a last run, which cannot be taken back.
-        fields: a value for each of FIELDS.
+        catch_up: whether it was last resumed with catch-up on missed runs.
+        ends: whether it has an end date or a maximum number of runs, which cannot be removed.
+        fields: the value of each key of FIELDS.
     """
 
     id: str
@@ -50,7 +50,7 @@ class Installed:
 
 
 def make_message(schedule: Schedule, *, parent: str) -> Any:
-    """The service's schedule, as it is to be created in `parent`."""
+    """Returns the message that creates the schedule in `parent`."""
     from google.cloud import aiplatform_v1
 
     submission = schedule.submission
@@ -74,7 +74,7 @@ def make_message(schedule: Schedule, *, parent: str) -> Any:
 
 
 def read_message(schedule: Any) -> Installed:
-    """Describes a schedule of the service."""
+    """Parses the message of a schedule."""
     from google.protobuf import json_format
 
     job = schedule.create_pipeline_job_request.pipeline_job
@@ -101,7 +101,7 @@ def read_message(schedule: Any) -> Installed:
 
 
 def describe_wanted(schedule: Schedule, installed: Installed) -> dict[str, Any]:
-    """Describes the schedule, with the service account that `installed` has if none is given: it cannot be unset."""
+    """Describes the wanted schedule; a service account that is not set, and cannot be unset, is that of `installed`."""
     submission = schedule.submission
     return {
         "times": schedule.times,
@@ -116,13 +116,13 @@ def describe_wanted(schedule: Schedule, installed: Installed) -> dict[str, Any]:
 
 
 def is_ours(schedule: Any) -> bool:
-    """Whether this tool made a schedule of the service."""
+    """Returns whether this tool created the schedule."""
     labels = schedule.create_pipeline_job_request.pipeline_job.labels
     return bool(labels.get(OWNER_LABEL) == _hash(schedule.display_name))
 
 
 def compile_schedule(schedule: Schedule) -> Compiled:
-    """The pipeline of a schedule."""
+    """Compiles the pipeline of a schedule."""
     return compile_pipeline(schedule.submission.pipeline, schedule.submission.tasks)
 
 

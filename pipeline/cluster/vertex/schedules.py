@@ -1,11 +1,10 @@
-"""Schedules on Vertex AI Pipelines, kept as they are described.
+"""Schedules on Vertex AI Pipelines.
 
-Vertex changes a schedule in place, in one call, and leaves its runs alone; only its state is a call of its own. A
-schedule that is to be paused is paused before it is changed, and one that is to run is changed before it is resumed:
-no run starts that was not asked for. Vertex does not keep names unique either, so others of the same name are deleted
-first. What cannot be changed is replaced: the old schedule is paused, the new one created, the old one deleted.
-Broken off at any point there is always a schedule of that name and never two that run, and the next call ends in the
-same state.
+Vertex changes a schedule in place, in one call, without affecting its runs; pausing and resuming are separate calls. To
+avoid unwanted runs, a schedule is paused before a change, and resumed after it. Vertex allows duplicate names, so other
+schedules of the same name are deleted first. A schedule that cannot be changed is replaced: the old one is paused, the
+new one created, the old one deleted. If a call is interrupted at any point, a schedule of that name exists, never two
+are active, and the next call ends in the same state.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,7 +25,7 @@ from pipeline.cluster.vertex.schedule_messages import (
     read_message,
 )
 
-# A schedule is born active. One that is to be paused must not start a run before the next call pauses it.
+# A schedule is active when it is created. A paused one must not start a run before the next call pauses it.
 _HEAD_START = timedelta(minutes=10)
 
 
@@ -35,10 +34,10 @@ class VertexSchedules:
     """The schedules of a project in a location; see `pipeline.cluster.schedule.Schedules`.
 
     Attributes:
-        service: google-cloud-aiplatform's ScheduleServiceClient.
+        service: a ScheduleServiceClient of google-cloud-aiplatform.
         project: Google Cloud project.
         location: region.
-        deadline: for all calls.
+        deadline: the deadline of all calls.
     """
 
     service: Any
@@ -48,11 +47,11 @@ class VertexSchedules:
 
     @property
     def parent(self) -> str:
-        """Where the schedules and their jobs are."""
+        """Resource name of the location."""
         return f"projects/{self.project}/locations/{self.location}"
 
     def find(self) -> list[Listed]:
-        """Lists this tool's schedules, the oldest first."""
+        """Lists the schedules of this tool, oldest first."""
         states = {"ACTIVE": "enabled", "PAUSED": "paused", "COMPLETED": "completed"}
         return [
             Listed(name=one.name, times=one.fields["times"], state=states.get(one.state, one.state), id=one.id)
@@ -60,11 +59,11 @@ class VertexSchedules:
         ]
 
     def plan(self, schedule: Schedule) -> list[str]:
-        """Says what `apply` would change; changes nothing."""
+        """Describes what `apply` would change, without changing anything."""
         return _plan(schedule, *self._choose(schedule))
 
     def apply(self, schedule: Schedule) -> list[str]:
-        """Makes the project have exactly this schedule of its name."""
+        """Creates, changes or replaces the schedule of this name."""
         kept, others = self._choose(schedule)
         lines = _plan(schedule, kept, others)
         if kept is None:
@@ -84,7 +83,7 @@ class VertexSchedules:
         """Resumes or pauses a schedule.
 
         Raises:
-            ClusterError: there is none of that name, or more than one to resume.
+            ClusterError: no schedule has that name, or there are several to resume.
         """
         installed = select(self._list_installed(), name)
         if not enabled:
@@ -93,10 +92,10 @@ class VertexSchedules:
             self._resume(installed[0])
 
     def delete(self, name: str) -> None:
-        """Deletes a schedule; its runs go on.
+        """Deletes a schedule; its runs continue.
 
         Raises:
-            ClusterError: there is none of that name.
+            ClusterError: no schedule has that name.
         """
         self._delete(select(self._list_installed(), name))
 
@@ -108,16 +107,16 @@ class VertexSchedules:
             page = self._call(self.service.list_schedules, request={**request, "page_token": "".join(tokens[-1:])})
             schedules.extend(page.schedules)
             if page.next_page_token in tokens:
-                raise CallError(f"the page {page.next_page_token!r} of the schedules twice")
+                raise CallError(f"the same page {page.next_page_token!r} of the schedules twice")
             tokens.append(page.next_page_token)
         return [read_message(schedule) for schedule in schedules if is_ours(schedule)]
 
     def _call(self, method: Callable[..., Any], **arguments: Any) -> Any:
-        """Calls a method of the service with what is left of the deadline."""
+        """Calls a method of the service, with the remaining time as its timeout."""
         return self.deadline.call(lambda: method(**arguments, timeout=self.deadline.remaining))
 
     def _choose(self, schedule: Schedule) -> tuple[Installed | None, list[Installed]]:
-        """Finds the schedule that can become the wanted one with the fewest changes, and the others of its name."""
+        """Selects the schedule that needs the fewest changes, and the others of the same name."""
         installed = [one for one in self._list_installed() if one.name == schedule.name]
 
         def count_changes(one: Installed) -> int:
@@ -136,7 +135,7 @@ class VertexSchedules:
             self._pause([read_message(created)])
 
     def _update(self, installed: Installed, schedule: Schedule) -> None:
-        """Changes what differs, in one call."""
+        """Updates all fields that differ, in one call."""
         from google.protobuf.field_mask_pb2 import FieldMask
 
         wanted = describe_wanted(schedule, installed)
@@ -162,7 +161,7 @@ class VertexSchedules:
             try:
                 operation = self._call(self.service.delete_schedule, name=schedule.id)
                 self._call(operation.result)
-            except NotFound:  # somebody else was faster
+            except NotFound:  # already deleted by another process
                 continue
 
 
@@ -174,8 +173,8 @@ def connect(
     Args:
         project: Google Cloud project.
         location: region.
-        credentials: by default the application default credentials.
-        deadline: for all calls.
+        credentials: by default, the application default credentials.
+        deadline: the deadline of all calls.
 
     Raises:
         ValueError: the project or the location is not given.
@@ -209,10 +208,10 @@ def _plan(schedule: Schedule, kept: Installed | None, others: Iterable[Installed
 
 
 def _can_be_changed(installed: Installed) -> bool:
-    """Whether it can become what is wanted: the service changes none that is completed, and takes no end back."""
+    """Returns whether the schedule can be updated: a completed one cannot, and an end cannot be removed."""
     return installed.state in ("ACTIVE", "PAUSED") and not installed.ends
 
 
 def _must_forget_catch_up(installed: Installed, schedule: Schedule) -> bool:
-    """Whether it would run as wanted, but make up for what it misses: only pausing and resuming changes that."""
+    """Returns whether an active schedule catches up on missed runs; only pausing and resuming it changes that."""
     return schedule.enabled and installed.state == "ACTIVE" and installed.catch_up

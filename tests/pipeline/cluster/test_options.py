@@ -118,7 +118,7 @@ def test_the_commands_have_the_options() -> None:
         ("cron", None, "cron to be of the type str. Received: None"),
         ("preset", "best", "preset to be one of .* Received: 'best'"),
         ("pipeline", "serving", "pipeline to be one of training, retraining. Received: 'serving'"),
-        ("parameters", [1], "mappings under"),
+        ("parameters", [1], "parameters to be mappings"),
         ("kfp", {"enabled": 1}, "enabled to be of the type bool. Received: 1"),
         ("vertex", {"image": 1}, "image to be of the type str. Received: 1"),
         ("target", "kfp", "Received: target"),
@@ -133,7 +133,7 @@ def test_a_wrong_value_in_the_file_is_named(tmp_path: Path, key: str, value: Any
 def test_the_claim_fixes_the_folder_of_the_checkpoints(tmp_path: Path) -> None:
     parameters = {**PATHS, "checkpoint_root": "/elsewhere"}
     path = write(tmp_path / "schedules.yaml", {**VALUES, "parameters": parameters})
-    with pytest.raises(ValueError, match="no value for checkpoint_root: with --checkpoint-claim it is /checkpoints"):
+    with pytest.raises(ValueError, match="no value for checkpoint_root, which --checkpoint-claim sets to /checkpoints"):
         read_schedules(path, "kfp")
     (schedule,) = read_schedules(write(path, {**VALUES, "checkpoint_claim": "", "parameters": parameters}), "kfp")
     assert schedule.submission.parameters["checkpoint_root"] == "/elsewhere"

@@ -62,7 +62,9 @@ def test_the_deadline_holds_for_all_calls_together(cluster: FakeKfp, client: Cli
 
 def test_a_page_that_comes_again_is_an_error_at_once(cluster: FakeKfp, client: Client) -> None:
     cluster.page_tokens = "repeated"
-    expect_refusal(lambda: list_schedules(client), seconds=5, message="the page 'again' of the recurring_runs twice")
+    expect_refusal(
+        lambda: list_schedules(client), seconds=5, message="the same page 'again' of the recurring_runs twice"
+    )
 
 
 def test_a_server_that_asks_to_wait_too_long_is_not_waited_for(cluster: FakeKfp, client: Client) -> None:
@@ -218,7 +220,7 @@ def test_a_cluster_that_goes_away_leaves_the_way_back(cluster: FakeKfp, host: st
     cluster.faults = [Fault(calls="GET .*/runs/", reset=True)]
     done = CliRunner().invoke(cli, ["submit", *SUBMIT[2:], "--host", host, "--run-name", "weekly"])
     assert isinstance(done.exception, ClusterError)
-    assert "The run goes on; --run-name weekly follows it again" in str(done.exception)
+    assert "The run continues; to follow it again, add --run-name weekly" in str(done.exception)
 
 
 def test_a_command_takes_the_limit(cluster: FakeKfp, host: str) -> None:

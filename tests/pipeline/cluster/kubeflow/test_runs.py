@@ -130,18 +130,18 @@ def test_whoever_interrupts_the_command_learns_how_to_follow_the_run_again(
     cluster.script = [{"state": "RUNNING"}]
     done = run_cli("--host", host, "--run-name", "weekly")
     assert done.exit_code == 130
-    assert "the run goes on; --run-name weekly follows it again" in done.output
+    assert "The run continues; to follow it again, add --run-name weekly" in done.output
 
 
 def test_a_run_without_an_error_of_its_own_still_says_something(cluster: FakeKfp, host: str) -> None:
     cluster.script = [{"state": "FAILED"}]
-    assert "two-tower: a task failed" in run_cli("--host", host).output
+    assert "two-tower: A task failed; see its log." in run_cli("--host", host).output
 
 
 def test_a_log_of_this_machine_is_refused(host: str) -> None:
     done = run_cli("--host", host, "--set", "test_path=/data/test.tsv")
     assert isinstance(done.exception, ValueError)
-    assert "begins with s3:// or gs://. Received: '/data/test.tsv'" in str(done.exception)
+    assert "beginning with s3:// or gs://. Received: '/data/test.tsv'" in str(done.exception)
 
 
 def test_command_gives_up_waiting(cluster: FakeKfp, host: str) -> None:

@@ -155,7 +155,7 @@ def test_a_run_in_progress_is_not_killed(cluster: FakeKfp, schedules: KfpSchedul
     schedules.apply(wanted)
     old = start_run(cluster, "RUNNING")
     impatient = KfpSchedules(client=schedules.client, retire_seconds=0)
-    with pytest.raises(ClusterError, match="run run goes on"):
+    with pytest.raises(ClusterError, match="run run continues"):
         impatient.apply(change(wanted))
     assert cluster.killed_runs == []
     assert cluster.recurring_runs[old]["status"] == "DISABLED"

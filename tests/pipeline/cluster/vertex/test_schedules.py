@@ -321,7 +321,7 @@ def test_somebody_else_deletes_first(
 def test_a_refusal_is_one_line(schedules: VertexSchedules, wanted: Schedule) -> None:
     elsewhere = dataclasses.replace(schedules, project="shop/of/others")
     with (
-        pytest.raises(ClusterError, match=r"Expected Vertex AI to accept this\. Received: 400 no parent"),
+        pytest.raises(ClusterError, match=r"Expected Vertex AI to accept the request\. Received: 400 no parent"),
         explain_errors(),
     ):
         elsewhere.apply(wanted)
@@ -342,7 +342,7 @@ def test_the_real_client_goes_to_the_region() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "message"), [("endless", r"no answer within 0\.5 s"), ("repeated", "the page 'again' .* twice")]
+    ("tokens", "message"), [("endless", r"no answer within 0\.5 s"), ("repeated", "the same page 'again' .* twice")]
 )
 def test_a_list_that_never_ends_is_given_up(
     service: FakeVertex, schedules: VertexSchedules, tokens: str, message: str
@@ -359,7 +359,7 @@ def test_an_answer_that_does_not_come_is_given_up(
 ) -> None:
     monkeypatch.setattr(service, "list_schedules", lambda _: time.sleep(2))
     start = time.monotonic()
-    with pytest.raises(ClusterError, match="Expected Vertex AI to accept this"), explain_errors():
+    with pytest.raises(ClusterError, match="Expected Vertex AI to accept the request"), explain_errors():
         dataclasses.replace(schedules, deadline=Deadline(0.5)).find()
     assert time.monotonic() - start < 2
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from components.core.events import read_split
+from components.core.machine import limit_tensorflow_threads
 from components.core.saved_model import embed_catalogue
 from components.core.vocabulary import Vocabulary
 from components.export.index import Index
@@ -36,6 +37,7 @@ def export(events_dir: Path, vocabulary_path: Path, model_dir: Path, index_dir: 
     Raises:
         RuntimeError: the index on disk does not return what exact scores say.
     """
+    limit_tensorflow_threads()
     vocabulary = Vocabulary.read(vocabulary_path)
     model = tf.saved_model.load(str(model_dir))
     candidates = embed_catalogue(model, vocabulary)

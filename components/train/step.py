@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.events import SPLITS, read_split, split_path
+from components.core.machine import limit_tensorflow_threads
 from components.core.saved_model import TRAINING_FILE
 from components.core.sequences import Sessions
 from components.core.vocabulary import Vocabulary
@@ -74,6 +75,7 @@ def train_model(
     Raises:
         ValueError: the training sessions hold no target, or workers that train together do not see one another's files.
     """
+    limit_tensorflow_threads()
     strategy = make_strategy()
     vocabulary = Vocabulary.read(vocabulary_path)
     sessions = Sessions.encode(read_split(events_dir, "train"), vocabulary)

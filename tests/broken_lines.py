@@ -3,8 +3,9 @@
 import random
 from pathlib import Path
 
+from components.core.logs.columns import LogColumns
 from components.core.logs.files import find_files
-from components.core.logs.reader import LogColumns, read_log
+from components.core.logs.reader import read_log
 
 HEADER = b"SessionId\tItemId\tTime\n"
 COLUMNS = LogColumns(text=("SessionId", "ItemId"), time="Time")
@@ -41,11 +42,11 @@ def read(path: Path) -> tuple[Accepted, Rejected]:
     rejected: Rejected = []
     line = 1 if path.suffix == ".parquet" else 2
     for batch in read_log(find_files(str(path)), COLUMNS):
-        bad = {each.line: each for each in batch.rejected}
+        bad = {each["line"]: each for each in batch.rejected.to_pylist()} if batch.rejected else {}
         rows = iter(zip(*(column.to_pylist() for column in batch.events.columns), strict=True))
         for number in range(line, line + batch.num_lines):
             if number in bad:
-                rejected.append((number, bad[number].reason, bad[number].text))
+                rejected.append((number, bad[number]["reason"], bad[number]["text"]))
             else:
                 session, item, time = next(rows)
                 accepted.append((number, str(session), str(item), time))

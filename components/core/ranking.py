@@ -1,6 +1,5 @@
 """Exact ranks over the whole catalogue, by counting instead of sorting."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from components.core.machine import count_cpus
 from components.core.vocabulary import UNKNOWN
 
 Floats = npt.NDArray[np.float32]
@@ -83,7 +83,7 @@ def rank_targets(score: ScoreTile, targets: npt.NDArray[np.int32], *, num_items:
         if top_k:
             top[rows] = _top_columns(tile, top.shape[1]) + 1
 
-    with threadpool_limits(limits=1), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with threadpool_limits(limits=1), ThreadPoolExecutor(count_cpus()) as pool:
         for _ in pool.map(rank_tile, range(0, len(targets), num_rows)):
             pass
     return Ranking(ranks=ranks, top=top)

@@ -1,6 +1,5 @@
 """Exact ranks where nearly all items have the score that they have for every query."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from components.core.machine import count_cpus
 from components.core.ranking import NEVER, Floats, Ranking
 from components.core.vocabulary import UNKNOWN
 
@@ -76,7 +76,7 @@ def rank_sparse(scores: SparseScores, targets: npt.NDArray[np.int32], *, top_k: 
                 top.shape[1],
             )
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(count_cpus()) as pool:
         for _ in pool.map(rank_tile, range(0, len(targets), TILE_ROWS)):
             pass
     return Ranking(ranks=ranks, top=top)

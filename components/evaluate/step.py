@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from components.core.events import read_split
 from components.core.literal_paths import literal_path
+from components.core.machine import limit_tensorflow_threads
 from components.core.metrics import (
     Bootstrap,
     Ranks,
@@ -86,6 +87,7 @@ def evaluate(
     Raises:
         ValueError: no test session holds a target.
     """
+    limit_tensorflow_threads()
     vocabulary = Vocabulary.read(vocabulary_path)
     tested = Sessions.encode(read_split(events_dir, "test"), vocabulary)
     sessions = tested.sample(parameters.max_test_targets, seed=SAMPLE_SEED)

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from components.core.events import read_split
 from components.core.literal_paths import literal_path
+from components.core.machine import limit_tensorflow_threads
 from components.core.saved_model import embed_catalogue, read_training
 from components.core.sequences import Sessions
 from components.core.vocabulary import Vocabulary
@@ -55,6 +56,7 @@ def export(
     Raises:
         RuntimeError: the index on disk does not return what exact scores say.
     """
+    limit_tensorflow_threads()
     vocabulary = Vocabulary.read(vocabulary_path)
     parameters = read_training(model_dir)["parameters"]
     probes = _probes(events_dir, vocabulary, max_length=parameters["max_session_length"])

@@ -1,5 +1,6 @@
 """The order of the artifact for more events than memory holds, by DuckDB."""
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 
 from components.core.events import SCHEMA
 from components.core.logs.ordering import BATCH_ROWS, Sample, SortedEvents
+from components.core.machine import count_cpus
 
 SORT_MEMORY = "1200MB"  # of DuckDB, which spills what is above it
 STAGED = pa.schema([*SCHEMA, pa.field("row", pa.int64(), nullable=False)])
@@ -22,7 +24,8 @@ def sort_on_disk(staged_path: Path, num_rows: int, sample: Sample | None) -> Ite
     with duckdb.connect(staged_path.with_suffix(".duckdb")) as connection:
         connection.execute(f"SET memory_limit = '{SORT_MEMORY}'")
         connection.execute("SET preserve_insertion_order = false")
-        connection.from_parquet(str(staged_path)).create_view("staged")
+        connection.execute(f"SET threads = {count_cpus()}")
+        connection.from_parquet(_escape_glob(staged_path)).create_view("staged")
         kept = "staged"
         if sample is not None and sample.unit == "events":
             connection.register("drawn", pa.table({"row": sample.draw(num_rows)}))
@@ -48,6 +51,11 @@ def sort_on_disk(staged_path: Path, num_rows: int, sample: Sample | None) -> Ite
             f"FROM {kept} JOIN sessions USING (session_id) ORDER BY number, time, row"
         ).to_arrow_reader(BATCH_ROWS)
         yield from group_sessions(_encode_ids(pa.Table.from_batches([batch])) for batch in reader)
+
+
+def _escape_glob(path: Path) -> str:
+    """The path with brackets around what DuckDB would take for a wildcard, and so for other files."""
+    return re.sub(r"([\[*?])", r"[\1]", str(path))
 
 
 def group_sessions(tables: Iterable[pa.Table]) -> Iterator[SortedEvents]:

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.core.events import SPLITS
+from components.core.logs.columns import LogColumns
 from components.core.logs.data_report import DataReport
 from components.core.logs.draft import Acceptance, EventsDraft
 from components.core.logs.files import find_files
 from components.core.logs.ordering import Sample
-from components.core.logs.reader import LogColumns, read_log
+from components.core.logs.reader import read_log
+from components.core.machine import limit_arrow_threads
 from components.ingest.sorter import EventSorter, encode_ids
 
 SAMPLE_UNITS = ("sessions", "events")
@@ -79,11 +81,13 @@ def ingest(sources: Mapping[str, str | Path], events_dir: Path, parameters: Inge
         OSError: the disk is full.
         ValueError: a source is empty, lacks a column, ends before it should, or has too much wrong with it.
     """
+    limit_arrow_threads()
     files = {split: find_files(str(sources[split])) for split in SPLITS}
+    logs = {split: read_log(files[split], parameters.columns, encode_ids) for split in SPLITS}
     with EventsDraft(events_dir, parameters.acceptance) as draft:
         for split in reversed(SPLITS):
             sorter = EventSorter(draft.spill_dir(split), parameters.sample)
-            for batch in read_log(files[split], parameters.columns, encode_ids):
+            for batch in logs[split]:
                 draft.count(batch)
                 sorter.add(batch.events)
             draft.check_lines()

@@ -1,6 +1,6 @@
 """What runs the expressions: DuckDB in this process, or Spark."""
 
-import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from functools import reduce
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core.logs.ahead import map_ahead
+from components.core.machine import count_cpus
 from components.sessionize.numbering import Numbering
 from components.sessionize.visits import sort_visits
 
@@ -68,6 +69,7 @@ class DuckDB:
             memory_limit=f"{memory_gib}GiB",
             temp_directory=str(work_dir / "spill"),
             preserve_insertion_order=False,
+            threads=count_cpus(),
         )
         self.num_kept = 0
         self.numbering: Numbering | None = None
@@ -81,7 +83,7 @@ class DuckDB:
         """
         if pa.types.is_string(pq.read_schema(parts[0][0]).field("visitor").type):
             self.numbering = Numbering(path for paths in parts for path in paths)
-        streams = [f"stream_{number}" for number in range(min(os.cpu_count() or 1, len(parts[0]), MAX_STREAMS))]
+        streams = [f"stream_{number}" for number in range(min(count_cpus(), len(parts[0]), MAX_STREAMS))]
 
         def read(paths: list[Path]) -> list[pa.Table]:
             events = [sort_visits(self._read(path)) for path in paths]
@@ -160,7 +162,8 @@ class Spark:
 
     def keep_parts(self, parts: list[list[Path]], *expressions: Expression) -> list[ir.Table]:
         """Computes tables from events that are read part by part."""
-        events = reduce(ir.Table.union, [self.connection.read_parquet(path) for paths in parts for path in paths])
+        paths = [_escape_glob(path) for part in parts for path in part]
+        events = reduce(ir.Table.union, map(self.connection.read_parquet, paths))
         return [self.keep(expression(events)) for expression in expressions]
 
     def keep(self, expression: ir.Table) -> ir.Table:
@@ -184,6 +187,11 @@ class Spark:
             table.release()
         if self.is_own:
             self.session.stop()
+
+
+def _escape_glob(path: Path) -> str:
+    """The path with a backslash before what Spark would take for a wildcard."""
+    return re.sub(r"([\[{*?\\])", r"\\\1", str(path))
 
 
 def start(name: str, work_dir: Path, *, memory_gib: float) -> Engine:

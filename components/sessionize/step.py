@@ -9,10 +9,12 @@ from pathlib import Path
 import ibis.expr.types as ir
 
 from components.core.events import SPLITS
+from components.core.logs.columns import LogColumns
 from components.core.logs.data_report import DataReport
 from components.core.logs.draft import Acceptance, EventsDraft
 from components.core.logs.files import find_files
-from components.core.logs.reader import LogColumns, read_log
+from components.core.logs.reader import read_log
+from components.core.machine import limit_arrow_threads
 from components.sessionize.engines import ENGINES, Engine, start
 from components.sessionize.sessions import (
     Splits,
@@ -124,6 +126,7 @@ def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) 
         ValueError: a file is empty, lacks a column, ends before it should, has too much wrong with it, or a split
             has no events.
     """
+    limit_arrow_threads()
     files = find_files(source)
     with EventsDraft(events_dir, parameters.acceptance) as draft:
         work_dir = draft.spill_dir("log")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from components.core.events import SPLITS, read_split, split_path
+from components.core.machine import limit_tensorflow_threads
 from components.core.saved_model import TRAINING_FILE
 from components.core.sequences import Sessions
 from components.core.vocabulary import Vocabulary
@@ -83,6 +84,7 @@ def train_model(
             no target, a checkpoint is damaged, or workers that train together do not see one another's files.
         RuntimeError: the saved model does not give each id its own index.
     """
+    limit_tensorflow_threads()
     strategy = make_strategy()
     # A model of one item: its towers and its loss refuse parameters that they do not take before any data is read.
     TwoTower(parameters, counts=np.ones(1, np.int64), num_sessions=1)

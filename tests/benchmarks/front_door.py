@@ -1,6 +1,8 @@
 """Time and peak memory of `ingest` and `sessionize` beside pandas, each in a process of its own, by turns.
 
-python tests/benchmarks/front_door.py --ingest-rows 5000000 --sessionize-rows 10000000
+    python tests/benchmarks/front_door.py
+
+The sizes are those of the README: 5,000,000 rows for `ingest` and 10,000,000 events for `sessionize`.
 """
 
 import argparse
@@ -13,10 +15,13 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.csv
+try:
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.csv
+except ModuleNotFoundError as error:
+    raise SystemExit(f"This benchmark needs what `make install` installs. Received: {error}") from error
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
@@ -99,8 +104,8 @@ JOBS = {job.__name__: job for job in (
 def main() -> None:
     """Writes the logs, then starts each job in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ingest-rows", type=int, default=0)
-    parser.add_argument("--sessionize-rows", type=int, default=0)
+    parser.add_argument("--ingest-rows", type=int, default=5_000_000, help="0 to leave `ingest` out.")
+    parser.add_argument("--sessionize-rows", type=int, default=10_000_000, help="0 to leave `sessionize` out.")
     parser.add_argument("--turns", type=int, default=2, help="The first job of the first turn has no warm memory.")
     parser.add_argument("--only-ours", action="store_true", help="Leave pandas out, where it has not the memory.")
     parser.add_argument("--job", nargs=2, help=argparse.SUPPRESS)

@@ -1,8 +1,10 @@
-"""Breaks a real log in thousands of ways and compares its reading with a second one that shares no code with it.
+"""Breaks a log in thousands of ways and compares its reading with a second one that shares no code with it.
 
+    python tests/benchmarks/fuzz_log_reader.py
     python tests/benchmarks/fuzz_log_reader.py LOG.tsv --cases 20000
 
-The log has the columns SessionId, ItemId and Time, separated by tabs; its first lines are used.
+The log has the columns SessionId, ItemId and Time, separated by tabs; its first lines are used. Without one, lines are
+generated.
 """
 
 import argparse
@@ -14,7 +16,10 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
-from broken_lines import HEADER, mutate, read, read_by_hand  # noqa: E402
+try:
+    from broken_lines import HEADER, mutate, read, read_by_hand
+except ModuleNotFoundError as error:
+    raise SystemExit(f"This benchmark needs what `make install` installs. Received: {error}") from error
 
 
 def outcome(path: Path, data: bytes, *, is_cut: bool) -> str:
@@ -33,12 +38,14 @@ def outcome(path: Path, data: bytes, *, is_cut: bool) -> str:
 def main() -> None:
     """Runs the cases and counts their outcomes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("log", type=Path)
+    parser.add_argument("log", type=Path, nargs="?", help="By default lines are generated.")
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--lines", type=int, default=60)
     arguments = parser.parse_args()
-    with arguments.log.open("rb") as stream:
-        lines = [stream.readline() for _ in range(arguments.lines + 1)][1:]
+    lines = [b"%d\ti%d\t%d\n" % (row // 3, row % 7, 1_441_412_644_102 + row) for row in range(arguments.lines)]
+    if arguments.log:
+        with arguments.log.open("rb") as stream:
+            lines = [stream.readline() for _ in range(arguments.lines + 1)][1:]
     outcomes: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(arguments.cases):

@@ -1,18 +1,28 @@
-"""Times exact ranks against the bare matrix product and against TFRS' FactorizedTopK, in one run.
+"""Times exact ranks against the bare matrix product and, on demand, against TFRS' FactorizedTopK, in one run.
 
-python tests/benchmarks/ranking.py [--tfrs]
+    python tests/benchmarks/ranking.py
+    python tests/benchmarks/ranking.py --tfrs
+
+The sizes are those of the README: 24,000 targets among 37,000 items, dimension 128.
 """
 
+import argparse
 import resource
 import sys
 import time
+from importlib.util import find_spec
+from pathlib import Path
 
-import numpy as np
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-import components.core  # noqa: F401  settings that must stand before TensorFlow loads
-from components.core.ranking import TILE_BYTES, dot_product, rank_targets
+try:
+    import numpy as np
 
-NUM_QUERIES, NUM_ITEMS, DIM = 24_000, 37_000, 128
+    import components.core  # noqa: F401  settings that must stand before TensorFlow loads
+    from components.core.ranking import TILE_BYTES, dot_product, rank_targets
+except ModuleNotFoundError as error:
+    raise SystemExit(f"This benchmark needs what `make install` installs. Received: {error}") from error
+
 REPEATS = 3
 
 
@@ -26,28 +36,38 @@ def fastest(function) -> float:
 
 
 def main() -> None:
+    """Prints the times beside each other."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--queries", type=int, default=24_000)
+    parser.add_argument("--items", type=int, default=37_000)
+    parser.add_argument("--dim", type=int, default=128)
+    parser.add_argument("--tfrs", action="store_true", help="Compare with FactorizedTopK, which takes a minute.")
+    arguments = parser.parse_args()
+    if arguments.tfrs and find_spec("tensorflow_recommenders") is None:
+        parser.error("--tfrs needs TensorFlow Recommenders, which `make install` installs")
+    num_queries, num_items, dim = arguments.queries, arguments.items, arguments.dim
     rng = np.random.default_rng(0)
-    queries = rng.normal(size=(NUM_QUERIES, DIM)).astype(np.float32)
-    candidates = rng.normal(size=(NUM_ITEMS, DIM)).astype(np.float32)
-    targets = rng.integers(1, NUM_ITEMS + 1, NUM_QUERIES).astype(np.int32)
+    queries = rng.normal(size=(num_queries, dim)).astype(np.float32)
+    candidates = rng.normal(size=(num_items, dim)).astype(np.float32)
+    targets = rng.integers(1, num_items + 1, num_queries).astype(np.int32)
     columns = np.ascontiguousarray(candidates.T)
-    num_rows = TILE_BYTES // (4 * NUM_ITEMS)
+    num_rows = TILE_BYTES // (4 * num_items)
 
     def bare() -> None:
-        for begin in range(0, NUM_QUERIES, num_rows):
+        for begin in range(0, num_queries, num_rows):
             queries[begin : begin + num_rows] @ columns
 
     score = dot_product(queries, candidates)
     product = fastest(bare)
-    ranks = rank_targets(score, targets, num_items=NUM_ITEMS).ranks
-    counted = fastest(lambda: rank_targets(score, targets, num_items=NUM_ITEMS))
-    with_top = fastest(lambda: rank_targets(score, targets, num_items=NUM_ITEMS, top_k=20))
-    print(f"{NUM_QUERIES:,} targets, {NUM_ITEMS:,} items, dimension {DIM}; fastest of {REPEATS}")
+    ranks = rank_targets(score, targets, num_items=num_items).ranks
+    counted = fastest(lambda: rank_targets(score, targets, num_items=num_items))
+    with_top = fastest(lambda: rank_targets(score, targets, num_items=num_items, top_k=20))
+    print(f"{num_queries:,} targets, {num_items:,} items, dimension {dim}; fastest of {REPEATS}")
     print(f"bare matrix product        {product:6.2f} s")
     print(f"exact ranks                {counted:6.2f} s   {counted / product:.2f} of the product")
     print(f"exact ranks and the top 20 {with_top:6.2f} s   {with_top / product:.2f} of the product")
     print(f"peak memory                {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:6.2f} GiB")
-    if "--tfrs" in sys.argv:
+    if arguments.tfrs:
         compare_with_tfrs(queries, candidates, targets, ranks, counted)
 
 
@@ -59,7 +79,7 @@ def compare_with_tfrs(queries, candidates, targets, ranks, counted) -> None:
     for batch_size in (128, 8_192):
         metric = tfrs.metrics.FactorizedTopK(dataset.batch(batch_size), ks=(20,))
         begin = time.perf_counter()
-        for first in range(0, NUM_QUERIES, 8_192):
+        for first in range(0, len(queries), 8_192):
             rows = slice(first, first + 8_192)
             metric.update_state(queries[rows], candidates[targets[rows] - 1])
         seconds = time.perf_counter() - begin

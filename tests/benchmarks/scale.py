@@ -1,6 +1,8 @@
 """Time and peak memory of every step as the log grows, each step in a process of its own: an epoch, all defaults.
 
-python tests/benchmarks/scale.py --items 10000 100000 1000000
+    python tests/benchmarks/scale.py
+
+The sizes are those of the README: 10,000, 100,000 and 1,000,000 items, ten events an item.
 """
 
 import argparse
@@ -11,11 +13,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.csv
+try:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.csv
+except ModuleNotFoundError as error:
+    raise SystemExit(f"This benchmark needs what `make install` installs. Received: {error}") from error
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -93,9 +99,11 @@ STEPS = {step.__name__.removeprefix("run_"): step for step in (
 def main() -> None:
     """Runs all steps for each size."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--items", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--items", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if find_spec("tensorflow") is None:
+        parser.error("the steps need TensorFlow, which `make install` installs")
     if arguments.step:
         name, folder = arguments.step
         begin = time.perf_counter()

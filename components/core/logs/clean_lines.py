@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.csv as pc_csv
 
 from components.core.logs.lines import MAX_DIGITS, TIME_LIMIT, Block, Ids, Layout
+from components.core.logs.texts import get_buffers, is_utf8
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which the CSV reader would drop
 
@@ -19,11 +20,8 @@ def scan_clean(block: bytes, layout: Layout) -> Block | None:
     num_returns = block.count(b"\r") if b"\r" in block else 0
     if num_returns and num_returns != block.count(b"\r\n"):
         return None
-    if not block.isascii():
-        try:
-            str(memoryview(block), "utf-8")
-        except UnicodeDecodeError:
-            return None
+    if not is_utf8(block):
+        return None
     return _scan_numbers(block, num_returns, layout) or _scan_texts(block, layout)
 
 
@@ -49,14 +47,14 @@ def _scan_numbers(block: bytes, num_returns: int, layout: Layout) -> Block | Non
                 return None
             num_bytes += _count_digits(values)
         else:
-            offsets, _ = _buffers(column)
+            offsets, _ = get_buffers(column)
             num_bytes += int(offsets[-1] - offsets[0])
     ids, times = [columns[field] for field in layout.text_fields], columns[layout.time_field]
     if num_bytes != len(block) or times.to_numpy().max(initial=0) >= TIME_LIMIT:
         return None
     if not all(_is_short(column, layout.max_id_bytes) for column in ids):
         return None
-    return Block(num_lines=num_lines, ids=ids, times=times, rejected=[])
+    return Block(num_lines=num_lines, ids=ids, times=times, rejected=None)
 
 
 def _scan_texts(block: bytes, layout: Layout) -> Block | None:
@@ -71,7 +69,7 @@ def _scan_texts(block: bytes, layout: Layout) -> Block | None:
     times = time.cast(pa.int64())
     if times.to_numpy().max(initial=0) >= TIME_LIMIT:
         return None
-    return Block(num_lines=len(times), ids=texts, times=times, rejected=[])
+    return Block(num_lines=len(times), ids=texts, times=times, rejected=None)
 
 
 def _read_columns(block: bytes, layout: Layout, fields: Sequence[int], whole: set[int]) -> list[Ids] | None:
@@ -115,7 +113,7 @@ def to_whole_numbers(ids: Ids) -> Ids:
     """Ids as int64 if each of them is the shortest text of a whole number; else as they are."""
     if pa.types.is_integer(ids.type) or not (_has_lengths(ids, MAX_DIGITS) and _has_digits_only(ids)):
         return ids
-    offsets, data = _buffers(ids)
+    offsets, data = get_buffers(ids)
     if ((data[offsets[:-1]] == ord("0")) & (np.diff(offsets) > 1)).any():
         return ids
     return ids.cast(pa.int64())
@@ -123,27 +121,19 @@ def to_whole_numbers(ids: Ids) -> Ids:
 
 def sum_bytes(texts: pa.StringArray) -> npt.NDArray[np.uint64]:
     """[num_texts] the sum of the bytes of each text, none of which is empty."""
-    offsets, data = _buffers(texts)
+    offsets, data = get_buffers(texts)
     sums: npt.NDArray[np.uint64] = np.add.reduceat(data[: offsets[-1]], offsets[:-1], dtype=np.uint64)
     return sums
 
 
 def _has_lengths(texts: pa.StringArray, longest: int) -> bool:
     """Whether each text has 1 to `longest` bytes."""
-    lengths = np.diff(_buffers(texts)[0])
+    lengths = np.diff(get_buffers(texts)[0])
     return bool(lengths.min(initial=1) >= 1 and lengths.max(initial=1) <= longest)
 
 
 def _has_digits_only(texts: pa.StringArray) -> bool:
     """Whether no text has another byte than a decimal digit."""
-    offsets, data = _buffers(texts)
+    offsets, data = get_buffers(texts)
     used = data[offsets[0] : offsets[-1]]
     return bool(used.min(initial=ord("0")) >= ord("0") and used.max(initial=ord("9")) <= ord("9"))
-
-
-def _buffers(texts: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
-    """[num_texts + 1] where each text begins, and the bytes of all."""
-    _, offsets, data = texts.buffers()
-    begin = texts.offset
-    bounds = np.frombuffer(offsets, np.int32)[begin : begin + len(texts) + 1] if len(texts) else np.zeros(1, np.int32)
-    return bounds, np.frombuffer(data or b"", np.uint8)

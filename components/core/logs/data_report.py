@@ -1,8 +1,6 @@
 """What an events artifact holds, as numbers for machines and as Markdown for people."""
 
 import json
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -232,13 +230,6 @@ def find_shared(first: pa.Array | pa.ChunkedArray, second: pa.Array | pa.Chunked
     """The ids that are in both; each is at most once in either. Only the fewer ones are hashed."""
     fewer, more = sorted((first, second), key=len)
     return more.filter(pc.is_in(more, value_set=fewer))
-
-
-def format_reasons(reasons: Mapping[str, int], examples: Mapping[str, str]) -> str:
-    """The three commonest reasons, an example of each."""
-    return "; ".join(
-        f"{count:,} x {reason}, such as {examples[reason]}" for reason, count in Counter(reasons).most_common(3)
-    )
 
 
 def _quantiles(values: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> list[int]:

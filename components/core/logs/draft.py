@@ -1,11 +1,11 @@
 """Writing the events artifact: beside its place, with everything counted, and moved there when all of it is well."""
 
 import errno
+import os
 import shutil
-from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,19 +20,16 @@ from components.core.logs.data_report import (
     DataReport,
     SplitCounter,
     find_shared,
-    format_reasons,
     report_split,
 )
 from components.core.logs.drift import ITEM_COUNTS_NAME, REPORT_NAME, DriftBounds, compare
 from components.core.logs.ordering import SortedEvents
 from components.core.logs.reader import Batch
+from components.core.logs.rejected import REJECTED_NAME, RejectedLines
 
 FINDINGS = ("duplicates", "backward_times", "sessions_in_two_splits", "seconds", "cut_files")
-REJECTED_NAME = "rejected.parquet"
-REJECTED_SCHEMA = pa.schema(
-    [("source", pa.string()), ("line", pa.int64()), ("reason", pa.string()), ("text", pa.string())]
-)
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+UNREADABLE = "?\\"  # DuckDB, which sorts beside the events, ends a path at the first and takes the second for a slash
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ID_COLUMNS = ["session_id", "item_id"]
 
 
@@ -41,7 +38,8 @@ class Acceptance:
     """What a log may be like before the step refuses it.
 
     Attributes:
-        max_rejected_share: maximum share of rejected lines.
+        max_rejected_share: maximum share of rejected lines. Reading stops as soon as the share would exceed it even
+            if all remaining lines were accepted.
         data_errors: findings that fail the step: duplicates (rows equal in all columns that are read), backward_times
             (given sessions: sessions in which a later row has an earlier time; raw log: rows with a time before that of
             the row above), sessions_in_two_splits, seconds (times before 1973-03-03, which are probably in seconds) and
@@ -80,22 +78,25 @@ class Acceptance:
 class EventsDraft:
     """The artifact until it is whole; used in a `with` block, which removes the draft whatever happens.
 
+    After a ValueError the rejected lines, if there are any, are left in the artifact's folder, and the message says so.
+    What an earlier run left there stays as it is otherwise.
+
     Args:
         events_dir: where the artifact is to lie.
         acceptance: what may be wrong with the log.
 
     Raises:
         OSError: the disk is full.
+        ValueError: the path has a character that DuckDB cannot read.
     """
 
     def __init__(self, events_dir: Path, acceptance: Acceptance) -> None:
+        if set(str(events_dir)) & set(UNREADABLE):
+            raise ValueError(f"Expected a path without {UNREADABLE} for the events. Received: {events_dir}")
         self.events_dir = events_dir
         self.acceptance = acceptance
         self.dir = events_dir.with_name(f".{events_dir.name}.draft")
         self.num_lines = 0
-        self.num_accepted = 0
-        self.reasons: Counter[str] = Counter()
-        self.examples: dict[str, str] = {}
         self.findings = dict.fromkeys(FINDINGS, 0)
         self.counters: dict[str, SplitCounter] = {}
         self.other_sessions = pa.array([], pa.string())
@@ -103,22 +104,27 @@ class EventsDraft:
     def __enter__(self) -> "EventsDraft":
         shutil.rmtree(self.dir, ignore_errors=True)
         self.dir.mkdir(parents=True)
-        self.rejected = pq.ParquetWriter(self.dir / REJECTED_NAME, REJECTED_SCHEMA, compression="zstd")
+        self.rejected = RejectedLines(self.dir / REJECTED_NAME)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        kept: Path | None = None
         try:
             self.rejected.close()
+            if isinstance(error, ValueError) and self.rejected.num_lines:
+                kept = self._keep(self.rejected.path)
         except OSError as closing:
             error = error or closing
         shutil.rmtree(self.dir, ignore_errors=True)
-        if error is not None and _is_full(error):
+        if error is not None and _is_out_of_space(error):
             raise OSError(
                 getattr(error, "errno", None) or errno.ENOSPC,
                 f"Expected room for the events and for sorting them in {self.events_dir.parent}. Received: {error}",
             ) from error
+        if kept:
+            raise ValueError(f"{error}. All rejected lines are in {kept}") from error
 
     def spill_dir(self, name: str) -> Path:
         """A folder for temporary files, which goes with the draft."""
@@ -127,20 +133,17 @@ class EventsDraft:
         return folder
 
     def count(self, batch: Batch) -> None:
-        """Counts the lines of a batch and keeps the rejected ones."""
+        """Counts the lines of a batch and keeps the rejected ones.
+
+        Raises:
+            ValueError: too many lines were rejected, whatever the lines behind the batch are.
+        """
         self.num_lines += batch.num_lines
-        self.num_accepted += batch.events.num_rows
         self.findings["cut_files"] += batch.is_cut
         self.findings["seconds"] += int((batch.events.column(-1).to_numpy() < SECONDS_BELOW).sum())
-        if batch.rejected:
-            for rejected in batch.rejected:
-                self.reasons[rejected.reason] += 1
-                self.examples.setdefault(
-                    rejected.reason, f"line {rejected.line} of {rejected.source}: {rejected.text[:200]!r}"
-                )
-            self.rejected.write_table(
-                pa.Table.from_pylist([asdict(rejected) for rejected in batch.rejected], schema=REJECTED_SCHEMA)
-            )
+        if batch.rejected is not None:
+            self.rejected.add(batch.rejected)
+            self._check_share(batch.max_lines_left)
 
     def check_lines(self) -> None:
         """Ends the reading.
@@ -148,15 +151,18 @@ class EventsDraft:
         Raises:
             ValueError: too many lines were rejected, or not one was read.
         """
-        num_rejected = self.num_lines - self.num_accepted
-        limit = self.acceptance.max_rejected_share
-        if num_rejected > limit * self.num_lines:
+        self._check_share(0)
+        if self.rejected.num_lines == self.num_lines:
+            raise ValueError("Expected at least one event in the log. Received: headers and no row")
+
+    def _check_share(self, max_lines_left: int) -> None:
+        num_rejected, limit = self.rejected.num_lines, self.acceptance.max_rejected_share
+        if num_rejected > limit * (self.num_lines + max_lines_left):
+            rest = f" so far, with at most {max_lines_left:,} to follow" if max_lines_left else ""
             raise ValueError(
                 f"Expected at most {limit:.2%} of the lines to be rejected. Received: {num_rejected:,} of "
-                f"{self.num_lines:,}. {format_reasons(self.reasons, self.examples)}"
+                f"{self.num_lines:,}{rest}. {self.rejected.describe()}"
             )
-        if not self.num_accepted:
-            raise ValueError("Expected at least one event in the log. Received: headers and no row")
 
     def write_split(self, split: str, batches: Iterable[SortedEvents], *, has_own_sessions: bool = False) -> None:
         """Writes and counts a split; train comes last, since the sessions of the others stay in memory meanwhile.
@@ -227,9 +233,9 @@ class EventsDraft:
         train_items = self.counters["train"].item_counts()
         report = DataReport(
             num_lines=self.num_lines,
-            num_accepted=self.num_accepted,
-            num_rejected=self.num_lines - self.num_accepted,
-            rejected_by_reason=dict(self.reasons.most_common()),
+            num_accepted=self.num_lines - self.rejected.num_lines,
+            num_rejected=self.rejected.num_lines,
+            rejected_by_reason=dict(self.rejected.reasons.most_common()),
             splits={split: report_split(self.counters[split], train_items) for split in SPLITS},
             findings=self.findings,
         )
@@ -248,20 +254,25 @@ class EventsDraft:
 
     def _move(self) -> None:
         """File by file, which every mounted bucket can do; train comes last, so that without it nothing is whole."""
-        self.events_dir.mkdir(parents=True, exist_ok=True)
-        last = split_path(self.events_dir, "train")
-        last.unlink(missing_ok=True)
-        for path in sorted(self.dir.iterdir(), key=lambda path: path.name == last.name):
+        split_path(self.events_dir, "train").unlink(missing_ok=True)
+        last = split_path(self.dir, "train")
+        for path in sorted(self.dir.iterdir(), key=lambda path: path == last):
             if path.is_file():
-                path.replace(self.events_dir / path.name)
+                self._keep(path)
+
+    def _keep(self, path: Path) -> Path:
+        """Moves a file of the draft into the artifact's folder."""
+        self.events_dir.mkdir(parents=True, exist_ok=True)
+        return path.replace(self.events_dir / path.name)
 
 
-def _is_full(error: BaseException) -> bool:
+def _is_out_of_space(error: BaseException) -> bool:
+    """Whether the disk is full. DuckDB says so in its messages only: its classes of errors mean other faults, too."""
     if isinstance(error, OSError):
-        return error.errno in NO_ROOM
-    import duckdb  # which takes longer to import than a small log to ingest
-
-    return isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException))
+        return error.errno in NO_SPACE
+    if not type(error).__module__.endswith("duckdb"):
+        return False
+    return any(text in str(error) for text in ("max_temp_directory_size", *map(os.strerror, NO_SPACE)))
 
 
 def _check_drift(drift: list[dict[str, Any]]) -> None:

@@ -101,7 +101,7 @@ def compare(report: DataReport, item_counts: pa.Table, previous: str, bounds: Dr
     with report_file.open_stream() as stream:
         before = DataReport.parse(stream.read(), report_file.name).splits["train"]
     now = report.splits["train"]
-    with counts_file.open_random_access() as stream:
+    with counts_file.open_stream() as stream:
         previous_counts = pq.read_table(stream)
     is_gone = pc.invert(pc.is_in(previous_counts["item_id"], value_set=item_counts["item_id"]))
     num_gone = pc.sum(is_gone).as_py() or 0

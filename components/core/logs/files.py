@@ -1,19 +1,21 @@
 """Where a log lives: one file, a glob or a folder of files, on disk or in a bucket."""
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 from pyarrow import fs
 
-CODECS = {".gz": "gzip", ".zst": "zstd"}
-PARQUET_SUFFIXES = (".parquet", ".pq")
+COMPRESSION_SUFFIXES = (".gz", ".gzip", ".zst", ".zstd")
 GCS_RETRY_LIMIT = timedelta(minutes=1)  # by default a missing credential is asked for again for a quarter of an hour
+
+Tree: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,46 +35,28 @@ class LogFile:
     num_bytes: int
 
     @property
-    def codec(self) -> str | None:
-        """What it is compressed with, by its suffix."""
-        return CODECS.get(PurePosixPath(self.path).suffix)
-
-    @property
     def suffix(self) -> str:
-        """What it holds: its suffix without that of the compression, in lower case."""
-        path = PurePosixPath(self.path)
-        return (PurePosixPath(path.stem) if self.codec else path).suffix.lower()
-
-    @property
-    def is_parquet(self) -> bool:
-        """Whether it holds columns instead of lines."""
-        return self.suffix in PARQUET_SUFFIXES
+        """Its suffix without that of a compression, in lower case."""
+        suffixes = [suffix.lower() for suffix in PurePosixPath(self.path).suffixes]
+        return next((suffix for suffix in reversed(suffixes) if suffix not in COMPRESSION_SUFFIXES), "")
 
     @contextmanager
-    def open_stream(self) -> Iterator[pa.NativeFile]:
-        """The decompressed bytes.
+    def open_stream(self, codec: str | None = None) -> Iterator[pa.NativeFile]:
+        """Opens the file to read it from its beginning.
+
+        Args:
+            codec: gzip or zstd, to read what is compressed; None to read the bytes as they are.
 
         Raises:
             FileNotFoundError: the file has gone since it was listed.
-            ValueError: it ends before it should, or is not compressed the way its suffix says.
+            ValueError: the bytes cannot be read or decompressed.
         """
         with _source_errors(self), self.filesystem.open_input_file(self.path) as raw:
-            if self.codec is None:
+            if codec is None:
                 yield raw
-                if raw.tell() < self.num_bytes:
-                    raise ValueError(
-                        f"Expected {self.name} to hold the {self.num_bytes} bytes it was listed with. "
-                        f"Received: only {raw.tell()}; it was cut while it was read"
-                    )
             else:
-                with pa.CompressedInputStream(raw, self.codec) as stream:
+                with pa.CompressedInputStream(raw, codec) as stream:
                     yield stream
-
-    @contextmanager
-    def open_random_access(self) -> Iterator[pa.NativeFile]:
-        """The bytes as they lie there, for Parquet."""
-        with _source_errors(self), self.filesystem.open_input_file(self.path) as raw:
-            yield raw
 
 
 @contextmanager
@@ -91,36 +75,92 @@ def find_files(source: str) -> list[LogFile]:
     """Lists the files of a source, ordered by name.
 
     Args:
-        source: a file, a folder (all files below it), or a glob with `*`, `?` or `[...]`; a local path or an address
-            with `s3://` or `gs://`. In folders and globs, names that begin with a dot or an underscore are passed over.
+        source: a file, a folder (all files below it), or a glob with `*`, `?`, `[...]` or `**`; a local path or an
+            address with `s3://` or `gs://`. A file or a folder that has the literal name is taken before any that a
+            glob matches. In folders and globs, names that begin with a dot or an underscore are passed over.
             Credentials, region and endpoint of a bucket come from the environment that its tools use.
 
     Raises:
         FileNotFoundError: there is no such file, or nothing matches.
-        ValueError: the address names an unknown scheme.
+        ValueError: the address names an unknown scheme, or cannot be reached.
     """
     try:
         filesystem, path, prefix = _locate(source)
         info = filesystem.get_file_info(path)
-    except OSError as error:
+        if info.type == fs.FileType.File:
+            return [LogFile(filesystem=filesystem, path=path, name=source, num_bytes=info.size)]
+        is_folder = info.type == fs.FileType.Directory
+        root, pattern = (path, []) if is_folder else _split_glob(filesystem, path)
+        selector = fs.FileSelector(root or "/", recursive=is_folder or len(pattern) > 1, allow_not_found=True)
+        tree = _to_tree(root, filesystem.get_file_info(selector))
+    except (OSError, UnicodeError) as error:
         raise ValueError(f"Expected to reach {source}. Received: {error}") from error
-    if info.type == fs.FileType.File:
-        return [LogFile(filesystem=filesystem, path=path, name=source, num_bytes=info.size)]
-    if info.type == fs.FileType.Directory:
-        folder, matches = path, re.compile(".*", re.DOTALL)
-    else:
-        folder, matches = re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0], _glob(path)
-    found = filesystem.get_file_info(fs.FileSelector(folder or "/", recursive=True, allow_not_found=True))
-    files = [
-        LogFile(filesystem=filesystem, path=each.path, name=prefix + each.path, num_bytes=each.size)
-        for each in sorted(found, key=lambda each: each.path)
-        if each.type == fs.FileType.File
-        and matches.fullmatch(each.path)
-        and not any(part[0] in "._" for part in each.path[len(folder) :].split("/") if part)
-    ]
-    if not files:
+    matched = (each for folder in _walk(tree) for each in _files(folder)) if is_folder else _match(tree, pattern)
+    found = {each.path: each for each in matched}
+    if not found:
         raise FileNotFoundError(f"Expected a file, a folder with files or a matching glob. Received: {source}")
-    return files
+    return [
+        LogFile(filesystem=filesystem, path=path, name=prefix + path, num_bytes=found[path].size)
+        for path in sorted(found)
+    ]
+
+
+def _split_glob(filesystem: fs.FileSystem, path: str) -> tuple[str, list[str]]:
+    """The folder below which to look, and the pattern of each name from there on; none if there is no wildcard."""
+    parts = path.split("/")
+    for place, part in enumerate(parts):
+        if set(part) & set("*?["):
+            folder = "/".join(parts[: place + 1])
+            if filesystem.get_file_info(folder).type == fs.FileType.NotFound:
+                return "/".join(parts[:place]), parts[place:]
+    return path, []
+
+
+def _to_tree(root: str, listed: list[fs.FileInfo]) -> Tree:
+    """The files by their names, and in dictionaries of their own, by names that end with `/`, those of each folder."""
+    tree: Tree = {}
+    for each in listed:
+        if each.type == fs.FileType.File:
+            *folders, name = each.path[len(root) :].lstrip("/").split("/")
+            folder = tree
+            for part in folders:
+                folder = folder.setdefault(f"{part}/", {})
+            folder[name] = each
+    return tree
+
+
+def _walk(tree: Tree) -> Iterator[Tree]:
+    """The folder itself and those below it whose names are not passed over."""
+    yield tree
+    for name, each in tree.items():
+        if name.endswith("/") and _is_visible(name):
+            yield from _walk(each)
+
+
+def _files(tree: Tree) -> Iterator[fs.FileInfo]:
+    return (each for name, each in tree.items() if not name.endswith("/") and _is_visible(name))
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith((".", "_"))
+
+
+def _match(tree: Tree, pattern: list[str]) -> Iterator[fs.FileInfo]:
+    """The files below a folder that match the pattern of each name."""
+    if not pattern:
+        return
+    part, *rest = pattern
+    if part == "**" and rest:
+        for folder in _walk(tree):
+            yield from _match(folder, rest)
+        return
+    end = "/" if rest else ""
+    names = [f"{part}{end}"]
+    if names[0] not in tree:
+        kind = (name for name in tree if name.endswith("/") == bool(rest) and _is_visible(name))
+        names = [name for name in kind if fnmatchcase(name.removesuffix("/"), part)]
+    for name in names:
+        yield from _match(tree[name], rest) if rest else [tree[name]]
 
 
 def _locate(source: str) -> tuple[fs.FileSystem, str, str]:
@@ -146,15 +186,3 @@ def _s3(bucket: str) -> fs.FileSystem:
     if "AWS_REGION" in os.environ or "AWS_DEFAULT_REGION" in os.environ:
         return fs.S3FileSystem()
     return fs.S3FileSystem(region=fs.resolve_s3_region(bucket))
-
-
-def _glob(pattern: str) -> re.Pattern[str]:
-    """`*` and `?` stay within one folder, `**/` goes through any number of them."""
-    wildcards = {"**/": "(?:[^/]+/)*", "*": "[^/]*", "?": "[^/]"}
-    parts = re.split(r"(\*\*/|\*|\?|\[[^]/]+\])", pattern)
-    return re.compile(
-        "".join(
-            wildcards.get(part) or (part.replace("[!", "[^") if part.startswith("[") else re.escape(part))
-            for part in parts
-        )
-    )

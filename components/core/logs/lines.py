@@ -1,22 +1,30 @@
 """Blocks of raw lines -> columns and rejected lines, by positions of the separators and without a loop over rows."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+
+from components.core.logs.checks import Checks
+from components.core.logs.texts import (
+    Bytes,
+    Longs,
+    Mask,
+    Positions,
+    find_invalid,
+    gather,
+    get_buffers,
+    is_utf8,
+    show_all,
+)
 
 NEWLINE, RETURN = 10, 13
 CONTROL_BELOW = 14  # NUL, tab, newline and carriage return are found in one pass
 MAX_DIGITS = 18  # fits an int64, whatever the digits
 TIME_LIMIT = 7_289_654_400_000  # 2201-01-01 UTC in milliseconds
-MAX_TEXT_BYTES = 4096  # of a rejected line
 
-Bytes = npt.NDArray[np.uint8]
-Positions = npt.NDArray[np.int32]
-Mask = npt.NDArray[np.bool_]
 Ids: TypeAlias = pa.StringArray | pa.Int64Array
 Bounds = Callable[[int], tuple[Positions, Positions]]
 
@@ -41,6 +49,10 @@ class Layout:
     names: tuple[str, ...]
     max_id_bytes: int
 
+    def count_max_lines(self, num_bytes: int) -> int:
+        """How many lines can be accepted at most in so many bytes: each column that is read has one byte at least."""
+        return (num_bytes + 1) // (len(self.names) + self.num_fields)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
@@ -50,13 +62,13 @@ class Block:
         num_lines: accepted and rejected ones.
         ids: one column [num_accepted] a text field: strings, or int64 whose shortest texts are what stood there.
         times: [num_accepted] int64 milliseconds since 1970.
-        rejected: position in the block, reason and text of each line that was not accepted.
+        rejected: the others in `checks.FOUND_SCHEMA`, numbered from 0; None for none.
     """
 
     num_lines: int
     ids: list[Ids]
     times: pa.Int64Array
-    rejected: list[tuple[int, str, str]]
+    rejected: pa.RecordBatch | None
 
 
 def scan_block(block: bytes, layout: Layout) -> Block:
@@ -92,7 +104,8 @@ def scan_block(block: bytes, layout: Layout) -> Block:
     checks = Checks(len(ends))
     checks.reject(stops == starts, "blank line")
     checks.reject(_lines_of(nuls, ends), "NUL byte")
-    checks.reject(_lines_of(_undecodable(block), ends), "invalid UTF-8")
+    if not is_utf8(block):
+        checks.reject(_lines_of(find_invalid(data), ends), "invalid UTF-8")
     checks.reject(
         np.diff(closing, prepend=-1) != layout.num_fields,
         f"wrong number of fields, not {layout.num_fields}",
@@ -112,64 +125,27 @@ def scan_block(block: bytes, layout: Layout) -> Block:
         begin, stop = bounds(field)
         checks.reject_open(stop - begin > layout.max_id_bytes, f"{name} of over {layout.max_id_bytes} bytes")
     times = _parse_times(data, bounds, checks, layout)
+    lines = checks.rejected_lines()
     return Block(
         num_lines=len(ends),
         ids=[gather(data, *bounds(field)) for field in layout.text_fields],
         times=times,
-        rejected=list(_rejected_lines(block, checks, starts, stops)),
+        rejected=checks.to_rejected(show_all(gather(data, starts[lines], stops[lines]))) if len(lines) else None,
     )
-
-
-class Checks:
-    """Which lines are still open, and the first reason against each of the others."""
-
-    def __init__(self, num_lines: int) -> None:
-        self.num_lines = num_lines
-        self.open: Positions | slice = slice(None)
-        self.reasons: dict[int, str] = {}
-
-    def open_lines(self) -> Positions:
-        """Positions of the lines that nothing has been said against."""
-        if isinstance(self.open, slice):
-            return np.arange(self.num_lines, dtype=np.int32)
-        return self.open
-
-    def reject(self, failed: Mask, reason: str) -> None:
-        """Closes lines by a mask over all of them."""
-        if failed.any():
-            self.reject_open(failed[self.open], reason)
-
-    def reject_open(self, failed: Mask, reason: str) -> None:
-        """Closes lines by a mask over the open ones."""
-        if failed.any():
-            lines = self.open_lines()
-            self.reasons.update(dict.fromkeys(lines[failed].tolist(), reason))
-            self.open = lines[~failed]
-
-
-def gather(data: Bytes, begin: Positions, stop: Positions) -> pa.StringArray:
-    """Copies the bytes between the given positions into a column of strings; they must be valid UTF-8."""
-    lengths = stop - begin
-    offsets = np.zeros(len(lengths) + 1, np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    source = np.repeat(begin - offsets[:-1], lengths)
-    source += np.arange(len(source), dtype=np.int32)
-    return pa.StringArray.from_buffers(len(lengths), pa.py_buffer(offsets), pa.py_buffer(data.take(source)))
 
 
 def _parse_times(data: Bytes, bounds: Bounds, checks: Checks, layout: Layout) -> pa.Int64Array:
     name = layout.names[-1]
     begin, stop = bounds(layout.time_field)
     texts = gather(data, begin, stop)
-    digits = np.frombuffer(texts.buffers()[2], np.uint8) if len(texts) and texts.buffers()[2] else data[:0]
+    offsets, digits = get_buffers(texts)
     is_digit = (digits - ord("0")) <= 9
     lengths = stop - begin
     if not is_digit.all() or lengths.min(initial=1) < 1 or lengths.max(initial=1) > MAX_DIGITS:
-        total = np.concatenate(([0], np.cumsum(is_digit)))
-        offsets = np.concatenate(([0], np.cumsum(lengths)))
-        num_digits = total[offsets[1:]] - total[offsets[:-1]]
-        negative = (num_digits == lengths - 1) & (num_digits > 0) & (data[begin] == ord("-"))
-        decimal = (num_digits == lengths) & (lengths > 0)
+        others = np.searchsorted(offsets, np.flatnonzero(~is_digit), side="right") - 1
+        num_others = np.bincount(others, minlength=len(texts))
+        negative = (num_others == 1) & (lengths > 1) & (data[begin] == ord("-"))
+        decimal = (num_others == 0) & (lengths > 0)
         checks.reject_open(~decimal & ~negative, f"{name} is not an integer")
         kept = decimal | negative
         checks.reject_open(negative[kept], f"{name} is negative")
@@ -183,39 +159,9 @@ def _parse_times(data: Bytes, bounds: Bounds, checks: Checks, layout: Layout) ->
     return times
 
 
-def _undecodable(block: bytes) -> Sequence[int]:
-    """One position in each line that is not valid UTF-8."""
-    if block.isascii():
-        return ()
-    wrong: list[int] = []
-    begin = 0
-    while begin < len(block):
-        try:
-            str(memoryview(block)[begin:], "utf-8")
-        except UnicodeDecodeError as error:
-            wrong.append(begin + error.start)
-            begin = block.index(b"\n", wrong[-1]) + 1
-        else:
-            break
-    return wrong
-
-
-def _lines_of(positions: Sequence[int] | Positions, ends: Positions) -> Mask:
+def _lines_of(positions: Positions | Longs, ends: Positions) -> Mask:
     """[num_lines] mask of the lines that hold one of the positions."""
     mask = np.zeros(len(ends), np.bool_)
     if len(positions):
-        mask[np.searchsorted(ends, np.asarray(positions))] = True
+        mask[np.searchsorted(ends, positions)] = True
     return mask
-
-
-def _rejected_lines(
-    block: bytes, checks: Checks, starts: Positions, stops: Positions
-) -> Iterator[tuple[int, str, str]]:
-    for line in sorted(checks.reasons):
-        yield line, checks.reasons[line], show(block[starts[line] : stops[line]])
-
-
-def show(line: bytes) -> str:
-    r"""A line as text: bytes that are not UTF-8 as \xNN, NUL as \x00, cut after 4,096 bytes."""
-    text = line[:MAX_TEXT_BYTES].decode("utf-8", errors="backslashreplace").replace("\0", "\\x00")
-    return text if len(line) <= MAX_TEXT_BYTES else f"{text}... ({len(line)} bytes)"

@@ -7,64 +7,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core.logs.ahead import map_ahead
-from components.core.logs.clean_lines import BYTE_ORDER_MARK, scan_clean, to_whole_numbers
+from components.core.logs.clean_lines import scan_clean, to_whole_numbers
+from components.core.logs.columns import LogColumns
 from components.core.logs.files import LogFile
-from components.core.logs.lines import Block, Layout, scan_block, show
-from components.core.logs.rows import check_types, scan_rows
+from components.core.logs.lines import Block, scan_block
+from components.core.logs.parts import Part, check_length, count_max_bytes, inspect, open_parquet
+from components.core.logs.rejected import locate
+from components.core.logs.rows import scan_rows
 
 BLOCK_BYTES = 1 << 21
-MAX_LINE_BYTES = 1 << 26
 BATCH_ROWS = 1 << 17  # of Parquet
 NUM_THREADS = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class LogColumns:
-    """What to read of a log.
-
-    Attributes:
-        text: headers of the columns that stay the text they are.
-        time: header of the time, in milliseconds since 1970.
-        delimiter: of the fields; empty means a comma for `.csv` and a tab for every other suffix.
-        max_id_bytes: the longest text that is accepted.
-    """
-
-    text: tuple[str, ...]
-    time: str
-    delimiter: str = ""
-    max_id_bytes: int = 256
-
-    def __post_init__(self) -> None:
-        if len(set(self.names)) < len(self.names):
-            raise ValueError(f"Expected a header of its own for each column. Received: {self.names}")
-        if len(self.delimiter) > 1 or not self.delimiter.isascii() or self.delimiter in ("\n", "\r", "\0"):
-            raise ValueError(f"Expected one ASCII character as delimiter. Received: {self.delimiter!r}")
-        if not 1 <= self.max_id_bytes <= MAX_LINE_BYTES:
-            raise ValueError(
-                f"Expected max_id_bytes to be between 1 and {MAX_LINE_BYTES}. Received: {self.max_id_bytes}"
-            )
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All headers, the time's last."""
-        return (*self.text, self.time)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rejected:
-    """A line that was not accepted.
-
-    Attributes:
-        source: the file.
-        line: its number from 1, the header included; of Parquet the row's number from 1.
-        reason: what is wrong with it.
-        text: what stands there.
-    """
-
-    source: str
-    line: int
-    reason: str
-    text: str
+NUM_OPENED = 8  # files at a time, while they are looked into
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,21 +28,24 @@ class Batch:
     Attributes:
         num_lines: accepted and rejected ones.
         events: the accepted ones, as they were prepared.
-        rejected: the others.
+        rejected: the others in `rejected.REJECTED_SCHEMA`; None for none. Lines are numbered from 1, the header
+            included; of Parquet rows are.
         is_cut: the file ends behind them without a newline.
+        max_lines_left: no more lines than these can be accepted in what the log has behind them.
     """
 
     num_lines: int
     events: pa.RecordBatch
-    rejected: list[Rejected]
+    rejected: pa.RecordBatch | None
     is_cut: bool = False
+    max_lines_left: int = 0
 
 
 Prepare = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 
 def read_log(files: list[LogFile], columns: LogColumns, prepare: Prepare = lambda events: events) -> Iterator[Batch]:
-    """Reads files one after the other; at any time a few blocks of one of them are in memory.
+    """Looks into all files at once, then reads one after the other with a few blocks in memory.
 
     Args:
         files: what to read.
@@ -99,25 +56,44 @@ def read_log(files: list[LogFile], columns: LogColumns, prepare: Prepare = lambd
 
     Raises:
         FileNotFoundError: a file has gone since it was listed.
-        ValueError: a file is empty, lacks a column, ends before it should, or holds a line of over 64 MiB.
+        ValueError: a file is empty, in a format that is not read, lacks a column, ends before it should, or holds a
+            line of over 64 MiB.
     """
-    for file in files:
-        yield from (_read_parquet if file.is_parquet else _read_lines)(file, columns, prepare)
+    looks = map_ahead(lambda file: inspect(file, columns), files, num_threads=NUM_OPENED, num_ahead=2 * NUM_OPENED)
+    return _read_parts(list(looks), columns, prepare)
 
 
-def _read_lines(file: LogFile, columns: LogColumns, prepare: Prepare) -> Iterator[Batch]:
-    with file.open_stream() as stream:
-        blocks = _whole_lines(stream, file)
+def _read_parts(parts: list[Part], columns: LogColumns, prepare: Prepare) -> Iterator[Batch]:
+    max_lines_after = sum(part.max_lines for part in parts)
+    for part in parts:
+        max_lines_after -= part.max_lines
+        for batch in (_read_parquet if part.is_parquet else _read_lines)(part, columns, prepare):
+            yield replace(batch, max_lines_left=batch.max_lines_left + max_lines_after)
+
+
+def _read_lines(part: Part, columns: LogColumns, prepare: Prepare) -> Iterator[Batch]:
+    file = part.file
+    with file.open_stream(part.codec) as stream:
+        blocks = _whole_lines(stream, part)
         first = next(blocks, b"")
         header, _, rest = first.partition(b"\n")
-        layout = _layout(header, file, columns)
+        layout = columns.find(header, file.name, file.suffix)
 
-        def scan(block: bytes) -> Batch:
-            scanned = scan_clean(block, layout) or scan_block(block, layout)
-            return _to_batch(scanned, file, columns, prepare, is_cut=not block.endswith(b"\n"))
+        is_clean = True  # as was the block before, by which the next one is judged
 
-        batches = map_ahead(scan, _chain(rest, blocks), num_threads=NUM_THREADS, num_ahead=2 * NUM_THREADS)
-        yield from _number_lines(batches, first_line=2)
+        def scan(block: bytes) -> tuple[Batch, int]:
+            nonlocal is_clean
+            scanned = (scan_clean(block, layout) if is_clean else None) or scan_block(block, layout)
+            is_clean = scanned.rejected is None
+            return _to_batch(scanned, columns, prepare, is_cut=not block.endswith(b"\n")), len(block)
+
+        line, bytes_left = 2, count_max_bytes(file, part.codec) - len(first) + len(rest)
+        for batch, num_bytes in map_ahead(
+            scan, _chain(rest, blocks), num_threads=NUM_THREADS, num_ahead=2 * NUM_THREADS
+        ):
+            bytes_left -= num_bytes
+            yield _place(batch, file, line, max_lines_left=layout.count_max_lines(max(0, bytes_left)))
+            line += batch.num_lines
 
 
 def _chain(rest: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -126,7 +102,7 @@ def _chain(rest: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
     yield from blocks
 
 
-def _whole_lines(stream: pa.NativeFile, file: LogFile) -> Iterator[bytes]:
+def _whole_lines(stream: pa.NativeFile, part: Part) -> Iterator[bytes]:
     rest = b""
     while data := stream.read(BLOCK_BYTES):
         end = data.rfind(b"\n") + 1
@@ -135,65 +111,42 @@ def _whole_lines(stream: pa.NativeFile, file: LogFile) -> Iterator[bytes]:
             rest = data[end:]
         else:
             rest += data
-        if len(rest) > MAX_LINE_BYTES:
-            raise ValueError(
-                f"Expected lines of at most {MAX_LINE_BYTES} bytes in {file.name}. "
-                f"Received: a longer one that begins with {show(rest[:80])!r}"
-            )
+        check_length(rest, part.file)
+    if part.codec is None and stream.tell() < part.file.num_bytes:
+        raise ValueError(
+            f"Expected {part.file.name} to hold the {part.file.num_bytes} bytes it was listed with. "
+            f"Received: only {stream.tell()}; it was cut while it was read"
+        )
     if rest:
         yield rest
 
 
-def _layout(header: bytes, file: LogFile, columns: LogColumns) -> Layout:
-    if not header:
-        raise ValueError(f"Expected a header with {list(columns.names)} in {file.name}. Received: an empty file")
-    delimiter = columns.delimiter or ("," if file.suffix == ".csv" else "\t")
-    fields = show(header.removeprefix(BYTE_ORDER_MARK).removesuffix(b"\r")).split(delimiter)
-    if any(fields.count(name) != 1 for name in columns.names):
-        raise ValueError(
-            f"Expected each of the columns {list(columns.names)} once in {file.name}, "
-            f"separated by {delimiter!r}. Received: {fields}"
-        )
-    return Layout(
-        num_fields=len(fields),
-        delimiter=delimiter,
-        text_fields=tuple(fields.index(name) for name in columns.text),
-        time_field=fields.index(columns.time),
-        names=columns.names,
-        max_id_bytes=columns.max_id_bytes,
-    )
+def _read_parquet(part: Part, columns: LogColumns, prepare: Prepare) -> Iterator[Batch]:
+    with open_parquet(part.file) as parquet:
+        row, rows_left = 1, part.max_lines
+        for rows in _iterate(parquet, columns, part.file):
+            block = scan_rows(rows, columns.names, columns.max_id_bytes)
+            rows_left -= block.num_lines
+            batch = _to_batch(block, columns, prepare, is_cut=False)
+            yield _place(batch, part.file, row, max_lines_left=max(0, rows_left))
+            row += batch.num_lines
 
 
-def _to_batch(block: Block, file: LogFile, columns: LogColumns, prepare: Prepare, *, is_cut: bool) -> Batch:
-    """A batch whose lines are still numbered from 0."""
+def _iterate(parquet: pq.ParquetFile, columns: LogColumns, file: LogFile) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from parquet.iter_batches(BATCH_ROWS, columns=list(columns.names))
+    except pa.ArrowException as error:
+        raise ValueError(f"Expected to read {file.name} to its end. Received: {error}") from error
+
+
+def _to_batch(block: Block, columns: LogColumns, prepare: Prepare, *, is_cut: bool) -> Batch:
+    """A batch whose rejected lines are still to be placed."""
     ids = [to_whole_numbers(each) for each in block.ids]
-    return Batch(
-        num_lines=block.num_lines,
-        events=prepare(pa.RecordBatch.from_arrays([*ids, block.times], names=list(columns.names))),
-        rejected=[
-            Rejected(source=file.name, line=line, reason=reason, text=text) for line, reason, text in block.rejected
-        ],
-        is_cut=is_cut,
-    )
+    events = pa.RecordBatch.from_arrays([*ids, block.times], names=list(columns.names))
+    return Batch(num_lines=block.num_lines, events=prepare(events), rejected=block.rejected, is_cut=is_cut)
 
 
-def _number_lines(batches: Iterator[Batch], first_line: int) -> Iterator[Batch]:
-    for batch in batches:
-        rejected = [replace(each, line=first_line + each.line) for each in batch.rejected]
-        yield replace(batch, rejected=rejected)
-        first_line += batch.num_lines
-
-
-def _read_parquet(file: LogFile, columns: LogColumns, prepare: Prepare) -> Iterator[Batch]:
-    with file.open_random_access() as raw:
-        try:
-            parquet = pq.ParquetFile(raw)
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"Expected {file.name} to be Parquet. Received: {error}") from error
-        check_types(parquet.schema_arrow, columns.names, file.name)
-        blocks = (
-            scan_rows(rows, columns.names, columns.max_id_bytes)
-            for rows in parquet.iter_batches(BATCH_ROWS, columns=list(columns.names))
-        )
-        batches = (_to_batch(block, file, columns, prepare, is_cut=False) for block in blocks)
-        yield from _number_lines(batches, first_line=1)
+def _place(batch: Batch, file: LogFile, first_line: int, *, max_lines_left: int) -> Batch:
+    """Says of a batch where in the log it stands."""
+    rejected = None if batch.rejected is None else locate(batch.rejected, file.name, first_line)
+    return replace(batch, rejected=rejected, max_lines_left=max_lines_left)

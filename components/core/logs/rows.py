@@ -1,16 +1,19 @@
 """Rows of Parquet -> columns and rejected rows, by the checks that lines go through."""
 
-from collections.abc import Iterator
-
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.core.logs.lines import TIME_LIMIT, Block, Checks, Mask, show
+from components.core.logs.checks import Checks
+from components.core.logs.lines import TIME_LIMIT, Block
+from components.core.logs.texts import Mask, Positions, find_invalid_values, show_all
+
+TICKS = {"ms": 1, "us": 1_000, "ns": 1_000_000}  # of a timestamp in a millisecond; Parquet has no other units
 
 
 def check_types(schema: pa.Schema, names: tuple[str, ...], source: str) -> None:
-    """Refuses columns whose type cannot hold exact ids or times.
+    """Refuses columns whose type cannot hold exact ids or times; those that hold nothing have each row rejected.
 
     Args:
         schema: of the Parquet file.
@@ -18,19 +21,18 @@ def check_types(schema: pa.Schema, names: tuple[str, ...], source: str) -> None:
         source: the file, for the message.
 
     Raises:
-        ValueError: a column is missing, an id is neither text nor a whole number, or the time is neither a whole
-            number nor a timestamp.
+        ValueError: a column is missing or not the only one of its name, an id is neither text nor a whole number, or
+            the time is neither a whole number nor a timestamp.
     """
-    missing = [name for name in names if name not in schema.names]
-    if missing:
-        raise ValueError(f"Expected the columns {list(names)} in {source}. Received: {schema.names}")
+    if any(schema.names.count(name) != 1 for name in names):
+        raise ValueError(f"Expected each of the columns {list(names)} once in {source}. Received: {schema.names}")
     for name in names:
         kind = schema.field(name).type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
         is_time = name == names[-1]
-        accepted = pa.types.is_timestamp(kind) if is_time else _is_text(kind)
-        if not (accepted or pa.types.is_integer(kind)):
+        is_accepted = pa.types.is_timestamp(kind) if is_time else _is_text(kind)
+        if not (is_accepted or pa.types.is_integer(kind) or pa.types.is_null(kind)):
             expected = "whole numbers or timestamps" if is_time else "text or whole numbers"
             raise ValueError(f"Expected {expected} in the column {name} of {source}. Received: {kind}")
 
@@ -48,8 +50,8 @@ def scan_rows(rows: pa.RecordBatch, names: tuple[str, ...], max_id_bytes: int) -
     for name in names[:-1]:
         text = _to_binary(rows.column(name))
         checks.reject(_mask(pc.match_substring(text, b"\0")), "NUL byte")
-        checks.reject(~_is_utf8(text), "invalid UTF-8")
-        length = pc.fill_null(pc.binary_length(text), 0).to_numpy(zero_copy_only=False)
+        checks.reject(find_invalid_values(text), "invalid UTF-8")
+        length = pc.binary_length(text).to_numpy(zero_copy_only=False)
         checks.reject(length == 0, f"empty {name}")
         checks.reject(length > max_id_bytes, f"{name} of over {max_id_bytes} bytes")
         texts.append(text)
@@ -57,17 +59,16 @@ def scan_rows(rows: pa.RecordBatch, names: tuple[str, ...], max_id_bytes: int) -
     time = rows.column(name)
     if pa.types.is_dictionary(time.type):
         time = time.dictionary_decode()
-    if pa.types.is_timestamp(time.type):
-        time = time.cast(pa.timestamp("ms", time.type.tz), safe=False).cast(pa.int64())
+    times = _to_milliseconds(time)
     checks.reject(_mask(pc.is_null(time)), f"{name} is not an integer")
-    checks.reject(_mask(pc.less(time, 0)), f"{name} is negative")
-    checks.reject(_mask(pc.greater_equal(time, TIME_LIMIT)), f"{name} is beyond the year 2200")
-    kept = pa.array(checks.open_lines())
+    checks.reject(times < 0, f"{name} is negative")
+    checks.reject(times >= TIME_LIMIT, f"{name} is beyond the year 2200")
+    kept, lines = checks.open_lines(), checks.rejected_lines()
     return Block(
         num_lines=rows.num_rows,
-        ids=[text.take(kept).cast(pa.string()) for text in texts],
-        times=time.take(kept).cast(pa.int64()),
-        rejected=list(_rejected_rows(checks, texts, time)),
+        ids=[text.take(pa.array(kept)).cast(pa.string()) for text in texts],
+        times=pa.array(times[kept]),
+        rejected=checks.to_rejected(_show_rows(texts, time, lines)) if len(lines) else None,
     )
 
 
@@ -80,41 +81,38 @@ def _is_text(kind: pa.DataType) -> bool:
             pa.types.is_string_view,
             pa.types.is_binary,
             pa.types.is_large_binary,
+            pa.types.is_binary_view,
         )
     )
 
 
 def _to_binary(column: pa.Array) -> pa.BinaryArray:
+    """The bytes of each value, none where there is no value."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_integer(column.type):
         column = column.cast(pa.string())
-    return column.cast(pa.binary())
+    return pc.fill_null(column.cast(pa.binary()), b"")
+
+
+def _to_milliseconds(time: pa.Array) -> npt.NDArray[np.int64]:
+    """[num_rows] milliseconds since 1970: below 0 for any time before, at least TIME_LIMIT for any beyond it."""
+    if pa.types.is_uint64(time.type):
+        time = pc.min_element_wise(time, pa.scalar(TIME_LIMIT, pa.uint64()), skip_nulls=False)
+    numbers: npt.NDArray[np.int64] = pc.fill_null(time.cast(pa.int64()), 0).to_numpy()
+    return numbers // TICKS[time.type.unit] if pa.types.is_timestamp(time.type) else numbers
 
 
 def _mask(values: pa.BooleanArray) -> Mask:
-    mask: Mask = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
+    mask: Mask = values.to_numpy(zero_copy_only=False)
     return mask
 
 
-def _is_utf8(text: pa.BinaryArray) -> Mask:
-    try:
-        text.cast(pa.string())
-    except pa.ArrowInvalid:
-        return np.array([value is None or _decodes(value) for value in text.to_pylist()])
-    return np.ones(len(text), np.bool_)
-
-
-def _decodes(value: bytes) -> bool:
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _rejected_rows(checks: Checks, texts: list[pa.BinaryArray], time: pa.Array) -> Iterator[tuple[int, str, str]]:
-    for row in sorted(checks.reasons):
-        values = [text[row].as_py() or b"" for text in texts]
-        time_text = "" if not time[row].is_valid else str(time[row].as_py())
-        yield row, checks.reasons[row], "\t".join([*map(show, values), time_text])
+def _show_rows(texts: list[pa.BinaryArray], time: pa.Array, lines: Positions) -> pa.StringArray:
+    """What stands in these rows, separated by tabs."""
+    rows = pa.array(lines)
+    time = time.take(rows)
+    if pa.types.is_timestamp(time.type):
+        time = time.cast(pa.timestamp(time.type.unit))  # in UTC, whatever time zones this machine knows
+    times = pc.fill_null(time.cast(pa.string()), "")
+    return pc.binary_join_element_wise(*(show_all(text.take(rows)) for text in texts), times, "\t")

@@ -56,6 +56,16 @@ def test_sorting_on_disk_is_sorting_in_memory(tmp_path_factory, rows):
     assert sort(rows, tmp_path_factory.mktemp("spill"), max_rows_in_memory=0) == expected(rows)
 
 
+@pytest.mark.parametrize(
+    ("name", "neighbour"),
+    [("lr=[0]", "lr=0"), ("a*b", "axb"), ("time=5", "time"), ("it's", "its"), ('"日本 é"', "é")],
+)
+def test_a_folder_is_not_taken_for_a_pattern(tmp_path, name, neighbour):
+    sort([("other", "x", 1)], tmp_path / neighbour, max_rows_in_memory=0)
+    rows = [("b", "x", 9), ("a", "y", 7), ("b", "z", 5)]
+    assert sort(rows, tmp_path / name, max_rows_in_memory=0) == expected(rows)
+
+
 @pytest.mark.parametrize("unit", ["sessions", "events"])
 def test_a_sample_is_the_same_on_disk(tmp_path, unit):
     rows = [(f"s{number % 50}", "x", number) for number in range(200)]

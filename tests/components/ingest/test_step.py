@@ -1,5 +1,6 @@
 import gzip
 import math
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -119,7 +120,65 @@ def test_too_many_rejected_lines_end_the_step_with_the_commonest_reasons(tmp_pat
     assert "3 x Time is negative, such as line 96 of" in str(error.value)
     assert "2 x blank line" in str(error.value)
     assert "not an integer" not in str(error.value)
-    assert not (tmp_path / "events").exists()
+    path = tmp_path / "events" / "rejected.parquet"
+    assert str(error.value).endswith(f". All rejected lines are in {path}")
+    rejected = pq.read_table(path).to_pylist()
+    assert [row["line"] for row in rejected] == list(range(92, 102))
+    assert rejected[-1]["text"] == "a\tx\t1.5"
+    assert sorted(path.name for path in (tmp_path / "events").iterdir()) == ["rejected.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "settings", "message"),
+    [
+        (["a\tx\t-1", "a\tx\t2", "a\tx\t2"], {"errors": ("duplicates",)}, "findings that are errors"),
+        (["a\tx\t-1"], {}, "Expected at least one event in"),
+    ],
+)
+def test_rejected_lines_are_left_after_any_refusal_and_nothing_else_is(tmp_path, lines, settings, message):
+    with pytest.raises(ValueError, match=message) as error:
+        ingest(write(tmp_path, log_of(*lines)), tmp_path / "events", lenient(**settings))
+    assert f"All rejected lines are in {tmp_path / 'events' / 'rejected.parquet'}" in str(error.value)
+    assert [path.name for path in (tmp_path / "events").iterdir()] == ["rejected.parquet"]
+
+
+BLANK_LINES = """
+import re, sys, time
+from pathlib import Path
+from components.core.logs.draft import Acceptance
+from components.ingest.step import IngestParameters, ingest
+begin = time.process_time()
+try:
+    acceptance = Acceptance(max_rejected_share=float(sys.argv[3]))
+    sources = dict.fromkeys(("train", "valid", "test"), sys.argv[1])
+    ingest(sources, Path(sys.argv[2]), IngestParameters(acceptance=acceptance))
+except ValueError as error:
+    print(error)
+# Not the peak that `resource` gives, which begins with that of the parent.
+peak = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]
+print(int(peak) / 2**10, time.process_time() - begin)
+"""
+
+
+@pytest.mark.parametrize("share", [0.01, 1.0])
+def test_blank_lines_take_neither_memory_nor_time(tmp_path, share):
+    """As many took 2 GiB and more than a minute."""
+    num_lines = 6 << 20
+    (tmp_path / "log.tsv.gz").write_bytes(gzip.compress((HEADER + "\n" * num_lines).encode()))
+    ran = subprocess.run(
+        [sys.executable, "-c", BLANK_LINES, str(tmp_path / "log.tsv.gz"), str(tmp_path / "events"), str(share)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    message, used = ran.stdout.splitlines()
+    megabytes, seconds = map(float, used.split())
+    assert "x blank line, such as line 2 of" in message or share == 1.0
+    assert message.endswith(f"All rejected lines are in {tmp_path / 'events' / 'rejected.parquet'}")
+    assert megabytes < 700
+    assert seconds < 20
+    num_read = pq.read_metadata(tmp_path / "events" / "rejected.parquet").num_rows
+    assert num_read == num_lines if share == 1.0 else num_read < num_lines
 
 
 def findings(folder, **texts):
@@ -155,29 +214,36 @@ def test_a_failed_run_leaves_the_artifact_of_the_one_before(tmp_path):
     with pytest.raises(ValueError, match="rejected"):
         ingest(write(tmp_path, log_of("a\tx\t-1")), tmp_path / "events", IngestParameters())
     assert rows(tmp_path / "events") == [("a", "x", 1)]
+    assert pq.read_table(tmp_path / "events" / "rejected.parquet")["reason"].to_pylist() == ["Time is negative"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events", "log.tsv"]
 
 
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
+from components.ingest import disk_ordering, sorter
 from components.ingest.step import IngestParameters, ingest
+disk_ordering.SORT_MEMORY = "20MB"
+sorter.EventSorter.__init__.__kwdefaults__["max_rows_in_memory"] = int(sys.argv[3])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), int(sys.argv[4])))
 ingest(dict.fromkeys(("train", "valid", "test"), sys.argv[1]), Path(sys.argv[2]), IngestParameters())
 """
 
 
-def test_a_full_disk_says_so_and_leaves_nothing(tmp_path):
+@pytest.mark.parametrize(("max_rows_in_memory", "num_bytes"), [(16_000_000, 20_000), (100, 700_000)])
+def test_a_full_disk_says_so_and_leaves_nothing(tmp_path, max_rows_in_memory, num_bytes):
+    """Whether pyarrow finds it full or DuckDB."""
     lines = [f"s{number}\ti{number * 7919}\t{number * number}" for number in range(20_000)]
     log = write(tmp_path, log_of(*lines))["train"]
     ran = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(log), str(tmp_path / "events")],
+        [sys.executable, "-c", FULL_DISK, log, tmp_path / "events", str(max_rows_in_memory), str(num_bytes)],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert "OSError: [Errno 27] Expected room for the events" in ran.stderr
+    assert re.search(r"OSError: \[Errno (27|28)\] Expected room for the events", ran.stderr)
+    assert ("duckdb" in ran.stderr) == (max_rows_in_memory == 100)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log.tsv"]
 
 

@@ -186,10 +186,12 @@ def spark():
 @pytest.mark.parametrize("prefix", ["", "id "])
 def test_spark_makes_equal_sessions(tmp_path, spark, prefix):
     path = write_log(tmp_path / "log.csv", prefix=prefix)
-    for engine in ("duckdb", "spark"):
-        sessionize(str(path), tmp_path / engine, SessionizeParameters(sessionize_engine=engine))
+    folders = {"duckdb": tmp_path / "duckdb", "spark": tmp_path / "lr=[0.002] {a,b} *" / "spark"}
+    for engine, folder in folders.items():
+        sessionize(str(path), folder, SessionizeParameters(sessionize_engine=engine))
     for split in SPLITS:
-        assert read_split(tmp_path / "duckdb", split).to_pylist() == read_split(tmp_path / "spark", split).to_pylist()
+        ours, theirs = (read_split(folder, split).to_pylist() for folder in folders.values())
+        assert ours == theirs
 
 
 def test_a_visitor_by_hand(tmp_path):
@@ -229,6 +231,27 @@ def test_formats_make_no_difference(tmp_path):
     sessionize(str(days), tmp_path / "again", SessionizeParameters())
     for split in SPLITS:
         assert read_split(tmp_path / "again", split).equals(read_split(tmp_path / "events", split))
+
+
+@pytest.mark.parametrize("name", ["lr=[0.002]", "a*b", 'it\'s "here"', "日本 é", "visitor=3"])
+def test_folders_of_any_name_are_read_and_written(tmp_path, name):
+    (tmp_path / name).mkdir()
+    path = write_log(tmp_path / name / "log.csv")
+    (tmp_path / "lr=0").mkdir()  # which the first name matches as a pattern
+    (tmp_path / "lr=0" / "log.csv").write_text("nothing")
+    sessionize(f"{tmp_path / name}/*.csv", tmp_path / name / "events", SessionizeParameters())
+    expected = reference.prepare(reference.read(path, ids_as=int))
+    for split in SPLITS:
+        assert events_of(tmp_path / name / "events", split) == expected_of(expected[split])
+
+
+def test_too_many_rejected_lines_end_the_step_and_are_left(tmp_path):
+    path = write_log(tmp_path / "log.csv")
+    path.write_text(path.read_text() + "bad line\n" * 100)
+    with pytest.raises(ValueError, match=r"Received: 100 of 6,100\. .* All rejected lines are in .*rejected\.parquet$"):
+        sessionize(str(path), tmp_path / "events", SessionizeParameters())
+    assert [path.name for path in (tmp_path / "events").iterdir()] == ["rejected.parquet"]
+    assert pq.read_table(tmp_path / "events" / "rejected.parquet")["line"].to_pylist() == list(range(6002, 6102))
 
 
 def test_ids_of_both_kinds_stay_apart(tmp_path):

@@ -1,3 +1,4 @@
+import fnmatch
 import gzip
 import json
 import os
@@ -11,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import storage_server
 from broken_lines import HEADER, read
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from components.core.events import SPLITS
 from components.core.logs.data_report import DataReport
@@ -44,6 +47,55 @@ def folder(tmp_path):
 )
 def test_files_folders_and_globs(folder, source, names):
     assert [file.name for file in find_files(f"{folder}/{source}")] == [f"{folder}/{name}" for name in names]
+
+
+def write_all(folder, names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+
+
+def find(folder, source):
+    return [file.path.removeprefix(f"{folder}/") for file in find_files(f"{folder}/{source}")]
+
+
+@pytest.mark.parametrize(
+    "name", ["lr=[0.002]", "a]b[c", "[!a]", "x*", "?", "a b", "it's", '"', "日本é", "a\nb", "back\\slash", "**"]
+)
+def test_a_name_that_is_there_is_taken_literally(tmp_path, name):
+    """As a file, as a folder, and as a folder in a glob; what it matches as a pattern is not taken."""
+    write_all(tmp_path, [f"{name}/{name}.tsv", f"{name}/b.tsv", "lr=0/b.tsv", "b/b.tsv", "xyz/b.tsv", "xyz/lr=0.tsv"])
+    assert find(tmp_path, f"{name}/{name}.tsv") == [f"{name}/{name}.tsv"]
+    both = sorted([f"{name}/{name}.tsv", f"{name}/b.tsv"])
+    assert find(tmp_path, name) == both
+    assert find(tmp_path, f"{name}/*.tsv") == both
+    assert find(tmp_path, f"{name}/[b].tsv") == [f"{name}/b.tsv"]
+    assert find(tmp_path, f"{name}/**/b.tsv") == [f"{name}/b.tsv"]
+    write_all(tmp_path, [f"below/{name}/c.tsv", "below/lr=0/c.tsv", "below/xyz/c.tsv"])
+    assert find(tmp_path, f"bel*/{name}/*.tsv") == [f"below/{name}/c.tsv"] or name == "**"
+
+
+def test_a_folder_with_a_file_named_as_a_wildcard_is_read_as_a_whole(tmp_path):
+    write_all(tmp_path, ["*", "**", "a.tsv", "b/c.tsv"])
+    assert find(tmp_path, "") == ["*", "**", "a.tsv", "b/c.tsv"]
+    assert find(tmp_path, "*") == ["*"]
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(st.text("ab[]*?!-", min_size=1, max_size=4), min_size=1, max_size=5),
+    st.text("ab[]*?!-", min_size=1, max_size=5),
+)
+def test_names_match_as_in_the_standard_library_unless_one_is_equal(tmp_path_factory, names, pattern):
+    folder = tmp_path_factory.mktemp("names")
+    write_all(folder, names)
+    expected = [pattern] if pattern in names else sorted({name for name in names if fnmatch.fnmatchcase(name, pattern)})
+    if expected:
+        assert find(folder, pattern) == expected
+    else:
+        with pytest.raises(FileNotFoundError):
+            find(folder, pattern)
 
 
 @pytest.mark.parametrize("source", ["nowhere.tsv", "a/*.json", "nowhere/*"])

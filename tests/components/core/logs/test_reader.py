@@ -1,4 +1,5 @@
 import gzip
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -7,8 +8,9 @@ from broken_lines import COLUMNS, HEADER, mutate, read, read_by_hand
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from components.core.logs.columns import LogColumns
 from components.core.logs.files import find_files
-from components.core.logs.reader import LogColumns, read_log
+from components.core.logs.reader import read_log
 
 PIECES = st.sampled_from(
     [b"\t", b"\t", b"\n", b"\r\n", b"\r", b"\0", b"\xff", b"\xc3\xa9", b"1", b"007", b"1e5", b"-5", b" ", b'"', b"",
@@ -91,7 +93,7 @@ def test_lines_are_numbered_over_blocks(tmp_path, monkeypatch):
 
 
 def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("components.core.logs.reader.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("components.core.logs.parts.MAX_LINE_BYTES", 1000)
     monkeypatch.setattr("components.core.logs.reader.BLOCK_BYTES", 100)
     (tmp_path / "log.tsv").write_bytes(HEADER + b"x" * 2000)
     with pytest.raises(ValueError, match=r"Expected lines of at most 1000 bytes in .*log\.tsv"):
@@ -167,9 +169,111 @@ def test_parquet_with_numbers_and_timestamps(tmp_path):
     assert read(tmp_path / "log.parquet") == ([(1, "1", "9007199254740993", 5), (2, "2", "7", 6)], [])
 
 
-def test_parquet_ids_that_may_be_rounded_are_refused(tmp_path):
-    pq.write_table(pa.table({"SessionId": [1.0], "ItemId": ["x"], "Time": [5]}), tmp_path / "log.parquet")
-    with pytest.raises(ValueError, match=r"Expected text or whole numbers in the column SessionId .*double"):
+def read_times(folder, times, **options):
+    """What becomes of each row of a Parquet file with these times: the time, or the reason against the row."""
+    ids = ["i"] * len(times)
+    pq.write_table(pa.table({"SessionId": ids, "ItemId": ids, "Time": times}), folder / "log.parquet", **options)
+    accepted, rejected = read(folder / "log.parquet")
+    found = {line: time for line, _, _, time in accepted} | {line: reason for line, reason, _ in rejected}
+    return [found[line] for line in range(1, len(times) + 1)]
+
+
+NEGATIVE, LATE, MISSING = "Time is negative", "Time is beyond the year 2200", "Time is not an integer"
+LAST_MS = 7_289_654_399_999  # of the year 2200
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "found"),
+    [
+        (pa.uint64(), [5, LAST_MS, LAST_MS + 1, 2**63, 2**64 - 1, None], [5, LAST_MS, LATE, LATE, LATE, MISSING]),
+        (pa.int64(), [LAST_MS + 1, 2**63 - 1, -(2**63), None], [LATE, LATE, NEGATIVE, MISSING]),
+        (pa.uint8(), [0, 255, None], [0, 255, MISSING]),
+        (pa.null(), [None, None], [MISSING, MISSING]),
+        (pa.timestamp("ms", "Asia/Tokyo"), [LAST_MS, LAST_MS + 1, -1, 2**62], [LAST_MS, LATE, NEGATIVE, LATE]),
+        (pa.timestamp("us"), [1_999, 1000 * LAST_MS + 999, 1000 * LAST_MS + 1000, -1, 2**62],
+         [1, LAST_MS, LATE, NEGATIVE, LATE]),
+        (pa.timestamp("ns"), [1_999_999, 10**6 * LAST_MS, 10**6 * (LAST_MS + 1), -1, -(2**62), None],
+         [1, LAST_MS, LATE, NEGATIVE, NEGATIVE, MISSING]),
+    ],
+)  # fmt: skip
+def test_a_time_out_of_range_refuses_its_row(tmp_path, kind, values, found):
+    assert read_times(tmp_path, pa.array(values, kind)) == found
+    if kind != pa.null():
+        dictionary = pa.array(values, kind).dictionary_encode()
+        assert read_times(tmp_path, dictionary) == found
+
+
+def test_old_timestamps_do_not_become_others(tmp_path):
+    """Of 96 bits, which as nanoseconds in 64 bits wrap around: the year 9999 was 1816."""
+    times = pa.array([datetime(9999, 12, 31), datetime(2020, 1, 1), datetime(1, 1, 1)], pa.timestamp("us"))
+    options = {"use_deprecated_int96_timestamps": True}
+    assert read_times(tmp_path, times, **options) == [LATE, 1_577_836_800_000, NEGATIVE]
+
+
+def test_rejected_times_are_shown_in_utc_or_as_the_number_they_are(tmp_path):
+    ids, times = ["i"] * 3, pa.array([-1, LAST_MS + 1, 2**62], pa.timestamp("ms", "Asia/Tokyo"))
+    pq.write_table(pa.table({"SessionId": ids, "ItemId": ids, "Time": times}), tmp_path / "log.parquet")
+    assert [text for _, _, text in read(tmp_path / "log.parquet")[1]] == [
+        "i\ti\t1969-12-31 23:59:59.999", "i\ti\t2201-01-01 00:00:00.000", f"i\ti\t<value out of range: {2**62}>",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ids", "found"),
+    [
+        (pa.array([7, -5, None], pa.int8()), ["7", "-5", "empty ItemId"]),
+        (pa.array([2**64 - 1, 0], pa.uint64()), [str(2**64 - 1), "0"]),
+        (pa.array([7, 8, 7]).dictionary_encode(), ["7", "8", "7"]),
+        (pa.array(["a", "b", None], pa.large_string()).dictionary_encode(), ["a", "b", "empty ItemId"]),
+        (pa.array(["a", "é"], pa.string_view()), ["a", "é"]),
+        (pa.array([b"a", b"\xff", None], pa.binary_view()), ["a", "invalid UTF-8", "empty ItemId"]),
+        (pa.array([b"a", b""], pa.large_binary()), ["a", "empty ItemId"]),
+        (pa.array([b"\xc3", b"\xa9"]), ["invalid UTF-8", "invalid UTF-8"]),  # the bytes of one character
+        (pa.array(["a\n", "a\r", "a\tb"]), ["a\n", "a\r", "a\tb"]),
+        (pa.nulls(2), ["empty ItemId", "empty ItemId"]),
+    ],
+)
+def test_an_id_of_any_exact_type_is_read_or_refuses_its_row(tmp_path, ids, found):
+    times = list(range(len(ids)))
+    pq.write_table(pa.table({"SessionId": ["s"] * len(ids), "ItemId": ids, "Time": times}), tmp_path / "log.parquet")
+    accepted, rejected = read(tmp_path / "log.parquet")
+    by_line = {line: item for line, _, item, _ in accepted} | {line: reason for line, reason, _ in rejected}
+    assert [by_line[line] for line in range(1, len(ids) + 1)] == found
+
+
+NOT_EXACT = [pa.float16(), pa.float32(), pa.float64(), pa.decimal128(20, 0), pa.date32(), pa.time64("us"), pa.bool_(),
+             pa.duration("s"), pa.list_(pa.int64()), pa.struct([("a", pa.int64())])]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [*NOT_EXACT, pa.string()])
+def test_times_of_other_types_are_refused_at_once(tmp_path, kind):
+    pq.write_table(pa.table({"SessionId": ["s"], "ItemId": ["i"], "Time": pa.nulls(1, kind)}), tmp_path / "log.parquet")
+    with pytest.raises(ValueError, match=r"Expected whole numbers or timestamps in the column Time of .*\. Received: "):
+        read_log(find_files(str(tmp_path / "log.parquet")), COLUMNS)
+
+
+@pytest.mark.parametrize("kind", [*NOT_EXACT, pa.binary(4), pa.timestamp("ms")])
+def test_ids_of_other_types_are_refused_at_once(tmp_path, kind):
+    pq.write_table(pa.table({"SessionId": pa.nulls(1, kind), "ItemId": ["i"], "Time": [5]}), tmp_path / "log.parquet")
+    with pytest.raises(ValueError, match=r"Expected text or whole numbers in the column SessionId of .*\. Received: "):
+        read_log(find_files(str(tmp_path / "log.parquet")), COLUMNS)
+
+
+def test_a_parquet_column_that_is_there_twice_is_refused(tmp_path):
+    table = pa.table([["s"], ["i"], [5], [6]], names=["SessionId", "ItemId", "Time", "Time"])
+    pq.write_table(table, tmp_path / "log.parquet")
+    with pytest.raises(ValueError, match=r"Expected each of the columns .* once in .*log\.parquet"):
+        read(tmp_path / "log.parquet")
+
+
+def test_parquet_that_breaks_off_inside_says_so(tmp_path):
+    ids = [f"id {number}" for number in range(10_000)]
+    table = pa.table({"SessionId": ids, "ItemId": ids, "Time": list(range(10_000))})
+    pq.write_table(table, tmp_path / "log.parquet", compression="zstd", use_dictionary=False)
+    data = bytearray((tmp_path / "log.parquet").read_bytes())
+    data[100:2000] = bytes(1900)
+    (tmp_path / "log.parquet").write_bytes(data)
+    with pytest.raises(ValueError, match=r"Expected to read .*log\.parquet to its end"):
         read(tmp_path / "log.parquet")
 
 

@@ -1,0 +1,52 @@
+"""Which lines or rows are rejected, and why."""
+
+import numpy as np
+import pyarrow as pa
+
+from components.core.logs.texts import Mask, Positions
+
+FOUND_SCHEMA = pa.schema(
+    [("line", pa.int64()), ("reason", pa.dictionary(pa.int32(), pa.string())), ("text", pa.string())]
+)
+
+
+class Checks:
+    """The first reason against each line of a block; lines without one are open."""
+
+    def __init__(self, num_lines: int) -> None:
+        self.num_lines = num_lines
+        self.open: Positions | slice = slice(None)
+        self.reasons: list[str] = []
+        self.codes = np.zeros(num_lines, np.uint8)  # of a line's reason, counted from 1; 0 while it is open
+
+    def open_lines(self) -> Positions:
+        """Positions of the open lines."""
+        if isinstance(self.open, slice):
+            return np.arange(self.num_lines, dtype=np.int32)
+        return self.open
+
+    def rejected_lines(self) -> Positions:
+        """Positions of the rejected lines."""
+        return np.flatnonzero(self.codes).astype(np.int32)
+
+    def reject(self, failed: Mask, reason: str) -> None:
+        """Rejects the lines of a mask [num_lines] that are still open."""
+        if failed.any():
+            self.reject_open(failed[self.open], reason)
+
+    def reject_open(self, failed: Mask, reason: str) -> None:
+        """Rejects lines by a mask [num_open] over the open ones."""
+        if failed.any():
+            lines = self.open_lines()
+            if reason not in self.reasons:
+                self.reasons.append(reason)
+            self.codes[lines[failed]] = self.reasons.index(reason) + 1
+            self.open = lines[~failed]
+
+    def to_rejected(self, texts: pa.StringArray) -> pa.RecordBatch:
+        """The rejected lines in FOUND_SCHEMA, numbered from 0 in their block; `texts` is what stands in them."""
+        lines = self.rejected_lines()
+        reasons = pa.DictionaryArray.from_arrays(
+            pa.array(self.codes[lines].astype(np.int32) - 1), pa.array(self.reasons, pa.string())
+        )
+        return pa.RecordBatch.from_arrays([pa.array(lines.astype(np.int64)), reasons, texts], schema=FOUND_SCHEMA)

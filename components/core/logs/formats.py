@@ -1,0 +1,57 @@
+"""What a file holds, by its first bytes: the formats that this version reads, and the names of others."""
+
+import re
+
+GZIP, ZSTD, PARQUET = "gzip", "zstd", "Parquet"
+HEAD_BYTES = 512  # enough for each of the marks
+
+# Each mark has a control character or is longer than a name, so that no header of a text log begins with it.
+MARKS = {
+    GZIP: rb"\x1f\x8b",
+    ZSTD: rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18",  # a frame or a skippable one
+    PARQUET: rb"PAR1\x15",  # and the first field of a page's header or of the footer
+    "a zip archive": rb"PK(\x03\x04|\x05\x06|\x07\x08)",
+    "a tar archive": rb"(?s)(?=[^\0]+\0).{257}ustar",
+    "a 7-Zip archive": rb"7z\xbc\xaf\x27\x1c",
+    "a RAR archive": rb"Rar!\x1a\x07",
+    "bzip2": rb"BZh[1-9](1AY&SY|\x17rE8P\x90)",
+    "xz": rb"\xfd7zXZ\0",
+    "LZ4": rb"\x04\x22\x4d\x18",
+    "Snappy": rb"\xff\x06\0\0sNaPpY",
+    "compress (.Z)": rb"\x1f\x9d",
+    "Avro": rb"Obj\x01",
+    "Arrow IPC": rb"ARROW1\0\0",
+    "an SQLite database": rb"SQLite format 3\0",
+    "an Excel file": rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+}
+CONVERT = ("Avro", "Arrow IPC", "an SQLite database", "an Excel file")
+BYTE_ORDER_MARKS = {  # the longer ones first, since one of UTF-32 begins with one of UTF-16
+    b"\xff\xfe\0\0": "UTF-32LE",
+    b"\0\0\xfe\xff": "UTF-32BE",
+    b"\xff\xfe": "UTF-16LE",
+    b"\xfe\xff": "UTF-16BE",
+}
+# Where the NUL bytes of ASCII characters are, modulo 4.
+NUL_PLACES = {(1, 3): "UTF-16LE", (0, 2): "UTF-16BE", (1, 2, 3): "UTF-32LE", (0, 1, 2): "UTF-32BE"}
+
+
+def find_format(head: bytes) -> str:
+    """Name of the format that a file with these first HEAD_BYTES bytes has; empty for text."""
+    return next((name for name, mark in MARKS.items() if re.match(mark, head)), "")
+
+
+def advise(name: str) -> str:
+    """What to do about a format that is not read."""
+    return "convert it to Parquet or to UTF-8 text" if name in CONVERT else "unpack it first"
+
+
+def find_wide_encoding(header: bytes) -> str:
+    """Name of the encoding of a header line in UTF-16 or UTF-32; empty for others.
+
+    Without a byte order mark it is known by the NUL bytes that it makes of ASCII characters.
+    """
+    for mark, name in BYTE_ORDER_MARKS.items():
+        if header.startswith(mark):
+            return name
+    columns = [header[place::4] for place in range(4)]
+    return NUL_PLACES.get(tuple(place for place, column in enumerate(columns) if 2 * column.count(0) > len(column)), "")

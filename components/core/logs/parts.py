@@ -1,0 +1,112 @@
+"""The files of a log, each looked into before a line of any is read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.core.logs.columns import MAX_LINE_BYTES, LogColumns
+from components.core.logs.files import LogFile
+from components.core.logs.formats import GZIP, HEAD_BYTES, PARQUET, ZSTD, advise, find_format
+from components.core.logs.rows import check_types
+from components.core.logs.texts import show
+
+PARQUET_SUFFIXES = (".parquet", ".pq")
+HEADER_BYTES = 1 << 16  # that are read at once to find the end of the header
+# The most bytes that a compressed byte can stand for: 258 in 2 bits (RFC 1951, 3.2.5), a block of 128 KiB in 4 bytes
+# (RFC 8878, 3.1.1.2).
+EXPANSION = {None: 1, GZIP: 1032, ZSTD: 32768}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One file of a log and what it holds.
+
+    Attributes:
+        file: where it lies.
+        is_parquet: whether it holds columns instead of lines.
+        codec: the compression of its lines, GZIP or ZSTD; None for none.
+        max_lines: no more lines or rows than these can be accepted.
+    """
+
+    file: LogFile
+    is_parquet: bool = False
+    codec: str | None = None
+    max_lines: int
+
+
+def inspect(file: LogFile, columns: LogColumns) -> Part:
+    """Finds out what a file holds, by its content, and checks its header or its schema.
+
+    Raises:
+        FileNotFoundError: it has gone since it was listed.
+        ValueError: it cannot be read, is in a format that is not read, or lacks a column.
+    """
+    with file.open_stream() as raw:
+        found = find_format(raw.read(HEAD_BYTES))
+    if found == PARQUET or (not found and file.suffix in PARQUET_SUFFIXES):
+        with open_parquet(file) as parquet:
+            check_types(parquet.schema_arrow, columns.names, file.name)
+            return Part(file=file, is_parquet=True, max_lines=parquet.metadata.num_rows)
+    if found not in ("", GZIP, ZSTD):
+        raise _unread(file, found, found)
+    codec = found or None
+    with file.open_stream(codec) as stream:
+        head = _read_head(stream, file)
+    inner = find_format(head) if codec else ""
+    if inner:
+        raise _unread(file, f"{inner} inside {codec}", inner)
+    layout = columns.find(head.partition(b"\n")[0], file.name, file.suffix)
+    return Part(file=file, codec=codec, max_lines=layout.count_max_lines(count_max_bytes(file, codec)))
+
+
+def count_max_bytes(file: LogFile, codec: str | None) -> int:
+    """How many bytes the lines of a file can have at most, whatever their compression."""
+    return file.num_bytes * EXPANSION[codec]
+
+
+@contextmanager
+def open_parquet(file: LogFile) -> Iterator[pq.ParquetFile]:
+    """Opens a Parquet file.
+
+    Raises:
+        FileNotFoundError: it has gone since it was listed.
+        ValueError: it is no Parquet file.
+    """
+    with file.open_stream() as raw:
+        try:
+            # As nanoseconds, times that do not fit in them would become others.
+            parquet = pq.ParquetFile(raw, coerce_int96_timestamp_unit="ms")
+        except pa.ArrowException as error:
+            raise ValueError(f"Expected {file.name} to be Parquet. Received: {error}") from error
+        yield parquet
+
+
+def _read_head(stream: pa.NativeFile, file: LogFile) -> bytes:
+    """The first bytes, as far as the header at least; not so where lines end in carriage returns alone."""
+    head = b""
+    while not (b"\n" in head or b"\r" in head) and (data := stream.read(max(HEADER_BYTES, len(head)))):
+        head += data
+        check_length(head, file)
+    return head
+
+
+def check_length(line: bytes, file: LogFile) -> None:
+    """Refuses a line of more than MAX_LINE_BYTES.
+
+    Raises:
+        ValueError: it is longer.
+    """
+    if len(line) > MAX_LINE_BYTES:
+        raise ValueError(
+            f"Expected lines of at most {MAX_LINE_BYTES} bytes in {file.name}. "
+            f"Received: a longer one that begins with {show(line[:80])!r}"
+        )
+
+
+def _unread(file: LogFile, found: str, kind: str) -> ValueError:
+    return ValueError(
+        f"Expected {file.name} to be Parquet, or UTF-8 text: plain, gzip or zstd. Received: {found}; {advise(kind)}"
+    )

@@ -1,0 +1,62 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / "tests" / "benchmarks"
+# For each benchmark: arguments that make it tiny, a pattern of the lines with figures, and how many there are.
+RUNS = {
+    "front_door.py": (
+        "--ingest-rows 2000 --sessionize-rows 3000 --turns 1",
+        r"run_\w+ +[\d.]+ s +[\d.]+ s of CPU .*GiB",
+        6,
+    ),
+    "fuzz_log_reader.py": ("--cases 30 --lines 5", r"\d+ (read|refused) with", 2),
+    "ranking.py": ("--queries 50 --items 400 --dim 8 --tfrs", r"(product|ranks|top 20|by +[\d,]+) +[\d.]+ s", 5),
+    "scale.py": ("--items 300", r"(ingest|vocabulary|train|evaluate|export) +[\d.]+ s +[\d.]+ GiB|recall@20 0\.\d", 6),
+}
+DOCUMENTED = re.compile(r"python (tests/benchmarks/\w+\.py)((?: +(?:--[\w-]+|[\w.]+))*)")
+
+
+def run(name, *arguments, **variables):
+    return subprocess.run(
+        [sys.executable, BENCHMARKS / name, *arguments],
+        capture_output=True, text=True, check=False, cwd=ROOT, env={**os.environ, **variables},
+    )  # fmt: skip
+
+
+def test_every_benchmark_is_run_here():
+    assert set(RUNS) == {path.name for path in BENCHMARKS.glob("*.py")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_a_benchmark_prints_its_figures(name):
+    arguments, line, num_lines = RUNS[name]
+    ran = run(name, *arguments.split())
+    assert ran.returncode == 0, ran.stderr
+    assert len(re.findall(line, ran.stdout)) == num_lines, ran.stdout
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_benchmark_without_its_packages_says_what_to_do(tmp_path, name):
+    (tmp_path / "numpy.py").write_text("raise ModuleNotFoundError('No module named numpy')")
+    ran = run(name, PYTHONPATH=str(tmp_path))
+    assert ran.returncode == 1
+    assert ran.stderr == "This benchmark needs what `make install` installs. Received: No module named numpy\n"
+
+
+def test_documented_commands_have_options_that_are_there():
+    """In the documentation and in the benchmarks themselves."""
+    paths = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "Makefile", *BENCHMARKS.glob("*.py")]
+    commands = {match for path in paths for match in DOCUMENTED.findall(path.read_text())}
+    assert {Path(script).name for script, _ in commands} == set(RUNS)
+    for script in RUNS:
+        usage = run(script, "--help").stdout
+        texts = [text for name, text in commands if Path(name).name == script]
+        unknown = [option for text in texts for option in re.findall(r"--[\w-]+", text) if option not in usage]
+        assert not unknown, script

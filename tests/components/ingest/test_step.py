@@ -131,7 +131,7 @@ def test_too_many_rejected_lines_end_the_step_with_the_commonest_reasons(tmp_pat
 @pytest.mark.parametrize(
     ("lines", "settings", "message"),
     [
-        (["a\tx\t-1", "a\tx\t2", "a\tx\t2"], {"errors": ("duplicates",)}, "findings that are errors"),
+        (["a\tx\t-1", "a\tx\t2", "a\tx\t2"], {"data_errors": ("duplicates",)}, "findings that are errors"),
         (["a\tx\t-1"], {}, "Expected at least one event in"),
     ],
 )

@@ -153,7 +153,8 @@ try:
 except ValueError as error:
     print(error)
 # Not the peak that `resource` gives, which begins with that of the parent.
-print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 2**10, time.process_time() - begin)
+status = Path("/proc/self/status").read_text()
+print(int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) / 2**10, time.process_time() - begin)
 """
 
 

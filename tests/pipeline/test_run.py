@@ -90,7 +90,6 @@ def test_a_failed_run_says_where_its_files_lie_and_leaves_the_artifacts(output, 
     assert (output / "metrics.json").read_bytes() == before
 
 
-@pytest.mark.xfail(reason="needs the steps to read paths with brackets", strict=True)
 def test_paths_with_odd_characters(small_log, tmp_path):
     log = {split: tmp_path / ODD / "log" / path.name for split, path in small_log.items()}
     shutil.copytree(small_log["train"].parent, tmp_path / ODD / "log")

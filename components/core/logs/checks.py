@@ -1,4 +1,4 @@
-"""Which lines or rows are rejected, and why."""
+"""Collects which lines or rows are rejected and for which reason."""
 
 import numpy as np
 import pyarrow as pa
@@ -11,13 +11,13 @@ FOUND_SCHEMA = pa.schema(
 
 
 class Checks:
-    """The first reason against each line of a block; lines without one are open."""
+    """The first reason to reject each line of a block; lines without a reason are open."""
 
     def __init__(self, num_lines: int) -> None:
         self.num_lines = num_lines
         self.open: Positions | slice = slice(None)
         self.reasons: list[str] = []
-        self.codes = np.zeros(num_lines, np.uint8)  # of a line's reason, counted from 1; 0 while it is open
+        self.codes = np.zeros(num_lines, np.uint8)  # 0 for an open line, else the number of its reason from 1
 
     def open_lines(self) -> Positions:
         """Positions of the open lines."""
@@ -44,7 +44,7 @@ class Checks:
             self.open = lines[~failed]
 
     def to_rejected(self, texts: pa.StringArray) -> pa.RecordBatch:
-        """The rejected lines in FOUND_SCHEMA, numbered from 0 in their block; `texts` is what stands in them."""
+        """The rejected lines in FOUND_SCHEMA, numbered from 0 in their block, with their texts."""
         lines = self.rejected_lines()
         reasons = pa.DictionaryArray.from_arrays(
             pa.array(self.codes[lines].astype(np.int32) - 1), pa.array(self.reasons, pa.string())

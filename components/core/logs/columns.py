@@ -1,4 +1,4 @@
-"""Which columns of a log are read, and where a header says they are."""
+"""The columns to read of a log, and their places by the header."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class LogColumns:
     """What to read of a log.
 
     Attributes:
-        text: headers of the columns that stay the text they are.
+        text: headers of the columns that are read as text.
         time: header of the time, in milliseconds since 1970.
         delimiter: field delimiter; empty for a comma in `.csv` and a tab in every other file.
         max_id_bytes: the longest text that is accepted.

@@ -1,4 +1,4 @@
-"""Writing the events artifact: beside its place, with everything counted, and moved there when all of it is well."""
+"""Writes the events artifact to a draft folder, and moves it to its place when it is complete and accepted."""
 
 import errno
 import os
@@ -28,7 +28,7 @@ from components.core.logs.reader import Batch
 from components.core.logs.rejected import REJECTED_NAME, RejectedLines
 
 FINDINGS = ("duplicates", "backward_times", "sessions_in_two_splits", "seconds", "cut_files")
-UNREADABLE = "?\\"  # DuckDB, which sorts beside the events, ends a path at the first and takes the second for a slash
+UNUSABLE = "?\\"  # in the path of a DuckDB database the first begins its options, the second is a slash
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ID_COLUMNS = ["session_id", "item_id"]
 
@@ -76,23 +76,23 @@ class Acceptance:
 
 
 class EventsDraft:
-    """The artifact until it is whole; used in a `with` block, which removes the draft whatever happens.
+    """The artifact before it is complete. Use it in a `with` block, at whose end the draft folder is removed.
 
-    After a ValueError the rejected lines, if there are any, are left in the artifact's folder, and the message says so.
-    What an earlier run left there stays as it is otherwise.
+    If the block ends with a ValueError and lines were rejected, their file is moved to the artifact's folder and the
+    error names it. All other files that an earlier run left there stay.
 
     Args:
-        events_dir: where the artifact is to lie.
+        events_dir: folder of the artifact.
         acceptance: what may be wrong with the log.
 
     Raises:
         OSError: the disk is full.
-        ValueError: the path has a character that DuckDB cannot read.
+        ValueError: DuckDB cannot use the path.
     """
 
     def __init__(self, events_dir: Path, acceptance: Acceptance) -> None:
-        if set(str(events_dir)) & set(UNREADABLE):
-            raise ValueError(f"Expected a path without {UNREADABLE} for the events. Received: {events_dir}")
+        if set(str(events_dir.absolute())) & set(UNUSABLE):
+            raise ValueError(f"Expected a path without ? and \\ for the events. Received: {events_dir.absolute()}")
         self.events_dir = events_dir
         self.acceptance = acceptance
         self.dir = events_dir.with_name(f".{events_dir.name}.draft")
@@ -133,10 +133,10 @@ class EventsDraft:
         return folder
 
     def count(self, batch: Batch) -> None:
-        """Counts the lines of a batch and keeps the rejected ones.
+        """Counts the lines of a batch and writes the rejected ones.
 
         Raises:
-            ValueError: too many lines were rejected, whatever the lines behind the batch are.
+            ValueError: too many lines were rejected, even if all lines that can follow are accepted.
         """
         self.num_lines += batch.num_lines
         self.findings["cut_files"] += batch.is_cut
@@ -146,10 +146,10 @@ class EventsDraft:
             self._check_share(batch.max_lines_left)
 
     def check_lines(self) -> None:
-        """Ends the reading.
+        """Judges the share of rejected lines when all lines have been counted.
 
         Raises:
-            ValueError: too many lines were rejected, or not one was read.
+            ValueError: too many lines were rejected, or there is no event.
         """
         self._check_share(0)
         if self.rejected.num_lines == self.num_lines:

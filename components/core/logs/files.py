@@ -93,7 +93,7 @@ def find_files(source: str) -> list[LogFile]:
         root, pattern = (path, []) if is_folder else _split_glob(filesystem, path)
         selector = fs.FileSelector(root or "/", recursive=is_folder or len(pattern) > 1, allow_not_found=True)
         tree = _to_tree(root, filesystem.get_file_info(selector))
-    except (OSError, UnicodeError) as error:
+    except (OSError, UnicodeError, pa.ArrowException) as error:
         raise ValueError(f"Expected to reach {source}. Received: {error}") from error
     matched = (each for folder in _walk(tree) for each in _files(folder)) if is_folder else _match(tree, pattern)
     found = {each.path: each for each in matched}

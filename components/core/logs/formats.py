@@ -1,15 +1,15 @@
-"""What a file holds, by its first bytes: the formats that this version reads, and the names of others."""
+"""Detects file formats by their first bytes: those that are read, and others to name them in an error."""
 
 import re
 
 GZIP, ZSTD, PARQUET = "gzip", "zstd", "Parquet"
-HEAD_BYTES = 512  # enough for each of the marks
+HEAD_BYTES = 512  # enough for every mark
 
-# Each mark has a control character or is longer than a name, so that no header of a text log begins with it.
+# Every mark has a byte that no header of a text log begins with: a control character, or one that is not UTF-8.
 MARKS = {
     GZIP: rb"\x1f\x8b",
     ZSTD: rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18",  # a frame or a skippable one
-    PARQUET: rb"PAR1\x15",  # and the first field of a page's header or of the footer
+    PARQUET: rb"PAR1\x15",  # the magic and the first byte of a page header or footer
     "a zip archive": rb"PK(\x03\x04|\x05\x06|\x07\x08)",
     "a tar archive": rb"(?s)(?=[^\0]+\0).{257}ustar",
     "a 7-Zip archive": rb"7z\xbc\xaf\x27\x1c",
@@ -36,19 +36,19 @@ NUL_PLACES = {(1, 3): "UTF-16LE", (0, 2): "UTF-16BE", (1, 2, 3): "UTF-32LE", (0,
 
 
 def find_format(head: bytes) -> str:
-    """Name of the format that a file with these first HEAD_BYTES bytes has; empty for text."""
+    """Name of the format of a file by its first HEAD_BYTES bytes; empty for text."""
     return next((name for name, mark in MARKS.items() if re.match(mark, head)), "")
 
 
 def advise(name: str) -> str:
-    """What to do about a format that is not read."""
+    """What the user can do about a format that is not read."""
     return "convert it to Parquet or to UTF-8 text" if name in CONVERT else "unpack it first"
 
 
 def find_wide_encoding(header: bytes) -> str:
-    """Name of the encoding of a header line in UTF-16 or UTF-32; empty for others.
+    """Name of the encoding if the header line is UTF-16 or UTF-32; empty otherwise.
 
-    Without a byte order mark it is known by the NUL bytes that it makes of ASCII characters.
+    Without a byte order mark it is detected by the NUL bytes of ASCII characters.
     """
     for mark, name in BYTE_ORDER_MARKS.items():
         if header.startswith(mark):

@@ -50,7 +50,7 @@ class Layout:
     max_id_bytes: int
 
     def count_max_lines(self, num_bytes: int) -> int:
-        """How many lines can be accepted at most in so many bytes: each column that is read has one byte at least."""
+        """Upper bound of the accepted lines in `num_bytes` bytes: each column that is read has at least one byte."""
         return (num_bytes + 1) // (len(self.names) + self.num_fields)
 
 
@@ -59,10 +59,10 @@ class Block:
     """The lines of one block, either accepted or rejected.
 
     Attributes:
-        num_lines: accepted and rejected ones.
+        num_lines: number of accepted and rejected lines.
         ids: one column [num_accepted] a text field: strings, or int64 whose shortest texts are what stood there.
         times: [num_accepted] int64 milliseconds since 1970.
-        rejected: the others in `checks.FOUND_SCHEMA`, numbered from 0; None for none.
+        rejected: the rejected lines in `checks.FOUND_SCHEMA`, numbered from 0, or None.
     """
 
     num_lines: int

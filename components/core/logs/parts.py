@@ -1,4 +1,4 @@
-"""The files of a log, each looked into before a line of any is read."""
+"""Inspects the files of a log before they are read: format, compression, header, upper bound of the lines."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,21 +14,21 @@ from components.core.logs.rows import check_types
 from components.core.logs.texts import show
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
-HEADER_BYTES = 1 << 16  # that are read at once to find the end of the header
-# The most bytes that a compressed byte can stand for: 258 in 2 bits (RFC 1951, 3.2.5), a block of 128 KiB in 4 bytes
-# (RFC 8878, 3.1.1.2).
+HEADER_BYTES = 1 << 16  # read at a time until the header ends
+# Largest ratio of decompressed to compressed bytes: 258 bytes from 2 bits (RFC 1951, 3.2.5), a block of 128 KiB from
+# 4 bytes (RFC 8878, 3.1.1.2).
 EXPANSION = {None: 1, GZIP: 1032, ZSTD: 32768}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One file of a log and what it holds.
+    """An inspected file of a log.
 
     Attributes:
-        file: where it lies.
-        is_parquet: whether it holds columns instead of lines.
-        codec: the compression of its lines, GZIP or ZSTD; None for none.
-        max_lines: no more lines or rows than these can be accepted.
+        file: the file.
+        is_parquet: whether it is Parquet; otherwise it is text.
+        codec: compression of the text, GZIP or ZSTD, or None.
+        max_lines: upper bound of the lines or rows that can be accepted.
     """
 
     file: LogFile
@@ -38,11 +38,11 @@ class Part:
 
 
 def inspect(file: LogFile, columns: LogColumns) -> Part:
-    """Finds out what a file holds, by its content, and checks its header or its schema.
+    """Detects the format of a file by its content, and checks its header or schema.
 
     Raises:
-        FileNotFoundError: it has gone since it was listed.
-        ValueError: it cannot be read, is in a format that is not read, or lacks a column.
+        FileNotFoundError: the file is gone since it was listed.
+        ValueError: the file cannot be read, has a format that is not supported, or lacks a column.
     """
     with file.open_stream() as raw:
         found = find_format(raw.read(HEAD_BYTES))
@@ -63,7 +63,7 @@ def inspect(file: LogFile, columns: LogColumns) -> Part:
 
 
 def count_max_bytes(file: LogFile, codec: str | None) -> int:
-    """How many bytes the lines of a file can have at most, whatever their compression."""
+    """Upper bound of the decompressed bytes of a file."""
     return file.num_bytes * EXPANSION[codec]
 
 
@@ -72,12 +72,12 @@ def open_parquet(file: LogFile) -> Iterator[pq.ParquetFile]:
     """Opens a Parquet file.
 
     Raises:
-        FileNotFoundError: it has gone since it was listed.
-        ValueError: it is no Parquet file.
+        FileNotFoundError: the file is gone since it was listed.
+        ValueError: it is not Parquet.
     """
     with file.open_stream() as raw:
         try:
-            # As nanoseconds, times that do not fit in them would become others.
+            # By default INT96 becomes nanoseconds, which overflow after the year 2262.
             parquet = pq.ParquetFile(raw, coerce_int96_timestamp_unit="ms")
         except pa.ArrowException as error:
             raise ValueError(f"Expected {file.name} to be Parquet. Received: {error}") from error
@@ -85,7 +85,7 @@ def open_parquet(file: LogFile) -> Iterator[pq.ParquetFile]:
 
 
 def _read_head(stream: pa.NativeFile, file: LogFile) -> bytes:
-    """The first bytes, as far as the header at least; not so where lines end in carriage returns alone."""
+    """The beginning of the text up to at least the first newline or carriage return."""
     head = b""
     while not (b"\n" in head or b"\r" in head) and (data := stream.read(max(HEADER_BYTES, len(head)))):
         head += data

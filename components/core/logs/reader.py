@@ -1,4 +1,4 @@
-"""A log -> batches of accepted events, every other line with the reason against it."""
+"""Reads a log in batches of accepted events and rejected lines."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -26,12 +26,12 @@ class Batch:
     """Some consecutive lines of a file.
 
     Attributes:
-        num_lines: accepted and rejected ones.
-        events: the accepted ones, as they were prepared.
-        rejected: the others in `rejected.REJECTED_SCHEMA`; None for none. Lines are numbered from 1, the header
-            included; of Parquet rows are.
-        is_cut: the file ends behind them without a newline.
-        max_lines_left: no more lines than these can be accepted in what the log has behind them.
+        num_lines: number of accepted and rejected lines.
+        events: the accepted lines, as `prepare` returned them.
+        rejected: the rejected lines in `rejected.REJECTED_SCHEMA`, or None. Lines are numbered from 1 with the header,
+            rows of Parquet from 1.
+        is_cut: whether the file ends after this batch without a newline.
+        max_lines_left: upper bound of the lines that can be accepted after this batch, in all files.
     """
 
     num_lines: int
@@ -45,14 +45,14 @@ Prepare = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 
 def read_log(files: list[LogFile], columns: LogColumns, prepare: Prepare = lambda events: events) -> Iterator[Batch]:
-    """Looks into all files at once, then reads one after the other with a few blocks in memory.
+    """Inspects all files, and returns an iterator that reads one after the other with a few blocks in memory.
 
     Args:
-        files: what to read.
-        columns: of the files.
-        prepare: makes something of the accepted events, in the threads that read. It is given the text columns
-            and then the time, by their headers, and leaves the time the last column. A text column is of strings, or
-            of int64 where each of its texts is the shortest one of a whole number.
+        files: the files to read, in this order.
+        columns: the columns to read.
+        prepare: is called with the accepted events of each batch, in the threads that read. Its argument has the text
+            columns and then the time, named by their headers; its result must have the time as last column. A text
+            column has strings, or int64 if each of its texts is the shortest decimal text of a number.
 
     Raises:
         FileNotFoundError: a file has gone since it was listed.
@@ -79,7 +79,7 @@ def _read_lines(part: Part, columns: LogColumns, prepare: Prepare) -> Iterator[B
         header, _, rest = first.partition(b"\n")
         layout = columns.find(header, file.name, file.suffix)
 
-        is_clean = True  # as was the block before, by which the next one is judged
+        is_clean = True  # whether the last block was; the next one is expected to be alike
 
         def scan(block: bytes) -> tuple[Batch, int]:
             nonlocal is_clean
@@ -140,13 +140,13 @@ def _iterate(parquet: pq.ParquetFile, columns: LogColumns, file: LogFile) -> Ite
 
 
 def _to_batch(block: Block, columns: LogColumns, prepare: Prepare, *, is_cut: bool) -> Batch:
-    """A batch whose rejected lines are still to be placed."""
+    """The batch of a block, before `_place`."""
     ids = [to_whole_numbers(each) for each in block.ids]
     events = pa.RecordBatch.from_arrays([*ids, block.times], names=list(columns.names))
     return Batch(num_lines=block.num_lines, events=prepare(events), rejected=block.rejected, is_cut=is_cut)
 
 
 def _place(batch: Batch, file: LogFile, first_line: int, *, max_lines_left: int) -> Batch:
-    """Says of a batch where in the log it stands."""
+    """Adds the position in the log: source and number of each rejected line, and the bound of the lines left."""
     rejected = None if batch.rejected is None else locate(batch.rejected, file.name, first_line)
     return replace(batch, rejected=rejected, max_lines_left=max_lines_left)

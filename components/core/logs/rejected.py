@@ -1,4 +1,4 @@
-"""The rejected lines of a log: counted by reason, and written to a Parquet file."""
+"""Counts the rejected lines of a log by reason, and writes them to a Parquet file."""
 
 from collections import Counter
 from pathlib import Path
@@ -21,11 +21,11 @@ ROW_GROUP_BYTES = 1 << 24
 
 
 def locate(found: pa.RecordBatch, source: str, first_line: int) -> pa.RecordBatch:
-    """Rejected lines of a block in REJECTED_SCHEMA.
+    """Adds the file and the numbers in it to the rejected lines of a block; returns REJECTED_SCHEMA.
 
     Args:
-        found: in `checks.FOUND_SCHEMA`.
-        source: the file.
+        found: rejected lines in `checks.FOUND_SCHEMA`.
+        source: name of the file.
         first_line: number of the block's first line in the file.
     """
     sources = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(found), np.int32)), pa.array([source]))
@@ -37,7 +37,7 @@ class RejectedLines:
     """Counts rejected lines and writes them to a file.
 
     Args:
-        path: of the file.
+        path: the file to write.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,11 +53,11 @@ class RejectedLines:
             use_dictionary=["source", "reason"],
             column_encoding={"line": "DELTA_BINARY_PACKED"},
             write_statistics=False,
-            store_schema=False,  # so that readers see plain texts
+            store_schema=False,  # readers get strings instead of dictionaries
         )
 
     def add(self, rejected: pa.RecordBatch) -> None:
-        """Takes lines in REJECTED_SCHEMA."""
+        """Adds lines in REJECTED_SCHEMA."""
         self.num_lines += len(rejected)
         reasons = rejected["reason"]
         codes = reasons.indices.to_numpy()
@@ -80,7 +80,7 @@ class RejectedLines:
         )
 
     def close(self) -> None:
-        """Ends the file; a second call does nothing."""
+        """Completes the file; a second call does nothing."""
         if self.waiting:
             self._write()
         self.writer.close()

@@ -1,4 +1,4 @@
-"""Columns of text cut out of bytes, and bytes of any kind made readable, without a loop over the values."""
+"""Vectorised text functions: slices of bytes as a column, UTF-8 validation, escapes of what is not readable."""
 
 import numpy as np
 import numpy.typing as npt
@@ -81,7 +81,7 @@ def find_invalid_values(values: pa.BinaryArray) -> Mask:
 
 
 def show_all(values: pa.StringArray | pa.BinaryArray) -> pa.StringArray:
-    r"""Values as text: bytes that are not UTF-8 as \xNN, NUL as \x00, each value cut after 4,096 bytes."""
+    r"""Escapes bytes that are not valid UTF-8 as \xNN and NUL as \x00, and cuts each value after 4,096 bytes."""
     values = values.cast(pa.binary())
     lengths = pc.binary_length(values)
     is_long = pc.greater(lengths, MAX_TEXT_BYTES)
@@ -100,7 +100,7 @@ def show_all(values: pa.StringArray | pa.BinaryArray) -> pa.StringArray:
 
 
 def show(value: bytes) -> str:
-    """One value as `show_all` gives it."""
+    """`show_all` for one value."""
     text: str = show_all(pa.array([value], pa.binary()))[0].as_py()
     return text
 

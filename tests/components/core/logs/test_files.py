@@ -157,6 +157,18 @@ def test_a_bucket_is_read_like_a_folder(bucket, tmp_path):
     assert ingest(sources, tmp_path / "events", IngestParameters()).num_accepted == 6
 
 
+@pytest.mark.parametrize("folder", ["lr=[0.002]", "what?", "a*b", "a b", "日本é", "it's", "a+b&c#d%20"])
+def test_a_name_in_a_bucket_is_taken_literally(bucket, tmp_path, folder, monkeypatch):
+    put(bucket, f"odd/{folder}/1.tsv", HEADER + b"a\tx\t1\n")
+    put(bucket, "odd/lr=0/1.tsv", b"nothing")
+    found = [f"s3://logs/odd/{folder}/1.tsv"]
+    for source in (f"odd/{folder}/1.tsv", f"odd/{folder}/*.tsv", f"o*/{folder}/[1].tsv"):
+        files = find_files(f"s3://logs/{source}")
+        assert [file.name for file in files] == found
+    monkeypatch.setattr("broken_lines.find_files", lambda _: files)
+    assert read(tmp_path / "1.tsv") == ([(2, "a", "x", 1)], [])
+
+
 def test_a_bucket_of_the_other_cloud_is_read_like_a_folder(tmp_path, monkeypatch):
     objects = {
         "days/1.tsv": HEADER + b"a\tx\t1\na\ty\t2\n",
@@ -181,6 +193,8 @@ def test_a_bucket_that_is_not_there_says_so_and_no_secret(bucket):
     with pytest.raises((FileNotFoundError, ValueError), match="Expected") as error:
         find_files("s3://nowhere/log.tsv")
     assert os.environ["AWS_SECRET_ACCESS_KEY"] not in str(error.value)
+    with pytest.raises(ValueError, match=r"Expected to reach s3://logs/a//b\.tsv\. Received: Empty path component"):
+        find_files("s3://logs/a//b.tsv")
 
 
 def test_a_file_that_disappears_from_a_bucket_says_so(bucket, tmp_path, monkeypatch):

@@ -38,6 +38,7 @@ RECORD_NAME = "run.json"
 CURRENT = "current"
 RUNS = "runs"
 CHECKPOINTS = ".checkpoints"
+UNUSABLE = "?\\"  # DuckDB ends a path at the first and reads the second as a slash
 
 _RUN_ID = re.compile(r"\d{8}-\d{6}-\d{6}")  # only folders with such names are ever removed
 _ADOPTED = "adopted-"
@@ -62,6 +63,10 @@ class OutputFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
+        if set(str(self.path)) & set(UNUSABLE):
+            raise OutputFolderError(
+                f"The path {self.path} contains ? or \\, which DuckDB cannot read and write. Choose another folder."
+            )
         self._lock: Lock | None = None
 
     def __enter__(self) -> Self:

@@ -315,3 +315,9 @@ def test_no_read_is_torn_while_runs_are_shown(tmp_path):
         writer.wait()
     assert len(set(labels)) > 100
     print(f"{len(labels)} loads, {len(set(labels))} runs seen of {max(map(int, labels))} shown, none torn")
+
+
+@pytest.mark.parametrize("name", ["a?b", "a\\b"])
+def test_a_path_that_duckdb_cannot_use_is_refused(tmp_path, name):
+    with pytest.raises(OutputFolderError, match=r"contains \? or \\, which DuckDB cannot read and write"):
+        OutputFolder(tmp_path / name)

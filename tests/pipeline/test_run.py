@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 SMALL = ["embedding_dim=8", "num_negatives=32", "refit=False", "query_tower=mean"]
 # Spaces, quotes, brackets, wildcards, non-ASCII characters, and the word that KFP replaces in commands.
-ODD = "a b 'c' \"d\" lr=[0.002] *f? é漢😀 python3"
+ODD = "a b 'c' \"d\" lr=[0.002] *f é漢😀 python3"
 
 
 def two_tower(*arguments):

@@ -10,16 +10,6 @@ import tensorflow as tf
 from components.core.literal_paths import literal_path
 from components.core.saved_model import TRAINING_FILE
 
-# Every kind of id that the log reader accepts.
-HOSTILE_IDS = [
-    *("plain", "007", "1e5", "-1", "NaN", "None", "b'bytes'", "x" * 3_000),
-    *("é", "e\u0301", "ß", "漢字", "日本語テキスト", "🙂", "👩\u200d👩\u200d👧", "\U0010ffff"),
-    *(" ", " leading", "trailing ", "two words", "\u00a0", "\u2028", "\ufeffmark"),
-    *('"', "'", '"quoted"', "a,b", ",", "a;b", "\\", "\\n", "[0.002]", "*", "?", "{}"),
-    *("\r", "carriage\r", "\n", "line\nfeed", "feed\n", "a\r\nb", "tab\tinside"),
-    *("\x01", "\x1b[31m", "\x7f", "\x85", "\u202eright to left", "\u200f"),
-]
-
 
 class LookupModel(tf.Module):
     """Towers whose item vectors are drawn at random and whose query is the mean of the newest items' vectors.
@@ -35,7 +25,7 @@ class LookupModel(tf.Module):
         vectors = rng.normal(size=(len(item_ids) + 1, embedding_dim))
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         self.vectors = tf.Variable(vectors.astype(np.float32))
-        self.trend = tf.constant(rng.normal(0.0, 0.1, (len(item_ids) + 1, 1)), tf.float32) if trend else None
+        self.trend = tf.constant(rng.normal(0.0, 0.01, (len(item_ids) + 1, 1)), tf.float32) if trend else None
         self.max_length = max_length
         index = tf.range(1, len(item_ids) + 1, dtype=tf.int64)
         self.items = tf.lookup.StaticHashTable(

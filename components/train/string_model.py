@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
+from components.core.literal_paths import literal_path
 from components.core.sequences import PADDING
 from components.core.vocabulary import UNKNOWN
 from components.train.model import TwoTower
@@ -102,9 +103,9 @@ def save_model(
     Raises:
         RuntimeError: an id does not have its own index in the saved model; nothing is written.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        draft = Path(scratch, "model")
-        saved = StringModel(model, item_ids=item_ids, session_ids=session_ids, files_dir=Path(scratch))
+    with tempfile.TemporaryDirectory() as scratch, literal_path(Path(scratch)) as folder:
+        draft = Path(folder, "model")
+        saved = StringModel(model, item_ids=item_ids, session_ids=session_ids, files_dir=Path(folder))
         tf.saved_model.save(saved, str(draft), signatures={"query": saved.query, "candidate": saved.candidate})
         loaded = tf.saved_model.load(str(draft))
         _check_indices(loaded.items, item_ids)

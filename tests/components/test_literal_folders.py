@@ -21,7 +21,7 @@ def test_every_step_works_in_a_folder_of_any_name(small_artifacts, tmp_path, mon
     again = train_model(
         *small_artifacts, folder / "model", folder / "tensorboard", first, checkpoint_root=folder / "checkpoints"
     )
-    assert len(again.selection.epochs) == len(training.selection.epochs) == 1
+    assert len(again.refit.epochs) == len(training.refit.epochs) == 1
     document = evaluate(*small_artifacts, folder / "model", folder / "metrics.json", EvaluateParameters())
     assert document["num_targets"] > 0
     export(*small_artifacts, folder / "model", folder / "index", folder / "embeddings.parquet")

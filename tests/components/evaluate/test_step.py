@@ -5,7 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
-from lookup_model import HOSTILE_IDS, LookupModel, save_model
+from factories import HOSTILE_IDS
+from lookup_model import LookupModel, save_model
 
 from components.core.events import SPLITS, read_split
 from components.core.logs.draft import Acceptance

@@ -5,8 +5,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
-from factories import make_events
-from lookup_model import HOSTILE_IDS, LookupModel, save_model
+from factories import HOSTILE_IDS, make_events
+from lookup_model import LookupModel, save_model
 
 from components.core.events import write_split
 from components.core.saved_model import embed_catalogue

@@ -122,5 +122,5 @@ def _check_indices(lookup: Lookup, ids: pa.StringArray) -> None:
             first = int(np.flatnonzero(found != expected)[0])
             raise RuntimeError(
                 "The saved model must give each id its own index, and the model is not written. "
-                f"Expected {expected[first]} for the id {part[first]!r}. Received: {found[first]}"
+                f"Expected {expected[first]} for the id {part[first][:100]!r}. Received: {found[first]}"
             )

@@ -16,6 +16,11 @@ from components.ingest.step import IngestParameters, ingest
 from components.vocabulary.step import make_vocabulary
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Names long bytes by their argument: compressed ones hold a time, and workers must agree on the names of tests."""
+    return argname if isinstance(val, bytes) and len(val) > 20 else None
+
+
 @pytest.fixture
 def make_artifacts(tmp_path: Path):
     """Writes an events artifact and its vocabulary from sessions by split, and gives their paths."""

@@ -1,14 +1,14 @@
-"""Recommenders without a neural network, ranked by the same rules as the model.
+"""Baseline recommenders without a neural network, evaluated in the same way as the model.
 
-Each is fitted on training sessions and gives `SparseScores` for the prefixes of the test sessions. An item that a
-recommender has no score for comes after all others, by popularity.
+Each baseline is fitted on training sessions and returns `SparseScores` for the prefixes of the test sessions. Items
+without a score from the baseline rank after all others, by popularity.
 
-What each reads of a prefix, which is cut to the newest events as the model's is:
+Each prefix is cut to the newest events, as for the model. The baselines read from it:
 
     popularity                          nothing
     markov, sequential_rules, item_knn  the newest known item
-    session_popularity                  how often each item occurs
-    v_sknn, stan                        each item where it occurs last, and how many known events there are (v_sknn)
+    session_popularity                  the number of occurrences of each item
+    v_sknn, stan                        the last occurrence of each item, and the number of known events (v_sknn)
 """
 
 import functools
@@ -24,19 +24,19 @@ from components.evaluate.prefixes import Prefixes
 from components.evaluate.session_neighbours import Scorer, SessionNeighbours, membership
 from components.evaluate.sparse_ranking import SparseScores
 
-MAX_TRAINING_LENGTH = 1_000  # events of a training session whose items are all paired with one another
+MAX_TRAINING_LENGTH = 1_000  # maximum length of a training session whose items are compared pairwise
 
 
 def make_baselines(sessions: Sessions, prefixes: Prefixes, *, num_items: int) -> dict[str, Callable[[], SparseScores]]:
-    """All baselines by name, each fitted when it is called for.
+    """Returns all baselines by name, as functions that fit the baseline when called.
 
-    Those that compare whole training sessions (`item_knn`, `v_sknn`, `stan`) read one of more than MAX_TRAINING_LENGTH
-    events as several, since their cost grows with the square of its length.
+    For `item_knn`, `v_sknn` and `stan`, training sessions of more than MAX_TRAINING_LENGTH events are split, since the
+    cost of comparing whole sessions grows with the square of their length.
 
     Args:
-        sessions: what the model was trained on, in chronological order.
+        sessions: the training sessions of the model, in chronological order.
         prefixes: the queries.
-        num_items: the catalogue's size.
+        num_items: number of items in the catalogue.
     """
     popularity = _popularity(sessions, num_items)
     pieces = split_long_sessions(sessions, max_length=MAX_TRAINING_LENGTH)
@@ -51,7 +51,7 @@ def make_baselines(sessions: Sessions, prefixes: Prefixes, *, num_items: int) ->
 
     added: dict[str, Callable[[], Scorer]] = {
         "popularity": lambda: lambda rows: prefixes.count(nothing, nothing, rows, num_items),
-        # How often the prefix itself holds an item; S-POP of Hidasi et al. 2016.
+        # Number of occurrences in the prefix; S-POP of Hidasi et al. 2016.
         "session_popularity": lambda: lambda rows: prefixes.count(*prefixes.tile(rows)[:2], rows, num_items),
         "markov": lambda: from_newest(followers(sessions, num_items, max_steps=1)),
         "sequential_rules": lambda: from_newest(followers(sessions, num_items, max_steps=10)),
@@ -67,7 +67,7 @@ def make_baselines(sessions: Sessions, prefixes: Prefixes, *, num_items: int) ->
 
 
 def split_long_sessions(sessions: Sessions, *, max_length: int) -> Sessions:
-    """Cuts each session of more than `max_length` events into pieces of that many, the last one shorter."""
+    """Splits sessions of more than `max_length` events into pieces of at most `max_length`."""
     num_pieces = -(-sessions.lengths // max_length)
     session = np.repeat(np.arange(sessions.num_sessions), num_pieces)
     number = np.arange(len(session)) - np.repeat(np.cumsum(num_pieces) - num_pieces, num_pieces)
@@ -79,15 +79,15 @@ def split_long_sessions(sessions: Sessions, *, max_length: int) -> Sessions:
 
 
 def _popularity(sessions: Sessions, num_items: int) -> Floats:
-    """[num_items] counts, scaled below what the other baselines give on their own but to the least similar."""
+    """Returns item counts scaled to at most 1e-4, below nearly all scores of the other baselines, [num_items]."""
     counts = np.bincount(sessions.items, minlength=num_items + 1)[1:]
     return np.asarray(counts * (1e-4 / max(1, counts.max())), np.float32)
 
 
 def followers(sessions: Sessions, num_items: int, *, max_steps: int) -> sparse.csr_array:
-    """[num_items, num_items]: how often the column's item follows the row's, weighted by 1 / steps between them.
+    """Counts how often the column's item follows the row's, weighted by 1 / steps, [num_items, num_items].
 
-    With one step that is a Markov chain, with more the sequential rules of Ludewig & Jannach 2018 ("Evaluation of
+    With `max_steps=1` this is a Markov chain, with more the sequential rules of Ludewig & Jannach 2018 ("Evaluation of
     Session-based Recommendation Algorithms", section 3.1).
     """
     session = np.repeat(np.arange(sessions.num_sessions), sessions.lengths)
@@ -102,10 +102,10 @@ def followers(sessions: Sessions, num_items: int, *, max_steps: int) -> sparse.c
 
 
 def cosine_similarity(sessions: Sessions, num_items: int, *, regularization: float = 20.0) -> sparse.csr_array:
-    """[num_items, num_items] of sessions that hold both items / sqrt of those that hold either.
+    """Returns n_ij / sqrt((n_i + regularization) (n_j + regularization)), [num_items, num_items].
 
-    Item-kNN of Hidasi et al. 2016, section 4; the regularization, added to each count, keeps pairs of rare items
-    from the top. An item is not its own neighbour.
+    n_i is the number of sessions that contain item i, n_ij the number that contain both items. This is item-kNN as in
+    Hidasi et al. 2016, section 4. The regularization lowers the similarity of rare items. The diagonal is 0.
     """
     holds = membership(sessions, num_items)
     norm = np.sqrt(holds.sum(axis=0) + regularization)

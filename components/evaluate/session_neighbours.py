@@ -1,4 +1,4 @@
-"""Recommenders that ask the training sessions most similar to a query: V-SKNN and STAN."""
+"""Session-based nearest-neighbour recommenders: V-SKNN and STAN."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ Ints = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
 Scorer = Callable[[slice], sparse.csr_array]
 
-SMALLEST_VOTE = 1e-3  # of STAN, beside a query's largest
-MAX_PAIRS = 1 << 22  # of a query's item and a session that holds it, looked at in one piece
+SMALLEST_VOTE = 1e-3  # smallest vote that STAN keeps, relative to a query's largest vote
+MAX_PAIRS = 1 << 22  # maximum number of (query item, session with that item) pairs per piece, limits the memory
 
 
 def membership(sessions: Sessions, num_items: int) -> sparse.csr_array:
-    """[num_sessions, num_items] with a 1 where the session holds the item."""
+    """Returns [num_sessions, num_items] with a 1 where the session contains the item."""
     session = np.repeat(np.arange(sessions.num_sessions), sessions.lengths)
     known = sessions.items != UNKNOWN
     ones = np.ones(known.sum(), np.float32)
@@ -39,8 +39,8 @@ class Neighbours:
         query: [num_pairs] number of the query in its tile.
         session: [num_pairs] number of the training session.
         similarity: [num_pairs] float64, summed over the shared items.
-        back: [num_pairs] steps from the query's newest item back to the newest that is shared.
-        position: [num_pairs] where the session has that item for the last time, from 0.
+        back: [num_pairs] steps from the query's newest item back to its newest shared item.
+        position: [num_pairs] last position of that item in the session, from 0.
     """
 
     query: Ints
@@ -50,7 +50,7 @@ class Neighbours:
     position: Ints
 
     def take(self, rows: Ints) -> "Neighbours":
-        """The pairs `rows`."""
+        """Selects the pairs `rows`."""
         return Neighbours(**{name: values[rows] for name, values in vars(self).items()})
 
 
@@ -59,9 +59,9 @@ class SessionNeighbours:
 
     Args:
         sessions: the training sessions, in chronological order.
-        num_items: the catalogue's size.
-        num_recent: how many of the newest sessions that share an item with a query are compared with it.
-        num_neighbours: how many of these, the most similar and of equals the newest, are asked.
+        num_items: number of items in the catalogue.
+        num_recent: number of candidate sessions per query: the newest that share an item with it.
+        num_neighbours: number of neighbours per query: the most similar candidates, ties broken by recency.
     """
 
     def __init__(
@@ -76,14 +76,13 @@ class SessionNeighbours:
         self.num_neighbours = num_neighbours
 
     def v_sknn(self, prefixes: Prefixes) -> Scorer:
-        """V-SKNN of Ludewig & Jannach 2018, section 3.4: what the most similar sessions held.
+        """V-SKNN (Ludewig & Jannach 2018, section 3.4): scores the items of the most similar sessions.
 
-        The similarity is the sum over shared items of a weight that falls linearly from the query's newest item to
-        its oldest. A neighbour's vote weighs its similarity, less by 0.1 for every step back to the newest shared
-        item.
+        The similarity is the sum over shared items of a weight that decreases linearly from the query's newest item to
+        its oldest. A neighbour's vote is its similarity times max(0, 1 - 0.1 * steps back to the newest shared item).
 
         Returns:
-            What gives the scores [num_rows, num_items] of a slice of the queries.
+            A function that returns the scores [num_rows, num_items] of a slice of the queries.
         """
         holds = membership(self.sessions, self.num_items)
 
@@ -100,12 +99,12 @@ class SessionNeighbours:
         return score
 
     def stan(self, prefixes: Prefixes, *, query_decay: float = 2.0, neighbour_decay: float = 2.0) -> Scorer:
-        """STAN of Garg et al. 2019, "Sequence and Time Aware Neighborhood for Session-based Recommendations".
+        """STAN (Garg et al. 2019, "Sequence and Time Aware Neighborhood for Session-based Recommendations").
 
-        The similarity is the sum over shared items of exp(-steps back / query_decay), over the square root of the
-        neighbour's length. A neighbour's vote for each of its events weighs its similarity times exp(-steps between
-        the event and the newest shared item / neighbour_decay). The paper's factor for the neighbour's age is left
-        to `num_recent`. A query's votes are scaled by its largest, and those below SMALLEST_VOTE left out.
+        The similarity is the sum over shared items of exp(-steps back / query_decay), divided by the square root of
+        the neighbour's length. A neighbour's vote for each of its events is its similarity times exp(-steps between
+        the event and the newest shared item / neighbour_decay). `num_recent` replaces the paper's factor for the
+        neighbour's age. Votes are divided by the query's largest vote, and those below SMALLEST_VOTE are dropped.
 
         Args:
             prefixes: the queries.
@@ -113,10 +112,10 @@ class SessionNeighbours:
             neighbour_decay: lambda_3, in steps.
 
         Returns:
-            What gives the scores [num_rows, num_items] of a slice of the queries.
+            A function that returns the scores [num_rows, num_items] of a slice of the queries.
         """
         norm = np.sqrt(self.sessions.lengths)
-        # Beyond that no vote is large enough, since the shared item's own vote is at most the largest.
+        # Events further away have votes below SMALLEST_VOTE: the shared item's own vote is at most the largest.
         reach = int(neighbour_decay * -np.log(SMALLEST_VOTE))
 
         def weigh(back: Ints, length: Ints) -> Doubles:
@@ -143,23 +142,23 @@ class SessionNeighbours:
     def _find(
         self, prefixes: Prefixes, rows: slice, weigh: Callable[[Ints, Ints], Doubles], norm: Doubles | None = None
     ) -> Neighbours:
-        """The neighbours of a slice of the queries.
+        """Finds the neighbours of a slice of the queries.
 
         Args:
             prefixes: the queries.
             rows: the slice.
-            weigh: gives the weights of items from their steps back and the lengths of their queries.
-            norm: [num_sessions] what divides the similarity.
+            weigh: returns item weights, given the steps back of the items and the lengths of their queries.
+            norm: [num_sessions] divisor of the similarity; None for no division.
         """
         query, items, back = prefixes.tile(rows)
         weight = weigh(back, np.bincount(query)[query] if len(query) else query)
-        # An item that the query repeats counts once, where it is newest; a query's newest item comes first.
+        # Keep only the newest occurrence of a repeated item; sort each query's items newest first.
         by_item = np.lexsort((back, items, query))
         once = by_item[_begins(query[by_item], items[by_item])]
         once = once[np.lexsort((back[once], query[once]))]
         query, items, back, weight = query[once], items[once], back[once], weight[once]
         num_pairs = np.cumsum(np.diff(self.last_position.indptr)[items])
-        cuts = np.flatnonzero(np.diff(query, append=-1)) + 1  # behind the last item of each query
+        cuts = np.flatnonzero(np.diff(query, append=-1)) + 1  # end of each query's items
         piece = num_pairs[cuts - 1] // MAX_PAIRS
         ends = cuts[_begins(piece[::-1])[::-1]].tolist() or [0]
         pieces = [
@@ -170,11 +169,11 @@ class SessionNeighbours:
         return Neighbours(**{name: np.concatenate([getattr(each, name) for each in pieces]) for name in names})
 
     def _find_piece(self, query: Ints, items: Ints, back: Ints, weight: Doubles, norm: Doubles | None) -> Neighbours:
-        """The neighbours of some whole queries, whose items are each there once, the newest first."""
+        """Finds the neighbours of complete queries, whose items are distinct and sorted newest first."""
         origin, entry = ranges(self._begin_recent(query, items), self.last_position.indptr[items + 1])
         session = self.last_position.indices[entry].astype(np.int64)
         pair = query[origin] * self.sessions.num_sessions + session
-        order = np.argsort(pair, kind="stable")  # so a pair's newest shared item stays in front
+        order = np.argsort(pair, kind="stable")  # stable, so that each pair's newest shared item stays first
         is_first = _begins(pair[order])
         starts = np.flatnonzero(is_first)
         first = order[starts]
@@ -189,15 +188,15 @@ class SessionNeighbours:
             position=self.last_position.data[entry[first]],
         )
         num_found = np.bincount(found.query)
-        num_newer = np.cumsum(num_found)[found.query] - np.arange(len(first)) - 1  # of the same query's
+        num_newer = np.cumsum(num_found)[found.query] - np.arange(len(first)) - 1  # newer sessions of the same query
         recent = found.take(np.flatnonzero(num_newer < self.num_recent))
         return recent.take(_largest(recent.query, recent.similarity, self.num_neighbours))
 
     def _begin_recent(self, query: Ints, items: Ints) -> Ints:
-        """Where in `last_position` the sessions of each item begin that may be among its query's newest.
+        """Returns, per query item, the first entry of `last_position` that can be among the query's newest sessions.
 
-        A query of many items has far more sessions than the `num_recent` that it is compared with. So it looks back
-        over the newest of all sessions, twice as many each time, until enough of them share an item with it.
+        A query with many items shares items with far more sessions than `num_recent`. So the search looks back over
+        the newest sessions and doubles their number until `num_recent` of them share an item with the query.
         """
         num_sessions = self.sessions.num_sessions
         begin, end = self.last_position.indptr[items].astype(np.int64), self.last_position.indptr[items + 1]
@@ -217,10 +216,10 @@ class SessionNeighbours:
 
 
 def _last_positions(sessions: Sessions, num_items: int, num_recent: int) -> sparse.csr_array:
-    """[num_items, num_sessions] where each session has the item for the last time, from 0.
+    """Returns the last position of each item in each session, from 0, [num_items, num_sessions].
 
-    Only the `num_recent` newest sessions of each item: of those that share an item with a query, one that is among so
-    many newest is so for every item that it shares.
+    Only the `num_recent` newest sessions per item are kept. This loses nothing: a session among the `num_recent` newest
+    that share any item with a query is also among the `num_recent` newest for each item it shares.
     """
     session = np.repeat(np.arange(sessions.num_sessions), sessions.lengths)
     position = np.arange(len(session)) - np.repeat(sessions.offsets[:-1], sessions.lengths)
@@ -236,15 +235,15 @@ def _last_positions(sessions: Sessions, num_items: int, num_recent: int) -> spar
 
 
 def _begins(*keys: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
-    """[num_rows] whether a row differs from the one above it in any of the keys."""
+    """Returns whether each row differs from the previous row in any key, [num_rows]; True for the first row."""
     differs = np.ones(len(keys[0]), np.bool_)
     differs[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
     return differs
 
 
 def _largest(group: Ints, value: npt.NDArray[np.number], limit: int) -> Ints:
-    """Rows of the `limit` largest values of each group, of equal ones the later rows, in ascending order."""
-    order = np.lexsort((value, group))[::-1]  # stable before it is turned round
+    """Returns the rows of the `limit` largest values per group, ascending; ties are broken by the later row."""
+    order = np.lexsort((value, group))[::-1]  # lexsort is stable, so reversing puts later rows first among ties
     starts = np.flatnonzero(_begins(group[order]))
     rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
     return np.sort(order[rank < limit])

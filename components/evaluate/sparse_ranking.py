@@ -1,4 +1,4 @@
-"""Exact ranks where nearly all items have the score that they have for every query."""
+"""Exact ranks for scores that are equal for all queries except at a few items per query."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +19,11 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class SparseScores:
-    """Scores of queries over all items.
+    """Scores of all items per query: `shared` plus a sparse addition.
 
     Attributes:
-        shared: [num_items] float32, the same for every query.
-        added: gives what a slice of the queries adds to it, [num_rows, num_items] float32, nothing below 0.
+        shared: [num_items] float32 scores, equal for all queries.
+        added: returns the additions for a slice of the queries, [num_rows, num_items] float32, non-negative.
     """
 
     shared: Floats
@@ -31,15 +31,15 @@ class SparseScores:
 
 
 def rank_sparse(scores: SparseScores, targets: npt.NDArray[np.int32], *, top_k: int = 0) -> Ranking:
-    """Gives the ranks that `ranking.rank_targets` does, in time that grows with what is added, not with the catalogue.
+    """Returns the same ranks as `ranking.rank_targets`, in time proportional to the number of additions.
 
-    The items that score at least as high as the target are those of them among the items with an addition, and of all
-    others those with such a shared score; the latter are found by bisection.
+    A target's rank is the number of items that score at least as high. Items with an addition are compared one by one;
+    all others are counted by binary search in the sorted shared scores.
 
     Args:
-        scores: of the queries.
-        targets: [num_queries] int32 item indices from 1; UNKNOWN is not in the catalogue.
-        top_k: how many of the best items to return, at most `num_items`.
+        scores: scores of the queries.
+        targets: [num_queries] int32 item indices from 1; UNKNOWN gets the rank NEVER.
+        top_k: number of best items to return per query, at most `num_items`.
     """
     num_items = len(scores.shared)
     ascending = np.sort(scores.shared)
@@ -83,7 +83,7 @@ def rank_sparse(scores: SparseScores, targets: npt.NDArray[np.int32], *, top_k: 
 
 
 def _top_items(row: Ints, item: Ints, score: Floats, k: int) -> Ints:
-    """[num_rows, k] the items with the highest scores of each row, which has at least k of them."""
+    """Returns the k items with the highest scores per row, [num_rows, k]; each row must have at least k items."""
     order = np.lexsort((-score, row))
     begins = np.searchsorted(row[order], np.arange(row.max() + 1))
     best: Ints = item[order[begins[:, np.newaxis] + np.arange(k)]]

@@ -1,4 +1,4 @@
-"""SavedModel and test sessions -> metrics, beside the baselines'."""
+"""SavedModel and test sessions -> metrics of the model and of the baselines."""
 
 import itertools
 import json
@@ -32,11 +32,11 @@ from components.evaluate.baselines import make_baselines
 from components.evaluate.prefixes import Prefixes
 from components.evaluate.sparse_ranking import rank_sparse
 
-BATCH_SIZE = 65_536  # positions
-SAMPLE_SEED = 0  # of the drawn test sessions: the same for every model
+BATCH_SIZE = 65_536  # number of positions per batch
+SAMPLE_SEED = 0  # seed for sampling test sessions; fixed, so that all models are tested on the same sessions
 DETAIL_K = 20  # cut-off of breakdowns, coverage and popularity bias
 
-# Ids at the indices UNKNOWN, 0, and PADDING, -1. No item has them: events hold neither empty ids nor NUL characters.
+# Strings for UNKNOWN (0) and PADDING (-1). No item has these ids: event ids are neither empty nor contain NUL.
 UNKNOWN_ID = "\0"
 PADDING_ID = ""
 
@@ -69,23 +69,23 @@ def evaluate(
     metrics_path: Path,
     parameters: EvaluateParameters,
 ) -> dict[str, Any]:
-    """Ranks every target of the test sessions among the whole catalogue.
+    """Ranks every target of the test sessions among the whole catalogue, for the model and the baselines.
 
-    A target that is not in the vocabulary cannot be found: it is a miss in `model` and `baselines` and left out
-    of `known_targets`.
+    A target that is not in the vocabulary counts as a miss in `model` and `baselines` and is excluded from
+    `known_targets`.
 
     Args:
         events_dir: the events artifact.
         vocabulary_path: the vocabulary artifact.
         model_dir: the SavedModel.
         metrics_path: JSON file to write.
-        parameters: what to count.
+        parameters: the evaluation parameters.
 
     Returns:
         The document that was written.
 
     Raises:
-        ValueError: no test session holds a target.
+        ValueError: no test session contains a target.
     """
     limit_tensorflow_threads()
     vocabulary = Vocabulary.read(vocabulary_path)
@@ -150,7 +150,7 @@ def _split_off_model(summaries: dict[str, dict[str, float]]) -> dict[str, Any]:
 
 
 def _intervals(ranks: dict[str, Ranks], session: npt.NDArray[np.int64], ks: Sequence[int]) -> dict[str, Any]:
-    """95% intervals of the model's metrics, and of what it is ahead of each baseline on the same targets."""
+    """95% intervals of the model's metrics, and of the paired differences between model and each baseline."""
     bootstrap = Bootstrap(session)
     gains = {name: all_gains(each, ks) for name, each in ranks.items()}
     model = gains.pop("model")
@@ -172,7 +172,7 @@ def _breakdown(ranks: Ranks, groups: dict[str, npt.NDArray[np.bool_]]) -> dict[s
 
 
 def group_by_prefix(length: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.bool_]]:
-    """Groups targets by how many events come before them."""
+    """Groups targets by the number of events before them in the session."""
     bounds = (1, 2, 3, 5, 10, 20)
     groups = {}
     for low, high in itertools.zip_longest(bounds, bounds[1:]):
@@ -182,14 +182,14 @@ def group_by_prefix(length: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.b
 
 
 def group_by_popularity(targets: npt.NDArray[np.int32], vocabulary: Vocabulary) -> dict[str, npt.NDArray[np.bool_]]:
-    """Groups known targets: head, torso and tail are the items with the first, second and last third of all events."""
+    """Groups known targets by popularity: head, torso and tail items each account for a third of all events."""
     share_before = (np.cumsum(vocabulary.counts) - vocabulary.counts) / vocabulary.counts.sum()
     third = np.append(-1, np.minimum(3 * share_before, 2).astype(np.int64))[targets]
     return {name: third == number for number, name in enumerate(("head", "torso", "tail"))}
 
 
 def count_unknown_sessions(events_dir: Path, sessions: Sessions) -> int:
-    """How many sessions were not among the training sessions."""
+    """Counts the sessions that are not in the train split."""
     trained = pc.unique(read_split(events_dir, "train")["session_id"].cast(pa.string()))
     return sessions.num_sessions - int(pc.sum(pc.is_in(sessions.session_ids, value_set=trained)).as_py())
 
@@ -197,14 +197,14 @@ def count_unknown_sessions(events_dir: Path, sessions: Sessions) -> int:
 def model_scores(
     model_dir: Path, vocabulary: Vocabulary, sessions: Sessions, events: npt.NDArray[np.int64], *, max_length: int
 ) -> ScoreTile:
-    """Scores of a SavedModel, which sees each prefix as serving would send it: as raw item ids.
+    """Computes the scores of a SavedModel, which receives each prefix as in serving: as string item ids.
 
     Args:
         model_dir: the SavedModel.
-        vocabulary: gives the catalogue.
-        sessions: the sessions that hold the targets.
-        events: [num_targets] the targets, as indices into `sessions.items`.
-        max_length: newest events of a prefix that are sent; the model reads no more.
+        vocabulary: the items to score.
+        sessions: the sessions that contain the targets.
+        events: [num_targets] indices of the targets in `sessions.items`.
+        max_length: maximum number of events per prefix, the newest; the model reads no more.
     """
     with literal_path(model_dir) as path:
         model = tf.saved_model.load(path)

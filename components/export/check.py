@@ -1,9 +1,9 @@
-"""Run as a script in a fresh process: does the index on disk return what exact scores say?
+"""Script, run in a fresh process, that compares the results of the saved index with exact scores.
 
-It imports TensorFlow and nothing of this project, as a server would.
+Like a server, it imports TensorFlow and nothing from this project.
 
 python check.py INDEX PROBES, where PROBES is a folder with
-    probes.json: "sessions", lists of item ids of one length, padded with ""; "item_ids", the catalogue; "k".
+    probes.json: "sessions", lists of item ids padded with "" to equal length; "item_ids", the catalogue; "k".
     exact.npy: [num_sessions, num_items] float32 scores.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-TOLERANCE = 1e-4  # of the largest score: float32 products summed in another order
+TOLERANCE = 1e-4  # relative to the largest score; the order of float32 summation differs
 
 
 def check(
@@ -29,13 +29,13 @@ def check(
 
     Args:
         index_dir: the SavedModel.
-        sessions: [num_sessions, length] item ids to ask for, padded with "".
-        item_ids: [num_items] the catalogue.
-        exact: [num_sessions, num_items] scores.
-        k: how many items to ask for.
+        sessions: [num_sessions, length] item ids of the sessions to query, padded with "".
+        item_ids: [num_items] ids of the catalogue.
+        exact: [num_sessions, num_items] exact scores.
+        k: number of items to request per session.
 
     Returns:
-        What is wrong, in ASCII, or "".
+        An ASCII error message, or "" if the results agree.
     """
     signatures = tf.saved_model.load(index_dir).signatures
     recommend, known = signatures["serving_default"], signatures["known"]
@@ -62,7 +62,7 @@ def check(
 
 
 def main(index_dir: str, probes_dir: str) -> int:
-    """Prints what is wrong; returns the exit code."""
+    """Prints the result of the check; returns the exit code."""
     probes = json.loads(Path(probes_dir, "probes.json").read_text(encoding="utf-8"))
     wrong = check(index_dir, **probes, exact=np.load(Path(probes_dir, "exact.npy")))
     print(wrong or "the index returns the exact scores")

@@ -19,17 +19,17 @@ class Index(tf.Module):
 
     Signatures of the SavedModel; `num_items` is the size of the catalogue:
         serving_default:
-            item_ids: [batch_size, length] strings, each session's items from the oldest; "" is padding, anywhere.
-            k: [] int32, how many items to return, at least 1.
-            exclude_ids: [batch_size, num_excluded] strings, a row of items not to return for each session; "" is
-                padding, and an unknown id excludes nothing. `num_excluded` may be 0.
+            item_ids: [batch_size, length] strings, items of each session, oldest first; "" is padding at any position.
+            k: [] int32, number of items to return, at least 1.
+            exclude_ids: [batch_size, num_excluded] strings, items to exclude per session; "" is padding, and unknown
+                ids are ignored. `num_excluded` may be 0.
             returns: item_ids [batch_size, min(k, num_items)] strings and scores [batch_size, min(k, num_items)]
-                float32, best first. Where exclusions leave fewer items, "" and -inf fill the end of the row.
+                float32, best first. If exclusions leave fewer items, the row is padded with "" and -inf.
         known:
             item_ids: [batch_size, length] strings.
-            returns: known [batch_size, length] bool, whether the index holds the item; False for "".
+            returns: known [batch_size, length] bool, whether the index contains the item; False for "".
 
-    A `k` below 1 and another number of rows in `exclude_ids` than in `item_ids` are errors.
+    `k` below 1, or different numbers of rows in `exclude_ids` and `item_ids`, raise InvalidArgumentError.
     """
 
     def __init__(self, saved_model: Any, *, item_ids: pa.StringArray, candidates: npt.NDArray[np.float32]) -> None:
@@ -63,11 +63,11 @@ class Index(tf.Module):
         with tf.control_dependencies(checks):
             k = tf.minimum(k, self.num_items)
         query = self.saved_model.query(tf.fill([num_sessions], ""), item_ids)["embedding"]
-        # So many are enough, even if all that is excluded stands in front.
+        # Enough candidates even if all excluded items rank first.
         num_best = tf.minimum(k + tf.shape(exclude_ids)[1], self.num_items)
         scores, best = tf.math.top_k(tf.matmul(query, self.candidates, transpose_b=True), k=num_best)
         excluded = tf.cast(self.rows.lookup(exclude_ids), tf.int32)
-        # Sorted, with a column behind every item, so that each item has a place to be looked for.
+        # Sort for binary search; the sentinel `num_items` keeps the positions from searchsorted in bounds.
         excluded = tf.sort(tf.pad(excluded, [[0, 0], [0, 1]], constant_values=self.num_items))
         is_excluded = tf.gather(excluded, tf.searchsorted(excluded, best), batch_dims=1) == best
         scores, order = tf.math.top_k(tf.where(is_excluded, -np.inf, scores), k=k)
@@ -87,11 +87,11 @@ class Index(tf.Module):
 
 
 class Recommendation(NamedTuple):
-    """What an index answers to one session.
+    """Recommendations for one session.
 
     Attributes:
-        items: item id and score, best first.
-        unknown: the ids of the session that the index does not hold, each once, in the session's order.
+        items: pairs of item id and score, best first.
+        unknown: distinct ids of the session that are not in the index, in session order.
     """
 
     items: list[tuple[str, float]]
@@ -99,19 +99,19 @@ class Recommendation(NamedTuple):
 
 
 def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: bool) -> Recommendation:
-    """Asks an exported index for the best items after one session.
+    """Queries an exported index for the best next items of one session.
 
-    A session without a known item gets what the model gives for an unknown one.
+    A session without a known item is embedded as a session of unknown items.
 
     Args:
         index_dir: the SavedModel that `Index.save` writes.
-        session: item ids from the oldest.
-        k: how many items; fewer come if the catalogue has no more.
-        exclude_seen: leave out what the session holds.
+        session: item ids, oldest first.
+        k: maximum number of items; fewer are returned if the catalogue is smaller or items are excluded.
+        exclude_seen: whether to exclude the items of the session.
 
     Raises:
-        FileNotFoundError: there is no index.
-        ValueError: k is below 1, the session is empty, or the folder holds another SavedModel than an index.
+        FileNotFoundError: the folder has no saved_model.pb.
+        ValueError: k is below 1, the session or an id is empty, or the SavedModel is not an index.
     """
     if not (index_dir / "saved_model.pb").is_file():
         raise FileNotFoundError(f"Expected an index, a folder with saved_model.pb. Received: {index_dir}")
@@ -123,7 +123,7 @@ def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: 
         signatures = tf.saved_model.load(path).signatures
     if not {"serving_default", "known"} <= set(signatures):
         raise ValueError(_not_an_index(index_dir, list(signatures)))
-    # Text that is not UTF-8, such as bytes from a command line, is in no index; it is asked for and found unknown.
+    # Ids that are not valid UTF-8, such as bytes from a command line, are not in any index and come back as unknown.
     item_ids = tf.constant([[item.encode("utf-8", "surrogatepass") for item in session]])
     answer = signatures["serving_default"](
         item_ids=item_ids,

@@ -30,11 +30,11 @@ PROBE_K = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """What was exported.
+    """Result of the export.
 
     Attributes:
-        num_items: how many items the index holds.
-        embeddings: what `describe_embeddings` says of embeddings.parquet.
+        num_items: number of items in the index.
+        embeddings: metadata of embeddings.parquet, from `describe_embeddings`.
     """
 
     num_items: int
@@ -47,20 +47,20 @@ def export(
     """Writes the index, checks it in a fresh process, and writes the candidate embeddings.
 
     Args:
-        events_dir: the events artifact; sessions of its test split are the probes of the check.
+        events_dir: the events artifact; the check queries the index with sessions of its test split.
         vocabulary_path: the vocabulary artifact.
         model_dir: the SavedModel of both towers.
-        index_dir: where to write the index.
+        index_dir: folder to write the index to.
         embeddings_path: Parquet file to write, with item_id and embedding.
 
     Raises:
-        RuntimeError: the index on disk does not return what exact scores say.
+        RuntimeError: the results of the saved index differ from exact scores.
     """
     limit_tensorflow_threads()
     vocabulary = Vocabulary.read(vocabulary_path)
     parameters = read_training(model_dir)["parameters"]
     probes = _probes(events_dir, vocabulary, max_length=parameters["max_session_length"])
-    # Saving the index copies the model's assets from where they were loaded.
+    # Saving the index copies the model's assets, so their path must stay valid until then.
     with literal_path(model_dir) as path:
         model = tf.saved_model.load(path)
         candidates = embed_catalogue(model, vocabulary)
@@ -73,7 +73,7 @@ def export(
 
 
 def _probes(events_dir: Path, vocabulary: Vocabulary, *, max_length: int) -> list[list[str]]:
-    """The newest `max_length` item ids of some test sessions, padded with "" to one length."""
+    """Returns the newest `max_length` item ids of NUM_PROBES test sessions, padded with "" to equal length."""
     events = read_split(events_dir, "test")
     offsets = Sessions.encode(events, vocabulary).offsets[: NUM_PROBES + 1].tolist()
     sessions = [
@@ -88,8 +88,8 @@ def _check(index_dir: Path, sessions: list[list[str]], item_ids: list[str], exac
         probes = {"sessions": sessions, "item_ids": item_ids, "k": min(PROBE_K, len(item_ids))}
         Path(scratch, "probes.json").write_text(json.dumps(probes), encoding="utf-8")
         np.save(Path(scratch, "exact.npy"), exact)
-        # -I: neither this project nor the working directory is on the path of that process, which runs inside the
-        # index, so that no part of its path can be taken for a glob pattern.
+        # -I keeps this project and the working directory off the import path. The process runs inside the index, so
+        # that TensorFlow does not interpret characters of the index's path as a glob pattern.
         script = str(Path(__file__).resolve().with_name("check.py"))
         done = subprocess.run(
             [sys.executable, "-I", script, ".", scratch],
@@ -105,21 +105,21 @@ def _check(index_dir: Path, sessions: list[list[str]], item_ids: list[str], exac
 
 
 def describe_embeddings(parameters: Mapping[str, Any], *, dimension: int) -> dict[str, Any]:
-    """Says how other vector stores are to use the embeddings.
+    """Describes how to use the embeddings in other vector stores.
 
     Args:
-        parameters: those of the training.
-        dimension: coordinates of an embedding.
+        parameters: the training parameters.
+        dimension: number of coordinates of an embedding.
 
     Returns:
-        dimension: coordinates of an embedding.
-        embedding_dim: how many of them, from the first, come from the candidate tower.
-        trend_coordinate: position from 0 of the coordinate that holds the trend, the last; queries have 1 there. Not
-            there if the model was trained without a trend.
-        metric: how a query and an embedding are compared.
-        normalized: whether the first `embedding_dim` coordinates of queries and embeddings have length 1.
-        temperature: what training divides the inner product by before the softmax.
-        query: where the query vector comes from.
+        dimension: number of coordinates of an embedding.
+        embedding_dim: number of leading coordinates that come from the candidate tower.
+        trend_coordinate: position, from 0, of the last coordinate, which holds the trend; queries have 1 there. Absent
+            if the model was trained without a trend.
+        metric: similarity of a query and an embedding.
+        normalized: whether the first `embedding_dim` coordinates of queries and embeddings are L2-normalised.
+        temperature: softmax temperature; training divides the inner product by it.
+        query: how to compute the query vector.
     """
     description = {
         "dimension": dimension,
@@ -140,9 +140,9 @@ def write_embeddings(
     """Writes item_id and embedding (a fixed-size list of float32) for other vector stores.
 
     Args:
-        item_ids: [num_items].
-        candidates: [num_items, dimension].
-        description: goes into the metadata of the Parquet schema, each value as JSON.
+        item_ids: [num_items] ids of the catalogue.
+        candidates: [num_items, dimension] candidate embeddings.
+        description: metadata of the Parquet schema; each value is stored as JSON.
         path: file to write.
     """
     values = pa.array(candidates.ravel(), pa.float32())

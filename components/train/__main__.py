@@ -1,4 +1,4 @@
-"""The train step as a command, for what starts its own workers: a TrainJob of Kubeflow's, a CustomJob of Vertex AI's.
+"""The train step as a command, for services that start workers: a Kubeflow TrainJob or a Vertex AI CustomJob.
 
 python -m components.train --events DIR --vocabulary FILE --model DIR --tensorboard DIR [--embedding-dim 256 ...]
 """
@@ -13,7 +13,7 @@ from components.train.step import train_model
 
 
 def main() -> None:
-    """Trains with the parameters of the command line, alone or with the workers that TF_CONFIG names."""
+    """Trains with the given parameters, in one process or with the workers listed in TF_CONFIG."""
     parser = argparse.ArgumentParser(prog="python -m components.train", description=main.__doc__)
     for name, text in (
         ("events", "The events artifact, to read."),
@@ -22,7 +22,7 @@ def main() -> None:
         ("tensorboard", "Where the chief writes TensorBoard logs."),
     ):
         parser.add_argument(f"--{name}", type=Path, required=True, help=text)
-    parser.add_argument("--checkpoint-root", type=Path, help="Folder that all workers share, to resume from.")
+    parser.add_argument("--checkpoint-root", type=Path, help="Checkpoint folder to resume from, shared by all workers.")
     parameters = parser.add_argument_group("parameters", "See components/train/component.py.")
     for field in fields(TrainParameters):
         option = f"--{field.name.replace('_', '-')}"

@@ -1,4 +1,4 @@
-"""What a training keeps on disk, so that it can go on after a kill."""
+"""Checkpoints and history on disk, from which a training resumes."""
 
 import json
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ from components.train.model import TwoTower
 
 @dataclass
 class History:
-    """What a training did, an entry an epoch.
+    """History of a training, one entry per epoch.
 
     Attributes:
-        epochs: metrics over the validation sessions, `mean_loss`, `seconds` and `targets_per_second` of each.
-        num_targets: targets an epoch.
-        best_epoch: number from 1 of the epoch whose weights the model has.
+        epochs: validation metrics, `mean_loss`, `seconds` and `targets_per_second` per epoch.
+        num_targets: number of targets per epoch.
+        best_epoch: number, from 1, of the epoch whose weights the model has.
     """
 
     epochs: list[dict[str, float]] = field(default_factory=list)
@@ -26,20 +26,20 @@ class History:
 
     @property
     def seconds(self) -> float:
-        """Seconds in epochs, validation excluded."""
+        """Training time in seconds, without validation."""
         return sum(epoch["seconds"] for epoch in self.epochs)
 
 
 class Checkpoints:
-    """The last and the best epoch's weights and optimizer state on disk, and the history that names them.
+    """Weights and optimizer state of the last and the best epoch on disk, and the training history.
 
     Args:
-        model: compiled, with all variables of its towers and its optimizer.
-        checkpoint_dir: the folder of this training; made if there is none.
+        model: compiled model whose tower and optimizer variables are built.
+        checkpoint_dir: folder of this training; created if missing.
     """
 
     def __init__(self, model: TwoTower, checkpoint_dir: Path) -> None:
-        # Without the model's metrics, whose values lie apart on each worker: to save those all would have to write.
+        # Excludes the model's metrics: they differ between workers, so every worker would have to write its own.
         self.checkpoint = tf.train.Checkpoint(
             query_tower=model.query_tower, candidate_tower=model.candidate_tower, optimizer=model.optimizer
         )
@@ -47,7 +47,7 @@ class Checkpoints:
         self.dir.mkdir(parents=True, exist_ok=True)
 
     def restore(self) -> History:
-        """Goes back to the end of the last epoch that was finished; at the beginning there is none.
+        """Restores the last finished epoch; returns an empty history if there is none.
 
         Raises:
             ValueError: see `restore_epoch`.
@@ -60,10 +60,10 @@ class Checkpoints:
         return history
 
     def restore_epoch(self, epoch: int) -> None:
-        """Goes back to the end of an epoch.
+        """Restores the state at the end of an epoch.
 
         Raises:
-            ValueError: the checkpoint is missing or damaged, lacks a variable of the model, or has one of another
+            ValueError: the checkpoint is missing or damaged, lacks a variable of the model, or has one with another
                 name or shape.
         """
         with literal_path(self.dir) as folder:
@@ -76,7 +76,7 @@ class Checkpoints:
                 ) from error
 
     def save(self, history: History) -> None:
-        """Writes the newest epoch; the history follows last, so that it never names a file that is not whole."""
+        """Writes the newest checkpoint, then the history, so that the history never names an incomplete file."""
         newest = len(history.epochs)
         with literal_path(self.dir) as folder:
             self.checkpoint.write(f"{folder}/epoch-{newest}")

@@ -1,4 +1,4 @@
-"""Where a training runs: in this process, on all its GPUs, or together with the workers that TF_CONFIG names."""
+"""Distribution of a training: one device, all GPUs of this machine, or the workers listed in TF_CONFIG."""
 
 import json
 import os
@@ -11,13 +11,14 @@ TRAINING_TASKS = ("chief", "worker")
 
 
 def make_strategy() -> tf.distribute.Strategy:
-    """Chooses how variables and gradients are shared.
+    """Chooses the distribution strategy.
 
-    Several workers in `TF_CONFIG`, as Kubeflow's Trainer and Vertex AI set it: MultiWorkerMirroredStrategy, which has
-    to be made before TensorFlow does anything else. One worker with several GPUs: MirroredStrategy. Else: none.
+    Several workers in `TF_CONFIG`, which Kubeflow Trainer and Vertex AI set: MultiWorkerMirroredStrategy, which must be
+    created before any other TensorFlow operation. One worker with several GPUs: MirroredStrategy. Otherwise: the
+    default strategy.
 
     Raises:
-        ValueError: `TF_CONFIG` is not JSON, or has tasks other than chief and workers.
+        ValueError: `TF_CONFIG` is not valid JSON, or lists tasks other than chief and worker.
     """
     text = os.environ.get("TF_CONFIG") or "{}"
     try:
@@ -35,17 +36,17 @@ def make_strategy() -> tf.distribute.Strategy:
 
 
 def has_gpu() -> bool:
-    """Whether TensorFlow sees a GPU, on which a training has other layers."""
+    """Whether TensorFlow sees a GPU; `make_gru` then uses a different layer."""
     return bool(tf.config.list_physical_devices("GPU"))
 
 
 def describe_runtime() -> dict[str, Any]:
-    """What besides parameters and sources decides which layers a model has, and what a step computes."""
+    """Describes the runtime that, besides parameters and sources, determines the model's layers and results."""
     return {"tensorflow": tf.__version__, "gpu": has_gpu()}
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes: the chief, or where there is none, the first worker."""
+    """Whether this process writes the outputs: the chief, or worker 0 if there is no chief."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
         return True
@@ -54,10 +55,10 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def take_from_chief(strategy: tf.distribute.Strategy, values: Sequence[float]) -> list[float]:
-    """Gives every worker the chief's values, so that all decide alike; each has to call it with as many.
+    """Broadcasts the chief's values to all workers; every worker must pass the same number of values.
 
-    What two machines compute alike may differ in the last digit, and a worker that stopped an epoch earlier would
-    leave the others waiting for it.
+    Floating-point results may differ slightly between machines. With the chief's values all workers make the same
+    decisions, such as early stopping: if one worker stopped earlier, the others would wait for it forever.
     """
     if strategy.num_replicas_in_sync == 1:
         return list(values)
@@ -75,18 +76,18 @@ def take_from_chief(strategy: tf.distribute.Strategy, values: Sequence[float]) -
 
 
 def replica_number() -> tf.Tensor:
-    """[] int32, which replica this is; the chief's first one is 0."""
+    """Returns the number of this replica, [] int32; the chief's first replica is 0."""
     return tf.convert_to_tensor(tf.distribute.get_replica_context().replica_id_in_sync_group)
 
 
 def gather_replicas(rows: tf.Tensor) -> tf.Tensor:
-    """The rows of all replicas, this one's first; differentiable.
+    """Gathers the rows of all replicas, this replica's rows first; differentiable.
 
     Args:
-        rows: [num_rows, ...]; each replica may have another number.
+        rows: [num_rows, ...]; the number of rows may differ between replicas.
 
     Returns:
-        [num_rows of all, ...].
+        [total number of rows, ...].
     """
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:

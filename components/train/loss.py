@@ -1,31 +1,31 @@
-"""Losses over query and candidate embeddings. All of them sum over the targets of the batch, as TFRS does."""
+"""Losses over query and candidate embeddings. Each returns the sum over the targets of the batch, as in TFRS."""
 
 from collections.abc import Callable
 
 import tensorflow as tf
 
-MASKED = -1e9  # a logit whose share of any softmax is exactly 0 in float32
-SAMPLING_EXPONENT = 0.75  # of the counts, for negatives
-SCORE_REGULARIZATION = 1.0  # of bpr_max
+MASKED = -1e9  # logit of a masked item; its softmax probability is exactly 0 in float32
+SAMPLING_EXPONENT = 0.75  # exponent of the item counts in the sampling distribution of negatives
+SCORE_REGULARIZATION = 1.0  # weight of the score regularisation of BPR-max
 
 
 def sampling_distribution(counts: tf.Tensor, exponent: float) -> tf.Tensor:
-    """[num_items] float64 probabilities in proportion to counts ** exponent.
+    """Returns probabilities proportional to counts ** exponent, [num_items] float64.
 
-    Mikolov et al. 2013 ("Distributed Representations of Words and Phrases", section 2.2) found 0.75 to be best
-    for negatives; 0 is uniform, 1 is the popularity itself.
+    Mikolov et al. 2013 ("Distributed Representations of Words and Phrases", section 2.2) found 0.75 to work
+    best for negatives; 0 gives the uniform distribution, 1 the empirical popularity.
     """
     weights = tf.cast(counts, tf.float64) ** exponent
     return weights / tf.reduce_sum(weights)
 
 
 def sample_items(cumulative: tf.Tensor, num_samples: int, seed: tf.Tensor) -> tf.Tensor:
-    """Draws item indices with replacement.
+    """Samples item indices with replacement.
 
     Args:
         cumulative: [num_items] float64 cumulative probabilities; entry i belongs to index i + 1.
-        num_samples: how many.
-        seed: [2] int32; the same seed draws the same items.
+        num_samples: number of draws.
+        seed: [2] int32; the same seed gives the same items.
 
     Returns:
         [num_samples] int32 item indices from 1.
@@ -36,11 +36,11 @@ def sample_items(cumulative: tf.Tensor, num_samples: int, seed: tf.Tensor) -> tf
 
 
 def log_inclusion_probability(probability: tf.Tensor, num_samples: int) -> tf.Tensor:
-    """Log of 1 - (1 - q) ** n, the probability that n draws with replacement hit an item at least once.
+    """Returns log(1 - (1 - q) ** n): n draws with replacement include an item at least once.
 
     Args:
-        probability: [...] q, float64.
-        num_samples: n.
+        probability: [...] float64, probability q of an item per draw.
+        num_samples: number of draws n.
 
     Returns:
         [...] float32.
@@ -59,27 +59,27 @@ def sampled_softmax(
     temperature: float,
     certain_logits: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Softmax over a target, samples that all targets share and, if given, items that are negatives for certain.
+    """Softmax over the target, shared sampled negatives and, if given, certain (not sampled) negatives.
 
     The loss of a target is -log(exp(s+) / Z) with
 
         Z = exp(s+) + sum_j exp(s_j) / q_j + sum_c exp(s_c)
 
-    over the samples j other than the target, and over `certain_logits` c. With q_j the probability of being sampled,
-    the first sum estimates the one over the whole catalogue without the target (Horvitz & Thompson 1952; as an
-    estimate of the softmax's gradient, Bengio & Senecal 2008, "Adaptive Importance Sampling to Accelerate Training of
-    a Neural Probabilistic Language Model"). The second sum comes on top: an item of the catalogue that is also certain
-    has weight 2 on average.
+    where j runs over the samples other than the target and c over `certain_logits`. With q_j the inclusion probability,
+    the first sum is an unbiased estimate of the sum over the whole catalogue without the target (Horvitz & Thompson
+    1952; as an estimate of the softmax gradient, Bengio & Senecal 2008, "Adaptive Importance Sampling to Accelerate
+    Training of a Neural Probabilistic Language Model"). The second sum is added to it, so an item that is also a
+    certain negative has expected weight 2.
 
     Args:
-        queries: [num_targets, embedding_dim].
-        positives: [num_targets, embedding_dim], the targets' embeddings.
-        negatives: [num_samples, embedding_dim], shared by all targets.
-        positive_ids: [num_targets] int32.
-        negative_ids: [num_samples] int32, distinct and ascending.
-        negative_log_q: [num_samples] log q.
-        temperature: divides the scores.
-        certain_logits: [num_targets, num_certain] s_c; MASKED where there is none, and where the item is the target.
+        queries: [num_targets, embedding_dim] query embeddings.
+        positives: [num_targets, embedding_dim] candidate embeddings of the targets.
+        negatives: [num_samples, embedding_dim] candidate embeddings of the samples, shared by all targets.
+        positive_ids: [num_targets] int32 item indices.
+        negative_ids: [num_samples] int32 item indices, distinct and ascending.
+        negative_log_q: [num_samples] log q_j.
+        temperature: softmax temperature; scores are divided by it.
+        certain_logits: [num_targets, num_certain] s_c; MASKED for missing items and for the target.
 
     Returns:
         [] sum over the targets.
@@ -94,7 +94,10 @@ def sampled_softmax(
 
 
 def _find_hits(positive_ids: tf.Tensor, negative_ids: tf.Tensor) -> tf.Tensor:
-    """[num_hits, 2] int32 row and column of each negative that is the row's positive; the negatives' ids ascend."""
+    """Returns [row, column] of each negative equal to its row's target, [num_hits, 2] int32.
+
+    `negative_ids` must be distinct and ascending.
+    """
     column = tf.minimum(tf.searchsorted(negative_ids, positive_ids), tf.size(negative_ids) - 1)
     row = tf.cast(tf.where(tf.gather(negative_ids, column) == positive_ids)[:, 0], tf.int32)
     return tf.stack([row, tf.gather(column, row)], axis=1)
@@ -104,10 +107,11 @@ def _find_hits(positive_ids: tf.Tensor, negative_ids: tf.Tensor) -> tf.Tensor:
 def _log_weighted_sum_exp(
     queries: tf.Tensor, candidates: tf.Tensor, weights: tf.Tensor, masked: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, None, None]]]:
-    """[num_queries] log sum_j weights[j] exp(queries[i] . candidates[j]), without the i, j that `masked` names.
+    """Returns log sum_j weights[j] exp(queries[i] . candidates[j]) without the pairs (i, j) in `masked`, [num_queries].
 
-    The table of products is by far the largest there is, so it is passed over as seldom as can be: the weights join the
-    sum and not the exponents, and the scale of each row's gradient the factors of its products.
+    The matrix of dot products is by far the largest tensor, so the code minimises the number of passes over it: the
+    weights are applied in the sum instead of in the exponents, and each row's gradient scale is applied to the smaller
+    factors of the matrix products.
     """
     logits = tf.matmul(queries, candidates, transpose_b=True)
     logits = tf.tensor_scatter_nd_update(logits, masked, tf.fill([tf.shape(masked)[0]], MASKED))
@@ -131,10 +135,10 @@ def full_softmax(
     """Softmax over the whole catalogue.
 
     Args:
-        queries: [num_targets, embedding_dim].
-        candidates: [num_items, embedding_dim], row i for index i + 1.
-        positive_ids: [num_targets] int32 from 1.
-        temperature: divides the scores.
+        queries: [num_targets, embedding_dim] query embeddings.
+        candidates: [num_items, embedding_dim] candidate embeddings; row i belongs to index i + 1.
+        positive_ids: [num_targets] int32 item indices from 1.
+        temperature: softmax temperature; scores are divided by it.
 
     Returns:
         [] sum over the targets.
@@ -154,16 +158,16 @@ def bpr_max(
 ) -> tf.Tensor:
     """BPR-max with score regularisation (Hidasi & Karatzoglou 2018, "Recurrent Neural Networks with Top-k Gains").
 
-    -log sum_j softmax(r_j) sigmoid(r_i - r_j) + regularization * sum_j softmax(r_j) r_j ** 2, the softmax over
-    the negatives; a negative that is the target has no share in it.
+    -log sum_j softmax(r_j) sigmoid(r_i - r_j) + regularization * sum_j softmax(r_j) r_j ** 2, with the softmax
+    over the negatives j. Negatives equal to the target are masked.
 
     Args:
-        queries: [num_targets, embedding_dim].
-        positives: [num_targets, embedding_dim].
-        negatives: [num_samples, embedding_dim].
-        positive_ids: [num_targets] int32.
-        negative_ids: [num_samples] int32.
-        regularization: the weight of the score regularisation.
+        queries: [num_targets, embedding_dim] query embeddings.
+        positives: [num_targets, embedding_dim] candidate embeddings of the targets.
+        negatives: [num_samples, embedding_dim] candidate embeddings of the samples.
+        positive_ids: [num_targets] int32 item indices.
+        negative_ids: [num_samples] int32 item indices.
+        regularization: weight of the score regularisation.
 
     Returns:
         [] sum over the targets.

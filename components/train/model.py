@@ -1,4 +1,4 @@
-"""The two towers with their loss as a `tfrs.Model`."""
+"""The two-tower model and its loss as a `tfrs.Model`."""
 
 from collections.abc import Mapping
 
@@ -14,18 +14,18 @@ from components.train.objectives import LossInputs, make_loss
 from components.train.parameters import TrainParameters
 from components.train.towers import CandidateTower, derive_seed, make_query_tower, unit
 
-SEEDS_PER_STEP = 16  # how many draws of one step may differ in their seeds
-REPLICA_SEEDS = 1 << 20  # how far apart the seeds of two replicas are
+SEEDS_PER_STEP = 16  # maximum number of different seeds per step
+REPLICA_SEEDS = 1 << 20  # difference between the seeds of consecutive replicas
 
 
 class TwoTower(tfrs.Model):
     """Query tower, candidate tower and a loss over the positions of a padded batch of sessions.
 
     Args:
-        parameters: what to build.
-        counts: [num_items] int64 events of each item in the training sessions, entry i for index i + 1.
-        num_sessions: how many training sessions the `session_id` tower looks up.
-        trend: [num_items] float32 what is added to the logits of each item after training; None for nothing.
+        parameters: the training parameters.
+        counts: [num_items] int64 number of events per item in the training sessions; entry i belongs to index i + 1.
+        num_sessions: number of training sessions, the vocabulary size of the `session_id` tower.
+        trend: [num_items] float32 added to each item's logits after training; None to add nothing.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class TwoTower(tfrs.Model):
         self.objective = make_loss(parameters, counts=counts, candidate_tower=self.candidate_tower)
 
     def build_variables(self) -> None:
-        """Makes all variables, which layers otherwise put off to their first call."""
+        """Creates all variables now; layers would otherwise create them on their first call."""
         self.embed_queries(tf.zeros([1], tf.int32), tf.ones([1, 1], tf.int32))
 
     def embed_queries(self, session: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """[batch_size, length, embedding_dim]; position i is the query after the items up to i."""
+        """Returns query embeddings [batch_size, length, embedding_dim]; position i reads items 0 to i."""
         return self._embed_queries(session, items, self.candidate_tower(items))
 
     def _embed_queries(
@@ -67,31 +67,31 @@ class TwoTower(tfrs.Model):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
     def embed_positions(self, session: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """`embed_queries` at inference, as one graph for batches of any shape, to be multiplied with candidates."""
+        """Runs `embed_queries` at inference as one graph for all batch shapes; appends the trend coordinate, 1."""
         queries = self.embed_queries(session, items)
         return queries if self.trend is None else tf.concat([queries, tf.ones_like(queries[..., :1])], axis=-1)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
     def embed_last(self, session: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """The query after all items of each row."""
+        """Returns the query embedding after the last item of each row, [batch_size, dimension]."""
         last = tf.maximum(tf.reduce_sum(tf.cast(items != PADDING, tf.int32), axis=1) - 1, 0)
         return tf.gather(self.embed_positions(session, items), last, batch_dims=1)
 
     def embed_candidates(self) -> tf.Tensor:
-        """What queries are to be multiplied with, row i for index i + 1."""
+        """Returns the candidate embeddings of all items, [num_items, dimension]; row i belongs to index i + 1."""
         return self.embed_items(tf.range(1, self.num_items + 1))
 
     def embed_items(self, items: tf.Tensor) -> tf.Tensor:
-        """The candidates [..., embedding_dim] of item indices [...], with the trend as one more coordinate."""
+        """Returns candidate embeddings [..., dimension] of item indices [...]; appends the trend as a coordinate."""
         embeddings = self.candidate_tower(items)
         if self.trend is None:
             return embeddings
         return tf.concat([embeddings, tf.gather(self.trend, items)[..., tf.newaxis]], axis=-1)
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """Sums the loss over the targets of a batch, as `Batch` describes it, or of a replica's share of it.
+        """Sums the loss over the targets of a `Batch`, or of one replica's share of it.
 
-        Replicas draw the same negatives, and masks and dropout of their own.
+        All replicas draw the same negatives; each draws its own masks and dropout.
         """
         step = tf.cast(self.optimizer.iterations, tf.int32)
         shared_seed = tf.stack([self.parameters.random_seed, SEEDS_PER_STEP * step])
@@ -121,7 +121,7 @@ class TwoTower(tfrs.Model):
 
 
 def _append_target(items: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """[batch_size, length + 1]: each row's items, behind them its last target, then PADDING."""
+    """Returns [batch_size, length + 1]: each row's items, then its last target, then PADDING."""
     num_items = tf.reduce_sum(tf.cast(items != PADDING, tf.int32), axis=1, keepdims=True)
     last = tf.gather(targets, tf.maximum(num_items - 1, 0), batch_dims=1)
     padded = tf.pad(items, [[0, 0], [0, 1]], constant_values=PADDING)

@@ -1,7 +1,7 @@
-"""The losses by name: what each of them compares the targets of a batch with.
+"""The losses by name.
 
-A loss is made once a training, as `Loss(parameters, counts=counts, candidate_tower=candidate_tower)`, and called once
-a step with `LossInputs`. It returns the sum over the targets.
+A loss is created once per training, as `Loss(parameters, counts=counts, candidate_tower=candidate_tower)`, and called
+once per step with `LossInputs`. It returns the sum over the targets.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from components.train import loss as losses
 from components.train.distribution import gather_replicas
 from components.train.parameters import TrainParameters
 
-SAMPLING_EXPONENT = 0.75  # negatives are drawn in proportion to count ** SAMPLING_EXPONENT
+SAMPLING_EXPONENT = 0.75  # sampling probability of a negative is proportional to count ** SAMPLING_EXPONENT
 SCORE_REGULARIZATION = 1.0  # weight of the score regularisation of BPR-max
 
 Counts = npt.NDArray[np.int64]
@@ -26,14 +26,14 @@ Embed = Callable[[tf.Tensor], tf.Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class LossInputs:
-    """One batch of sessions with their queries.
+    """Inputs of a loss: one batch of sessions and its query embeddings.
 
     Attributes:
-        queries: [batch_size, length, embedding_dim], the query at each position.
-        targets: [batch_size, length] int32, the item that follows; UNKNOWN or PADDING where no target is scored.
-        sequence: [batch_size, length + 1] int32, the items of each session with its last target.
-        sequence_embeddings: [batch_size, length + 1, embedding_dim], the candidate tower's of `sequence`.
-        seed: [2] int32, the same for all replicas.
+        queries: [batch_size, length, embedding_dim] query embedding at each position.
+        targets: [batch_size, length] int32 next item at each position; UNKNOWN and PADDING are not scored.
+        sequence: [batch_size, length + 1] int32 items of each session, followed by its last target.
+        sequence_embeddings: [batch_size, length + 1, embedding_dim] candidate embeddings of `sequence`.
+        seed: [2] int32 random seed, equal on all replicas.
     """
 
     queries: tf.Tensor
@@ -43,12 +43,12 @@ class LossInputs:
     seed: tf.Tensor
 
     def select(self, values: tf.Tensor) -> tf.Tensor:
-        """Keeps the scored positions: [batch_size, length, ...] to [num_targets, ...]."""
+        """Selects the scored positions: [batch_size, length, ...] -> [num_targets, ...]."""
         return tf.boolean_mask(values, self.targets > UNKNOWN)
 
     @property
     def positives(self) -> tf.Tensor:
-        """[num_targets, embedding_dim] candidate embeddings of the targets."""
+        """Candidate embeddings of the targets, [num_targets, embedding_dim]."""
         return self.select(self.sequence_embeddings[:, 1:])
 
 
@@ -56,7 +56,7 @@ Loss = Callable[[LossInputs], tf.Tensor]
 
 
 class InBatchSoftmax:
-    """Softmax of each target over the targets of the whole batch, those of all replicas included."""
+    """Softmax of each target over all targets of the batch, across replicas."""
 
     def __init__(self, parameters: TrainParameters, *, counts: Counts, candidate_tower: Embed) -> None:
         self.parameters = parameters
@@ -99,16 +99,17 @@ class FullSoftmax:
 
 
 class SampledSoftmax:
-    """Softmax of each target over items drawn for the batch and, with `session_negatives`, those of its own session.
+    """Softmax of each target over negatives sampled per batch and, with `session_negatives`, the items of its session.
 
-    With `correct_sampling` each drawn item is divided by its probability of being drawn, so that they estimate the sum
-    over the whole catalogue without the target; without it each of them has weight 1. The session's other items are
-    added with weight 1 each, whether they were drawn or not. So with both, the partition function is on average
+    With `correct_sampling`, the term exp(s) of each sampled item is divided by the item's inclusion probability, so
+    that the terms estimate the sum over the whole catalogue without the target; otherwise each term has weight 1. The
+    session's other items are added with weight 1 each, whether they were sampled or not. With both options, the
+    expected partition function is
 
         exp(s_target) + sum over all other items of exp(s) + sum over the session's other items of exp(s)
 
-    and the session's other items, which its targets are most easily mistaken for, have weight 2. To mask them among the
-    drawn items would give them weight 1; recall and MRR are the same with either (docs/experiments.md).
+    so the session's other items, which are the hardest negatives, have weight 2. Masking them among the sampled items
+    would give them weight 1; recall and MRR are the same either way (docs/experiments.md).
     """
 
     def __init__(self, parameters: TrainParameters, *, counts: Counts, candidate_tower: Embed) -> None:
@@ -136,7 +137,7 @@ class SampledSoftmax:
 
 
 class BprMax:
-    """BPR-max of each target against items drawn for the batch."""
+    """BPR-max of each target against negatives sampled per batch."""
 
     def __init__(self, parameters: TrainParameters, *, counts: Counts, candidate_tower: Embed) -> None:
         self.temperature = parameters.temperature
@@ -165,15 +166,15 @@ LOSSES: dict[str, Callable[..., Loss]] = {
 
 
 def make_loss(parameters: TrainParameters, *, counts: Counts, candidate_tower: Embed) -> Loss:
-    """Makes the loss that the parameters name.
+    """Creates the loss selected by `parameters.loss`.
 
     Args:
-        parameters: give its name and its settings.
-        counts: [num_items] events of each item in the training sessions, entry i for index i + 1.
+        parameters: the training parameters.
+        counts: [num_items] number of events per item in the training sessions; entry i belongs to index i + 1.
         candidate_tower: embeds item indices of any shape.
 
     Raises:
-        ValueError: there is no loss of that name.
+        ValueError: no loss has that name.
     """
     if parameters.loss not in LOSSES:
         raise ValueError(f"Expected loss to be one of {', '.join(LOSSES)}. Received: {parameters.loss!r}")
@@ -181,11 +182,11 @@ def make_loss(parameters: TrainParameters, *, counts: Counts, candidate_tower: E
 
 
 class Sampler:
-    """Draws the negatives that all targets of a batch share.
+    """Samples the negatives that all targets of a batch share.
 
     Args:
-        counts: [num_items] events of each item.
-        num_samples: draws a batch, with replacement.
+        counts: [num_items] number of events per item.
+        num_samples: number of draws per batch, with replacement.
     """
 
     def __init__(self, counts: Counts, *, num_samples: int) -> None:
@@ -194,22 +195,22 @@ class Sampler:
         self.cumulative = tf.cumsum(self.probability)
 
     def draw(self, seed: tf.Tensor) -> tf.Tensor:
-        """[num_distinct] int32 item indices, distinct and ascending."""
+        """Samples item indices, [num_distinct] int32, distinct and ascending."""
         return tf.unique(tf.sort(losses.sample_items(self.cumulative, self.num_samples, seed)))[0]
 
     def log_inclusion_probability(self, item_ids: tf.Tensor) -> tf.Tensor:
-        """[...] float32 log probability that an item [...] is among the drawn ones."""
+        """Returns the log probability, [...] float32, that each item [...] is sampled at least once per batch."""
         return losses.log_inclusion_probability(tf.gather(self.probability, item_ids - 1), self.num_samples)
 
 
 def make_session_logits(inputs: LossInputs, *, temperature: float) -> tf.Tensor:
-    """Logits of each session's own items, each item counted once.
+    """Returns the logits of each session's own items as negatives; repeated items count once.
 
-    Among the in-batch negatives they would be weighted as if they were drawn by popularity, though a session's items
-    are always in their own batch.
+    They are separate from the sampled negatives because they are present with probability 1, so no correction for
+    sampling by popularity applies.
 
     Returns:
-        [batch_size, length, length + 1]; MASKED for padding and for the position's own target.
+        [batch_size, length, length + 1]; MASKED for unknown items, padding and the position's target.
     """
     sequence = inputs.sequence
     same = sequence[:, :, tf.newaxis] == sequence[:, tf.newaxis, :]

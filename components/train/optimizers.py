@@ -1,4 +1,4 @@
-"""Adam that touches only the rows of a table that a step used."""
+"""Adam that updates only the embedding rows used in a step."""
 
 from typing import Any
 
@@ -6,23 +6,23 @@ import tensorflow as tf
 
 
 class LazyAdam(tf.keras.optimizers.Adam):
-    """Adam (Kingma & Ba 2015) whose sparse updates cost as much as the rows that they touch.
+    """Adam (Kingma & Ba 2015) with sparse updates whose cost is proportional to the number of rows updated.
 
-    Keras' own Adam decays the moments of every row in every step, which at a million items is most of the work.
-    Here a row's moments wait until its next gradient, as in TensorFlow Addons' optimizer of the same name. Rows
-    take steps of `table_scale` times the learning rate: few gradients reach each of them.
+    Keras' Adam decays the moments of every row in every step, which dominates the run time with a million items.
+    Here a row's moments stay unchanged until its next gradient, as in the LazyAdam of TensorFlow Addons. Sparse
+    gradients use `table_scale` times the learning rate, because each row receives few gradients.
 
     Args:
-        learning_rate: of everything that is dense.
-        table_scale: what multiplies it for sparse gradients.
+        learning_rate: learning rate of dense gradients, a number or a schedule.
+        table_scale: factor on the learning rate for sparse gradients.
     """
 
     def __init__(self, learning_rate: Any, *, table_scale: float) -> None:
-        super().__init__(learning_rate, jit_compile=False)  # XLA has no scatter into a variable's rows
+        super().__init__(learning_rate, jit_compile=False)  # XLA does not support scatter updates of variables
         self.table_scale = table_scale
 
     def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:
-        """Applies one gradient; the rows of an IndexedSlices are distinct, as Keras hands it over."""
+        """Applies one gradient; Keras has already merged duplicate rows of an IndexedSlices."""
         if not isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable)
             return

@@ -1,4 +1,4 @@
-"""The parameters of a training, and what is wrong with them."""
+"""Training parameters and their validation."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -8,8 +8,8 @@ OPTIMIZERS = ("adam", "adagrad")
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("float32", "bfloat16")
 
-MIN_RATE = 1e-5  # of dropout and masking, unless there is none: the draws resolve no less
-MIN_TEMPERATURE = 1e-4  # logits stay far above the one that stands for a masked item
+MIN_RATE = 1e-5  # smallest dropout or mask rate other than 0, limited by the resolution of the random numbers
+MIN_TEMPERATURE = 1e-4  # keeps the logits far above the logit MASKED
 MAX_SEED = 2**31 - 1  # TensorFlow's seeds are int32
 
 
@@ -18,8 +18,8 @@ class TrainParameters:
     """Parameters of the `train` step; component.py describes each of them.
 
     Raises:
-        ValueError: a value is out of bounds, or two values exclude each other. Towers and losses check their own names
-            and what only they ask for.
+        ValueError: a value is out of bounds, or two values exclude each other. Towers and losses check their names and
+            their own requirements.
     """
 
     query_tower: str = "gru_attention"
@@ -77,11 +77,11 @@ class TrainParameters:
 
     @property
     def reads_session_ids(self) -> bool:
-        """Whether the query tower looks up session ids, so that the saved model has to hold those of the training."""
+        """Whether the query tower looks up session ids; if so, the saved model includes the training session ids."""
         return self.query_tower == "session_id"
 
     def to_dict(self) -> dict[str, Any]:
-        """All parameters by name."""
+        """Returns all parameters by name."""
         return asdict(self)
 
 

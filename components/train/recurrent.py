@@ -1,4 +1,4 @@
-"""A GRU whose steps are short on a CPU."""
+"""A GRU that is fast on CPUs."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from components.train.distribution import has_gpu
 
 
 def make_gru(units: int) -> tf.keras.layers.Layer:
-    """A GRU from [batch_size, length, input_dim] to [batch_size, length, units]; where there is a GPU, cuDNN's."""
+    """Creates a GRU, [batch_size, length, input_dim] -> [batch_size, length, units]; uses cuDNN if there is a GPU."""
     if has_gpu():
         return tf.keras.layers.GRU(units, return_sequences=True)
     return Gru(units)
@@ -17,15 +17,15 @@ def make_gru(units: int) -> tf.keras.layers.Layer:
 class Gru(tf.keras.layers.Layer):
     """A gated recurrent unit (Cho et al. 2014, "Learning Phrase Representations using RNN Encoder-Decoder").
 
-    Its formula is that of Keras' layer with `reset_after`, the products with the state first and the gate then:
+    Computes the same function as Keras' GRU with `reset_after=True`, which applies the reset gate after the product:
 
         z = sigmoid(x W_z + h U_z + b_z)
         r = sigmoid(x W_r + h U_r + b_r)
         c = tanh(x W_c + b_c + r * (h U_c + d))
         h' = z * h + (1 - z) * c
 
-    Keras multiplies the input, and sums up the gradient of both matrices, step by step. Here a step holds only the
-    product with the state, forwards and backwards; the rest is one product over all steps.
+    Keras computes the input product and accumulates the gradients of both matrices step by step. Here each forward or
+    backward step computes only the product with the state; the rest is one matrix product over all steps.
     """
 
     def __init__(self, units: int) -> None:
@@ -36,7 +36,7 @@ class Gru(tf.keras.layers.Layer):
         self.bias = self.add_weight(name="candidate_bias", shape=(units,), initializer="zeros")
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """[batch_size, length, input_dim] to the states [batch_size, length, units], the first one 0."""
+        """Maps inputs [batch_size, length, input_dim] to states [batch_size, length, units]; the initial state is 0."""
         projected = tf.transpose(self.projection(inputs), [1, 0, 2])
         states = _states(projected, tf.convert_to_tensor(self.recurrent), tf.convert_to_tensor(self.bias))
         return tf.transpose(states, [1, 0, 2])
@@ -46,7 +46,7 @@ class Gru(tf.keras.layers.Layer):
 def _states(
     projected: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]]:
-    """States [length, batch_size, units] from x W + b of [length, batch_size, 3 * units]."""
+    """Computes states [length, batch_size, units] from x W + b, [length, batch_size, 3 * units]."""
     units = recurrent.shape[0]
     length = tf.shape(projected)[0]
     nothing = tf.zeros([tf.shape(projected)[1], units], projected.dtype)
@@ -75,7 +75,7 @@ def _states(
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         before = tf.concat([nothing[tf.newaxis], states[:-1]], axis=0)
         z, r = gates[..., :units], gates[..., units:]
-        # Derivatives of h' by what goes into z, r and c; the latter's times r is that by h U_c + d.
+        # Derivatives of h' with respect to the pre-activations of z, r and c, and to h U_c + d (that of c times r).
         by_candidate = (1.0 - z) * (1.0 - candidates**2)
         by_product = tf.concat(
             [(before - candidates) * z * (1.0 - z), by_candidate * resets * r * (1.0 - r), by_candidate * r], axis=-1

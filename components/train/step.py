@@ -26,12 +26,12 @@ from components.train.trainer import peak_memory_bytes, train
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What the training did.
+    """Result of a training.
 
     Attributes:
-        selection: the history over train, selected on valid; without epochs where there was nothing to select.
-        refit: the history over train and valid, if there was one.
-        peak_memory_bytes: largest resident set of the process.
+        selection: history of training on train with selection on valid; has no epochs if selection was skipped.
+        refit: history of the refit on train and valid; None without a refit.
+        peak_memory_bytes: peak resident memory of the process.
     """
 
     selection: History
@@ -40,7 +40,7 @@ class Training:
 
     @property
     def figures(self) -> dict[str, float]:
-        """Seconds (validation excluded), epochs, scored targets a second, peak memory."""
+        """Seconds (without validation), number of epochs, best epoch, targets per second, peak memory in bytes."""
         histories = [self.selection, *([self.refit] if self.refit else [])]
         num_targets = sum(history.num_targets * len(history.epochs) for history in histories)
         seconds = sum(history.seconds for history in histories)
@@ -62,31 +62,32 @@ def train_model(
     *,
     checkpoint_root: Path | None = None,
 ) -> Training:
-    """Selects the number of epochs on the validation sessions, refits if asked for, and saves both towers.
+    """Selects the number of epochs on the validation sessions, refits if `refit` is set, and saves both towers.
 
-    With `refit` and `max_epochs` 1 there is nothing to select: the model is trained once, on train and valid.
+    With `refit` and `max_epochs=1` the selection is skipped: the model is trained once, on train and valid.
 
     Args:
         events_dir: the events artifact; its test split is not read.
         vocabulary_path: the vocabulary artifact.
         model_dir: where to write the SavedModel.
         tensorboard_dir: where to write TensorBoard logs.
-        parameters: what to train.
-        checkpoint_root: a folder that outlives a killed step; a second start with the same parameters, the same
-            artifacts, the same version of the sources and of TensorFlow, and a GPU if the first had one goes on from
-            the last epoch's checkpoint in it; any other starts anew. None: no resuming.
+        parameters: the training parameters.
+        checkpoint_root: folder for checkpoints, which must survive a restart of the step. A restarted training
+            resumes from the last epoch's checkpoint if the parameters, the artifacts, the versions of the sources and
+            of TensorFlow, and the presence of a GPU are unchanged; otherwise it starts from scratch. None: do not
+            resume.
 
     Returns:
-        The histories and the peak memory.
+        The training histories and the peak memory.
 
     Raises:
-        ValueError: the tower or the loss does not take these parameters, the training or the validation sessions hold
-            no target, a checkpoint is damaged, or workers that train together do not see one another's files.
-        RuntimeError: the saved model does not give each id its own index.
+        ValueError: the tower or the loss rejects the parameters, the training or validation sessions contain no target,
+            a checkpoint is damaged, or the workers do not share the checkpoint folder.
+        RuntimeError: the saved model maps an id to a wrong index.
     """
     limit_tensorflow_threads()
     strategy = make_strategy()
-    # A model of one item: its towers and its loss refuse parameters that they do not take before any data is read.
+    # Build a model with one item, so that towers and losses validate their parameters before any data is read.
     TwoTower(parameters, counts=np.ones(1, np.int64), num_sessions=1)
     vocabulary = Vocabulary.read(vocabulary_path)
     sessions = Sessions.encode(read_split(events_dir, "train"), vocabulary)
@@ -126,7 +127,7 @@ def train_model(
                 session_ids=sessions.session_ids if parameters.reads_session_ids else None,
                 model_dir=model_dir,
             )
-            # The logs lie beside the checkpoints first, so that a training that goes on has those of its beginning.
+            # Logs are written next to the checkpoints first, so that a resumed training keeps its earlier logs.
             shutil.copytree(root / "tensorboard", tensorboard_dir, dirs_exist_ok=True)
     training = Training(selection=selection, refit=refit, peak_memory_bytes=peak_memory_bytes())
     if is_chief(strategy):
@@ -140,7 +141,7 @@ def _write_training(model_dir: Path, parameters: TrainParameters, training: Trai
         "training": training.figures,
         "selection": training.selection.epochs,
         "refit": training.refit.epochs if training.refit else [],
-        "checkpoint_dir": checkpoint_dir,  # in checkpoint_root, for whoever removes it after the run
+        "checkpoint_dir": checkpoint_dir,  # name of the folder in checkpoint_root, to delete it after the run
     }
     path = model_dir / TRAINING_FILE
     path.parent.mkdir(exist_ok=True)
@@ -148,7 +149,7 @@ def _write_training(model_dir: Path, parameters: TrainParameters, training: Trai
 
 
 def _fingerprint(events_dir: Path, vocabulary_path: Path, parameters: TrainParameters) -> str:
-    """Names a training by all that determines it, so that it never resumes another one's checkpoints."""
+    """Hashes everything that determines a training, so that it never resumes from another training's checkpoints."""
     determinants = {"sources": SOURCE_VERSION, "runtime": describe_runtime(), "parameters": parameters.to_dict()}
     digest = hashlib.sha256(json.dumps(determinants, sort_keys=True).encode())
     for path in [*(split_path(events_dir, split) for split in SPLITS[:2]), vocabulary_path]:

@@ -1,4 +1,4 @@
-"""The SavedModel that leaves the training: both towers over raw string ids."""
+"""The SavedModel that training writes: both towers, with string ids as inputs."""
 
 import shutil
 import tempfile
@@ -17,14 +17,14 @@ BATCH_SIZE = 65_536  # ids
 
 
 class Lookup(tf.Module):
-    """Gives each id of a vocabulary its index from 1, and every other string UNKNOWN.
+    """Maps each id of a vocabulary to its index, from 1, and any other string to UNKNOWN.
 
-    The table is read from a text file, an asset of the SavedModel, with one id a line. Ids may hold line breaks, so
-    both the file and the lookup encode them as Base64 (RFC 4648, section 5), which every TensorFlow can do.
+    The table is read from a text file with one id per line, an asset of the SavedModel. Ids may contain line breaks, so
+    the file and the lookup encode them as Base64 (RFC 4648, section 5) with a built-in TensorFlow op.
 
     Args:
         ids: [num_ids] distinct strings.
-        path: where to write the file.
+        path: text file to write.
     """
 
     def __init__(self, ids: pa.StringArray, path: Path) -> None:
@@ -39,23 +39,23 @@ class Lookup(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def find(self, ids: tf.Tensor) -> tf.Tensor:
-        """[num_ids] int32 indices of [num_ids] strings."""
+        """Looks up indices [num_ids] int32 of strings [num_ids]."""
         return tf.cast(self.table.lookup(tf.io.encode_base64(ids)), tf.int32) + 1
 
 
 class StringModel(tf.Module):
-    """The towers over raw string ids, with their vocabulary inside; saved, it needs nothing but TensorFlow.
+    """Both towers with string ids as inputs and the vocabulary included; loading it requires only TensorFlow.
 
     Signatures of the SavedModel:
-        query: session_id [batch_size], item_ids [batch_size, length] (oldest first, padded with "" anywhere)
+        query: session_id [batch_size], item_ids [batch_size, length] (oldest first, "" is padding at any position)
             -> embedding [batch_size, embedding_dim]. Only the `session_id` tower reads session_id.
         candidate: item_ids [batch_size] -> embedding [batch_size, embedding_dim].
 
     Args:
-        model: the trained towers.
-        item_ids: [num_items] the vocabulary.
-        session_ids: [num_sessions] ids of the training sessions, for a tower that looks them up; None for others.
-        files_dir: a folder for the files of the tables, which must stay until the model is saved.
+        model: the trained model.
+        item_ids: [num_items] ids of the vocabulary, in index order.
+        session_ids: [num_sessions] ids of the training sessions for the `session_id` tower; None for other towers.
+        files_dir: folder for the lookup files, which must exist until the model is saved.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class StringModel(tf.Module):
         ]
     )
     def query(self, session_id: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Embeds sessions; one without items reads as a single unknown item."""
+        """Embeds sessions; an empty session is treated as a single unknown item."""
         history = tf.ragged.boolean_mask(item_ids, item_ids != "")[:, -self.max_length :]
         items = history.with_values(self.items.find(history.values)).to_tensor(PADDING)
         items = tf.pad(items, [[0, 0], [0, 1]], constant_values=PADDING)
@@ -85,23 +85,23 @@ class StringModel(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "item_ids")])
     def candidate(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Embeds items; one that is not in the vocabulary gets the embedding of the unknown item."""
+        """Embeds items; an item outside the vocabulary gets the embedding of the unknown item."""
         return {"embedding": self.model.embed_items(self.items.find(item_ids))}
 
 
 def save_model(
     model: TwoTower, *, item_ids: pa.StringArray, session_ids: pa.StringArray | None, model_dir: Path
 ) -> None:
-    """Writes the SavedModel, after a copy of it has been loaded and has given each id its own index.
+    """Saves the model to a temporary folder, loads it, checks the index of every id, and copies it to `model_dir`.
 
     Args:
-        model: the trained towers.
-        item_ids: [num_items] the vocabulary.
-        session_ids: [num_sessions] ids of the training sessions, for a tower that looks them up; None for others.
-        model_dir: where to write.
+        model: the trained model.
+        item_ids: [num_items] ids of the vocabulary, in index order.
+        session_ids: [num_sessions] ids of the training sessions for the `session_id` tower; None for other towers.
+        model_dir: folder to write the SavedModel to.
 
     Raises:
-        RuntimeError: an id does not have its own index in the saved model; nothing is written.
+        RuntimeError: the saved model maps an id to a wrong index; nothing is written.
     """
     with tempfile.TemporaryDirectory() as scratch, literal_path(Path(scratch)) as folder:
         draft = Path(folder, "model")

@@ -1,13 +1,13 @@
 """The candidate tower and the query towers.
 
-A query tower is made as `Tower(parameters, num_items=num_items, num_sessions=num_sessions)`, called as
-`tower(session, items, embeddings, seed)`, and returns one embedding a position:
+A query tower is created as `Tower(parameters, num_items=num_items, num_sessions=num_sessions)`, called as
+`tower(session, items, embeddings, seed)`, and returns one query embedding per position:
 
-    session: [batch_size] int32 index of a training session from 1, 0 if it is none of them.
-    items: [batch_size, length] int32 item indices, PADDING behind the end of a session.
-    embeddings: [batch_size, length, embedding_dim], the candidate tower's of the items in the tower's precision.
-    seed: [2] int32 while training, for dropout; None at inference.
-    returns: [batch_size, length, embedding_dim]; position i knows the items up to i and no later one.
+    session: [batch_size] int32 index of a training session, from 1; 0 for any other session.
+    items: [batch_size, length] int32 item indices, padded with PADDING at the end.
+    embeddings: [batch_size, length, embedding_dim] candidate embeddings of the items, in the tower's precision.
+    seed: [2] int32 dropout seed in training; None at inference.
+    returns: [batch_size, length, embedding_dim]; position i depends only on the items 0 to i.
 """
 
 from collections.abc import Callable
@@ -20,26 +20,26 @@ from components.train.loss import MASKED
 from components.train.parameters import MIN_RATE, TrainParameters
 from components.train.recurrent import make_gru
 
-NUM_HEADS = 2  # of the attention tower
-RANDOM_DTYPES = {8: tf.uint8, 16: tf.uint16, 32: tf.uint32}  # by their bits
-RATE_TOLERANCE = 0.02
+NUM_HEADS = 2  # attention heads of the attention tower
+RANDOM_DTYPES = {8: tf.uint8, 16: tf.uint16, 32: tf.uint32}  # by number of bits
+RATE_TOLERANCE = 0.02  # maximum relative error of the dropped share and of the kept share
 
 
 def derive_seed(seed: tf.Tensor | None, number: int) -> tf.Tensor | None:
-    """The seed of another draw in the same step; `number` stays below SEEDS_PER_STEP."""
+    """Derives the seed of another draw in the same step; `number` must be below SEEDS_PER_STEP."""
     return None if seed is None else seed + tf.constant([0, number])
 
 
 def dropout(values: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:
-    """Dropout that depends on nothing but its seed, so that a resumed training repeats an undisturbed one.
+    """Applies dropout that depends only on its seed, so that a resumed training equals an uninterrupted one.
 
-    Both the share that is dropped and the share that is kept are within 2% of what `rate` asks for, and what is kept is
-    scaled by the exact share. A random number of 8, 16 or 32 bits is drawn for each value, the shortest that is
-    exact enough: bytes take a quarter of the time of words.
+    The dropped and the kept share are each within 2% (relative) of those given by `rate`; kept values are divided by
+    the exact kept share. Each value uses one random number with 8, 16 or 32 bits, the fewest that are accurate enough:
+    8-bit numbers take a quarter of the time of 32-bit numbers.
 
     Args:
-        values: of any shape.
-        rate: 0, or from MIN_RATE to 1 - MIN_RATE.
+        values: tensor of any shape.
+        rate: share of values to drop: 0, or from MIN_RATE to 1 - MIN_RATE.
         seed: [2] int32; None for no dropout.
     """
     if seed is None or rate == 0:
@@ -54,7 +54,7 @@ def dropout(values: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor
 
 
 def _quantize_rate(rate: float) -> tuple[int, int]:
-    """Bits of a random number, and how many of its values stand for being dropped."""
+    """Returns the number of bits of a random number, and how many of its values mean dropped."""
     for num_bits in RANDOM_DTYPES:
         num_dropped = round(rate * (1 << num_bits))
         if abs(num_dropped / (1 << num_bits) - rate) <= RATE_TOLERANCE * min(rate, 1 - rate):
@@ -64,7 +64,7 @@ def _quantize_rate(rate: float) -> tuple[int, int]:
 
 @tf.custom_gradient
 def unit(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    """Values [..., dim] scaled to length 1; `tf.math.l2_normalize` in half as many passes."""
+    """L2-normalises values [..., dim], with half the memory passes of `tf.math.l2_normalize`."""
     inverse = tf.math.rsqrt(tf.maximum(tf.reduce_sum(values**2, axis=-1, keepdims=True), 1e-12))
     units = values * inverse
 
@@ -75,9 +75,9 @@ def unit(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]
 
 
 class CandidateTower(tf.keras.layers.Layer):
-    """Embeds item indices of any shape [...] as [..., embedding_dim], unit vectors if `normalize`.
+    """Embeds item indices [...] as [..., embedding_dim], L2-normalised if `normalize`.
 
-    PADDING reads as UNKNOWN.
+    PADDING is embedded as UNKNOWN.
     """
 
     def __init__(self, num_items: int, embedding_dim: int, *, normalize: bool) -> None:
@@ -90,13 +90,13 @@ class CandidateTower(tf.keras.layers.Layer):
         )
 
     def call(self, items: tf.Tensor) -> tf.Tensor:
-        """What a query is multiplied with, and what query towers read."""
+        """Returns the candidate embeddings, which the query towers also read."""
         embeddings = tf.gather(self.table, tf.maximum(items, UNKNOWN))
         return unit(embeddings) if self.normalize else embeddings
 
 
 class SessionIdTower(tf.keras.layers.Layer):
-    """One embedding a session id, as the notebook has it; a session that it never saw gets the one of index 0."""
+    """One embedding per session id, as in the original notebook; other sessions get the embedding of index 0."""
 
     def __init__(self, parameters: TrainParameters, *, num_items: int, num_sessions: int) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class SessionIdTower(tf.keras.layers.Layer):
 
 
 class LastItemTower(tf.keras.layers.Layer):
-    """Item to item: an embedding of its own for the newest item, and nothing of what came before."""
+    """Item-to-item model: looks up the newest item in a table separate from the candidate tower's."""
 
     def __init__(self, parameters: TrainParameters, *, num_items: int, num_sessions: int) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class LastItemTower(tf.keras.layers.Layer):
 
 
 class MeanTower(tf.keras.layers.Layer):
-    """The mean of the candidate tower's embeddings of the session so far."""
+    """Mean of the candidate embeddings of the session's items so far."""
 
     def __init__(self, parameters: TrainParameters, *, num_items: int, num_sessions: int) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class MeanTower(tf.keras.layers.Layer):
 
 
 class GruTower(tf.keras.layers.Layer):
-    """A GRU over the candidate tower's embeddings (Hidasi et al. 2016, "Session-based Recommendations with RNNs")."""
+    """A GRU over the candidate embeddings (Hidasi et al. 2016, "Session-based Recommendations with RNNs")."""
 
     def __init__(self, parameters: TrainParameters, *, num_items: int, num_sessions: int) -> None:
         super().__init__()
@@ -149,12 +149,13 @@ class GruTower(tf.keras.layers.Layer):
 
 
 class GruAttentionTower(tf.keras.layers.Layer):
-    """A GRU's state, and the candidate tower's own embeddings pooled with attention weights from its states.
+    """Sum of a projected GRU state and the candidate embeddings pooled by attention over the GRU states.
 
-    As in NARM (Li et al. 2017, "Neural Attentive Session-based Recommendation") the state says where the session
-    goes and the attention what it is about; here the attention pools the item embeddings themselves, so that the
-    query can point straight at an item of the session, which every third target is. The GRU reads with a dropout of
-    its own: with as little of it as the pooled embeddings bear, it learns the training sessions by heart.
+    As in NARM (Li et al. 2017, "Neural Attentive Session-based Recommendation"), the last state encodes the sequence
+    and the attention encodes the main purpose of the session. Unlike NARM, the attention pools the item embeddings
+    instead of the states, so that the query can point directly at an item of the session; a third of the targets are
+    such items. The GRU input has its own, higher dropout rate: with the rate that suits the pooled embeddings, the GRU
+    overfits.
     """
 
     def __init__(self, parameters: TrainParameters, *, num_items: int, num_sessions: int) -> None:
@@ -168,7 +169,7 @@ class GruAttentionTower(tf.keras.layers.Layer):
 
     def call(self, session: tf.Tensor, items: tf.Tensor, embeddings: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
         """See the module."""
-        scale = embeddings.shape[-1] ** 0.5  # unit vectors in, numbers of about 1 inside
+        scale = embeddings.shape[-1] ** 0.5  # scales the coordinates of unit vectors to about 1
         states = self.gru(dropout(embeddings, self.input_dropout, seed) * scale)
         states = dropout(states, self.dropout, derive_seed(seed, 1))
         pooled = self.pooling(states, dropout(embeddings, self.dropout, derive_seed(seed, 2)))
@@ -176,7 +177,7 @@ class GruAttentionTower(tf.keras.layers.Layer):
 
 
 class CausalAttention(tf.keras.layers.Layer):
-    """Pools values with one head of attention over the positions so far, the nearer the more at first."""
+    """Pools values with one causal attention head; initial weights decrease with the distance."""
 
     def __init__(self, key_dim: int, *, max_length: int) -> None:
         super().__init__()
@@ -189,17 +190,17 @@ class CausalAttention(tf.keras.layers.Layer):
         )
 
     def call(self, states: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-        """Pools values [batch_size, length, dim] at each position, by weights from states of the same shape."""
+        """Pools values [batch_size, length, dim] at each position, with weights from states of that shape."""
         queries, keys = self.query(states)[:, tf.newaxis], self.key(states)[:, tf.newaxis]
         return tf.matmul(attention_weights(queries, keys, self.bias)[:, 0], values)
 
 
 class AttentionTower(tf.keras.layers.Layer):
-    """Pools the candidate tower's own embeddings with weights from causal self-attention.
+    """Pools the candidate embeddings with weights from causal self-attention.
 
-    The query stays in the space of the candidates, as in CORE (Hou et al. 2022, "CORE: Simple and Effective
+    The query stays in the embedding space of the candidates, as in CORE (Hou et al. 2022, "CORE: Simple and Effective
     Session-based Recommendation within Consistent Representation Space"): a transformer block reads the session
-    and only the weights of the sum come from it. Positions are counted backwards from the one that asks.
+    and outputs only the weights of the sum. Positions are relative to the query position.
     """
 
     def __init__(self, parameters: TrainParameters, *, num_items: int, num_sessions: int) -> None:
@@ -218,7 +219,7 @@ class AttentionTower(tf.keras.layers.Layer):
         self.distance_bias = self.add_weight(name="distance_bias", shape=(max_length, NUM_HEADS), initializer="zeros")
 
     def call(self, session: tf.Tensor, items: tf.Tensor, embeddings: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
-        """See the module. PADDING stands behind the items, where a causal position does not look."""
+        """See the module. PADDING needs no mask: it follows the items, and the attention is causal."""
         dim = embeddings.shape[-1]
         shape = tf.shape(embeddings)
         states = dropout(embeddings, self.dropout, seed) * dim**0.5
@@ -233,12 +234,12 @@ class AttentionTower(tf.keras.layers.Layer):
 
 
 def attention_weights(queries: tf.Tensor, keys: tf.Tensor, distance_bias: tf.Tensor) -> tf.Tensor:
-    """Causal attention with a learned bias for each distance between two positions.
+    """Computes causal attention weights with a learned bias per distance between query and key.
 
     Args:
         queries: [batch_size, num_heads, length, head_dim].
-        keys: of the same shape.
-        distance_bias: [max_length, num_heads]; longer distances share the last one.
+        keys: [batch_size, num_heads, length, head_dim].
+        distance_bias: [max_length, num_heads]; longer distances use the last row.
 
     Returns:
         [batch_size, num_heads, length, length], 0 where the key comes after the query.
@@ -261,15 +262,15 @@ QUERY_TOWERS: dict[str, Callable[..., tf.keras.layers.Layer]] = {
 
 
 def make_query_tower(parameters: TrainParameters, *, num_items: int, num_sessions: int) -> tf.keras.layers.Layer:
-    """Makes the query tower that the parameters name, with float32 variables.
+    """Creates the query tower selected by `parameters.query_tower`, with float32 variables.
 
     Args:
-        parameters: give its name, settings and the precision of what it computes.
-        num_items: items that the `last_item` tower looks up.
-        num_sessions: training sessions that the `session_id` tower looks up.
+        parameters: the training parameters; `precision` sets the compute type.
+        num_items: number of items, the vocabulary size of the `last_item` tower.
+        num_sessions: number of training sessions, the vocabulary size of the `session_id` tower.
 
     Raises:
-        ValueError: there is no tower of that name, or it cannot be made with these settings.
+        ValueError: no tower has that name, or the tower rejects the parameters.
     """
     name = parameters.query_tower
     if name not in QUERY_TOWERS:

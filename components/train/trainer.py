@@ -1,4 +1,4 @@
-"""Training: batches, epochs, selection on exact recall over the validation sessions, resuming."""
+"""Training: batches, epochs, selection by exact recall on the validation sessions, resuming."""
 
 import functools
 import itertools
@@ -25,7 +25,7 @@ from components.train.trend import log_trend
 
 SELECTION_METRIC = "recall@20"
 VALIDATION_KS = (1, 10, 20)
-VALIDATION_BATCH_SIZE = 32_768  # positions
+VALIDATION_BATCH_SIZE = 32_768  # number of positions per validation batch
 WARMUP_EPOCHS = 0.5  # length of the cosine schedule's linear warm-up
 
 
@@ -42,30 +42,30 @@ def train(
 ) -> tuple[TwoTower, History]:
     """Trains a model.
 
-    With validation sessions it stops after `patience` epochs without a better recall and returns the weights of
-    the best epoch; without, those of the last. Every epoch ends with a checkpoint, and a training that finds
-    checkpoints of its own goes on behind them as if it had never stopped.
+    With validation sessions, training stops after `patience` epochs without a better recall and returns the weights of
+    the best epoch; otherwise it returns the weights of the last epoch. Every epoch ends with a checkpoint. A training
+    that finds its own checkpoints resumes after the last epoch.
 
-    With several replicas each takes its share of the sessions of every batch, and all of them the same step. The chief
-    alone writes.
+    With several replicas, each processes its share of the sessions of every batch, and all apply the same update. Only
+    the chief writes checkpoints and logs.
 
     Args:
-        parameters: what to train.
+        parameters: the training parameters.
         sessions: training sessions.
-        valid: sessions to select the epoch on.
-        num_items: size of the vocabulary.
-        num_epochs: epochs at most, of the `parameters.max_epochs` that the learning rate is scheduled for.
-        checkpoint_dir: where checkpoints of this very training lie or are to lie.
-        tensorboard_dir: where to write TensorBoard logs.
-        strategy: from `make_strategy`; by default this process trains alone.
+        valid: validation sessions for selecting the epoch; None to skip the selection.
+        num_items: number of items in the vocabulary.
+        num_epochs: maximum number of epochs; the learning rate schedule always covers `parameters.max_epochs`.
+        checkpoint_dir: folder for the checkpoints of this training.
+        tensorboard_dir: folder for TensorBoard logs; None to write none.
+        strategy: from `make_strategy`; by default the current strategy.
 
     Returns:
-        The model, outside the strategy, and what was done. A worker that is not the chief gets the model of the last
+        The model, outside the strategy, and the history. Workers other than the chief get the weights of the last
         epoch.
 
     Raises:
-        ValueError: the training sessions hold no target that is in the vocabulary, the validation sessions none at
-            all, a checkpoint does not fit the model, or a worker does not see the chief's checkpoints.
+        ValueError: the training sessions contain no target that is in the vocabulary, the validation sessions contain
+            no target at all, a checkpoint does not fit the model, or a worker does not see the chief's checkpoints.
     """
     strategy = strategy or tf.distribute.get_strategy()
     windows = (
@@ -124,17 +124,17 @@ def train(
 def _check_targets(sessions: Sessions, windows: Windows, valid: Sessions | None) -> None:
     if windows.num_targets == 0:
         raise ValueError(f"Expected training sessions with at least two events. Received: {_describe(sessions)}")
-    num_known = np.append(0, np.cumsum(sessions.items > UNKNOWN))  # among the events before each
+    num_known = np.append(0, np.cumsum(sessions.items > UNKNOWN))  # number of known items before each event
     if (num_known[windows.start + windows.length + 1] == num_known[windows.start + 1]).all():
         raise ValueError(
             "Expected training sessions with a target that is in the vocabulary. "
-            f"Received: {_describe(sessions)}, and after each one's first event only unknown items. "
-            "Lower min_item_count, or take more sessions"
+            f"Received: {_describe(sessions)} and only unknown items after the first event of each session. "
+            "Lower min_item_count, or use more sessions"
         )
     if valid is not None and (valid.lengths < 2).all():
         raise ValueError(
             "Expected validation sessions with at least two events, to select the epoch on. "
-            f"Received: {_describe(valid)}. Take more validation sessions (or a higher max_valid_targets), or train "
+            f"Received: {_describe(valid)}. Use more validation sessions (or a higher max_valid_targets), or train "
             "without validation: max_epochs=1 and refit=True"
         )
 
@@ -147,13 +147,13 @@ def _check_shared(strategy: tf.distribute.Strategy, history: History, checkpoint
     [num_epochs] = take_from_chief(strategy, [len(history.epochs)])
     if num_epochs != len(history.epochs):
         raise ValueError(
-            f"Expected a checkpoint_root that all workers share, with {num_epochs:.0f} epochs that the chief has. "
+            f"Expected a checkpoint_root shared by all workers, with the chief's {num_epochs:.0f} finished epochs. "
             f"Received: {len(history.epochs)} in {checkpoint_dir}"
         )
 
 
 def make_optimizer(parameters: TrainParameters, num_steps: int) -> tf.keras.optimizers.Optimizer:
-    """Adam or Adagrad with the learning rate's schedule over epochs of `num_steps` steps."""
+    """Creates Adam or Adagrad with the learning rate schedule, for `num_steps` steps per epoch."""
     rate: Any = parameters.learning_rate
     if parameters.learning_rate_schedule == "cosine":
         warmup_steps = int(WARMUP_EPOCHS * num_steps)
@@ -177,11 +177,12 @@ def make_dataset(
     first_epoch: int,
     replicas: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
-    """Endless batches; the order of epoch n depends on the seed and n alone.
+    """Yields batches endlessly; the order of epoch n depends only on the seed and n.
 
-    Of each batch this process' replicas get their shares one after the other. Shares are as wide as their batch, and
-    one without a session of its own holds the batch's first without targets: so all of them together touch the same
-    rows of the table as the whole batch.
+    Each batch is split into one share per replica, and this process yields the shares of its own replicas in order.
+    All shares have the length of their batch. If there are fewer sessions than replicas, a replica without a session
+    gets the batch's first session without targets, so that the replicas together read the same rows of the embedding
+    table as the whole batch.
     """
     replicas = replicas or tf.distribute.InputContext()
     num_replicas = max(1, replicas.num_replicas_in_sync)
@@ -211,9 +212,9 @@ def make_dataset(
 
 
 def validate(model: TwoTower, valid: Sessions, ks: tuple[int, ...]) -> dict[str, float]:
-    """Metrics over all targets of the sessions, ranked exactly among all items.
+    """Computes metrics over all targets of the sessions, each ranked exactly among all items.
 
-    Every position of a window is a query, so a session is read once and not once a target.
+    Every position of a window is a query, so the model reads each session once instead of once per target.
     """
     windows = Windows.cut(valid, max_length=model.parameters.max_session_length)
     queries, targets = [], []
@@ -228,7 +229,7 @@ def validate(model: TwoTower, valid: Sessions, ks: tuple[int, ...]) -> dict[str,
 
 
 class EpochEnd(tf.keras.callbacks.Callback):
-    """Validates, selects, checkpoints and stops. One callback, since each of them needs the one before."""
+    """Validates, selects the best epoch, saves a checkpoint and stops early, in this order, hence in one callback."""
 
     def __init__(
         self, parameters: TrainParameters, history: History, checkpoints: Checkpoints, valid: Sessions | None
@@ -241,15 +242,15 @@ class EpochEnd(tf.keras.callbacks.Callback):
         self.begin = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Starts the clock."""
+        """Starts the epoch timer."""
         self.begin = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """Closes the epoch; what it puts into `logs` reaches TensorBoard and the terminal."""
+        """Ends the epoch; entries added to `logs` are shown in TensorBoard and the terminal."""
         seconds = time.perf_counter() - self.begin
         for name in ("loss", "regularization_loss", "total_loss"):
-            logs.pop(name)  # of the last batch only
-        logs["mean_loss"] = float(self.model.mean_loss.result())  # of all replicas, where `logs` has the sum of theirs
+            logs.pop(name)  # they cover only the last batch
+        logs["mean_loss"] = float(self.model.mean_loss.result())  # over all replicas; `logs` has a sum over them
         logs["seconds"] = seconds
         logs["targets_per_second"] = self.history.num_targets / seconds
         if self.valid is not None:
@@ -278,5 +279,5 @@ def _is_over(history: History, parameters: TrainParameters, num_epochs: int) -> 
 
 
 def peak_memory_bytes() -> int:
-    """The largest resident set of this process so far."""
+    """Returns the peak resident memory of this process so far, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

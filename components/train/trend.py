@@ -1,25 +1,25 @@
-"""How the popularity of items has moved."""
+"""Trend correction: recent popularity of each item relative to its overall popularity."""
 
 import numpy as np
 import numpy.typing as npt
 
-RECENT = 0.05  # share of the events that count as recent; of 18 weeks it is the last
+RECENT = 0.05  # share of the events that count as recent; about the last of 18 weeks
 
 
 def log_trend(items: npt.NDArray[np.int32], *, num_items: int) -> npt.NDArray[np.float32]:
-    """Log of how much more often than on average each item came lately.
+    """Returns the log ratio of each item's recent frequency to its overall frequency.
 
-    A model of all sessions knows how likely items are on average. Where only their overall shares have changed,
-    p'(item | session) is p(item | session) p'(item) / p(item), up to a factor of the session (Saerens et al. 2002,
-    "Adjusting the Outputs of a Classifier to New a Priori Probabilities"). Both counts start at 1, since few events
-    say little.
+    A model trained on all sessions learns the average item probabilities. If only the prior p(item) has changed to
+    p'(item), then p'(item | session) is p(item | session) p'(item) / p(item), up to a factor per session (Saerens et
+    al. 2002, "Adjusting the Outputs of a Classifier to New a Priori Probabilities"). Both counts are smoothed by
+    adding 1, which shrinks the ratio of rare items towards 1.
 
     Args:
-        items: [num_events] item indices, the newest last.
+        items: [num_events] item indices, oldest first.
         num_items: size of the vocabulary.
 
     Returns:
-        [num_items] float32, entry i for index i + 1.
+        [num_items] float32; entry i belongs to index i + 1.
     """
     num_recent = int(RECENT * len(items))
     total = np.bincount(items, minlength=num_items + 1)[1:]

@@ -1,4 +1,4 @@
-"""Events -> vocabulary, from the splits that the model is trained on."""
+"""Events of the training splits -> vocabulary."""
 
 from pathlib import Path
 
@@ -9,16 +9,16 @@ from components.core.vocabulary import Vocabulary
 
 
 def make_vocabulary(events_dir: Path, vocabulary_path: Path, *, min_item_count: int, include_valid: bool) -> Vocabulary:
-    """Counts the items of train, and of valid if the model is refitted on it; never those of test.
+    """Counts the items of train and, with `include_valid`, of valid; the test split is never read.
 
     Args:
         events_dir: the events artifact.
         vocabulary_path: Parquet file to write.
-        min_item_count: rarer items are unknown.
-        include_valid: whether the final model is trained on the validation sessions too.
+        min_item_count: minimum number of events per item; rarer items are left out and treated as unknown.
+        include_valid: whether the final model is also trained on the validation sessions.
 
     Returns:
-        What was written.
+        The vocabulary that was written.
     """
     splits = ("train", "valid") if include_valid else ("train",)
     item_ids = pa.chunked_array(

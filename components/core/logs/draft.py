@@ -255,7 +255,7 @@ class EventsDraft:
         return report
 
     def _move(self) -> None:
-        """Moves the files one by one, as every mounted bucket allows. The last is train: it marks a complete artifact."""
+        """Moves the files one by one, as any mounted bucket allows. Train is last and marks a complete artifact."""
         split_path(self.events_dir, "train").unlink(missing_ok=True)
         last = split_path(self.dir, "train")
         for path in sorted(self.dir.iterdir(), key=lambda path: path == last):
@@ -269,7 +269,7 @@ class EventsDraft:
 
 
 def _is_out_of_space(error: BaseException) -> bool:
-    """Whether the disk is full. Only the message of a DuckDB error tells, since its types have other causes too."""
+    """Whether the disk is full. DuckDB's error types have other causes too, so its messages are checked."""
     if isinstance(error, OSError):
         return error.errno in NO_SPACE
     if not type(error).__module__.endswith("duckdb"):

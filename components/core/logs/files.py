@@ -106,7 +106,7 @@ def find_files(source: str) -> list[LogFile]:
 
 
 def _split_glob(filesystem: fs.FileSystem, path: str) -> tuple[str, list[str]]:
-    """Splits a path into the folder to list and the patterns of the path components below it; none without wildcards."""
+    """Splits a path into the folder to list and the patterns of all path components from the first wildcard on."""
     parts = path.split("/")
     for place, part in enumerate(parts):
         if set(part) & set("*?["):

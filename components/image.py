@@ -1,4 +1,4 @@
-"""The one place where image names stand, and what a tag means."""
+"""Names of the container images and their tags."""
 
 import hashlib
 import re
@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 REPOSITORY = "two-tower"
-# The user of the Dockerfile. A cluster that insists on non-root users wants to see a number.
+# The user of the Dockerfile. Kubernetes can verify `runAsNonRoot` only for a numeric user id.
 USER_ID = 10001
 
 _FOLDER = Path(__file__).parent
@@ -14,10 +14,10 @@ _REFERENCE = re.compile(r"(?:[\w.-]+(?::\d+)?/)?[\w./-]+(?::(?P<tag>\w[\w.-]*))?
 
 
 def make_source_version(folder: Path = _FOLDER) -> str:
-    """Names the state of the sources: the package's version and a hash of everything that an image is built from.
+    """Returns the version of the sources: the package version and a hash of all files that an image is built from.
 
-    That is this folder and nothing else: sources, Dockerfile, locks. The same files give the same version on every
-    machine, in a checkout and in an installed package.
+    These files are the sources, the Dockerfile and the locks of this folder. The same files give the same version on
+    every machine, in a checkout and in an installed package.
 
     Args:
         folder: the folder `components`.
@@ -35,14 +35,14 @@ def _list_sources(folder: Path) -> list[Path]:
 
 
 def make_image_name(accelerator: str = "cpu", *, registry: str = "") -> str:
-    """Names the image of these sources.
+    """Returns the name of the image that is built from these sources.
 
     Args:
-        accelerator: cpu or gpu, the Dockerfile's argument.
-        registry: what stands before the name, such as `ghcr.io/shop`; empty for an image on this machine.
+        accelerator: cpu or gpu, the build argument of the Dockerfile.
+        registry: prefix of the name, such as `ghcr.io/shop`; empty for a local image.
 
     Raises:
-        ValueError: there is no such accelerator.
+        ValueError: the accelerator is unknown.
     """
     if accelerator not in ("cpu", "gpu"):
         raise ValueError(f"Expected the accelerator cpu or gpu. Received: {accelerator!r}")
@@ -51,18 +51,18 @@ def make_image_name(accelerator: str = "cpu", *, registry: str = "") -> str:
 
 
 def check_image_name(image: str) -> str:
-    """Gives back a name that always means the same image: one with a tag that stays, or a digest.
+    """Returns the image name if it has a digest or a tag other than `latest`.
 
-    KFP's cache compares image names, not images: behind a moving tag it serves results of older code.
+    KFP's cache compares image names, not images. If a tag is reassigned, the cache returns results of older code.
 
     Raises:
-        ValueError: the name has neither, or the tag is `latest`.
+        ValueError: the name has neither a tag nor a digest, or the tag is `latest` without a digest.
     """
     match = _REFERENCE.fullmatch(image)
     if match is None or not (match["tag"] or match["digest"]):
         raise ValueError(f"Expected an image with a tag or a digest. Received: {image!r}")
     if match["tag"] == "latest" and not match["digest"]:
-        raise ValueError(f"Expected a tag that always means the same image. Received: {image!r}")
+        raise ValueError(f"Expected a tag that always refers to the same image. Received: {image!r}")
     return image
 
 

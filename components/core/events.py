@@ -25,7 +25,7 @@ def read_split(events_dir: Path, split: str) -> pa.Table:
 
     Raises:
         FileNotFoundError: the artifact has no such split.
-        ValueError: the file's columns are not those of `SCHEMA`.
+        ValueError: the columns of the file differ from `SCHEMA`.
     """
     path = split_path(events_dir, split)
     if not path.is_file():

@@ -1,7 +1,7 @@
-"""Paths that TensorFlow takes literally.
+"""Paths that TensorFlow does not interpret as glob patterns.
 
-TensorFlow looks the files of a checkpoint up as a glob pattern, and so those of a SavedModel: below a folder
-`lr=[0.002]` it finds nothing, and below `run*` it may find the files of `run2`.
+TensorFlow finds the files of a checkpoint, also inside a SavedModel, by matching a glob pattern. In a folder
+`lr=[0.002]` it finds no file, and in a folder `run*` it may find the files of `run2`.
 """
 
 import contextlib
@@ -10,18 +10,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-# What a glob pattern gives a meaning, and what Python puts for bytes that are not UTF-8, which TensorFlow refuses.
+# Glob metacharacters, and the surrogates by which Python represents non-UTF-8 bytes, which TensorFlow rejects.
 _NOT_LITERAL = re.compile(r"[*?\[\]{}\\\udc80-\udcff]")
 
 
 @contextlib.contextmanager
 def literal_path(folder: Path) -> Iterator[str]:
-    """Yields a path of an existing folder that TensorFlow can read from and write to, whatever the folder's name.
+    """Yields a path by which TensorFlow can read and write an existing folder with any name.
 
-    The path leads to the folder for as long as the context lasts and in this process only.
+    The path is valid only inside the `with` block and only in this process.
 
     Raises:
-        FileNotFoundError: there is no such folder.
+        FileNotFoundError: the folder does not exist.
     """
     if not _NOT_LITERAL.search(str(folder)):
         yield str(folder)

@@ -1,4 +1,4 @@
-"""What the machine, or the part of it that a container has, lets this process use."""
+"""Limits on the CPUs and threads that this process may use, on a machine or in a container."""
 
 import contextlib
 import math
@@ -12,25 +12,25 @@ import pyarrow as pa
 def count_cpus(root: Path = Path("/")) -> int:
     """Number of CPUs that this process may use, at least 1.
 
-    These are the CPUs of its affinity, but not more than the CPU quota of its control groups (version 1 or 2, that of
-    a pod among them), rounded up. `os.cpu_count` counts those of the whole machine.
+    This is the number of CPUs in the affinity mask of the process or the CPU quota of its control groups (version 1
+    or 2, including those of a pod), rounded up, whichever is lower. `os.cpu_count` ignores both.
 
     Args:
-        root: where the files of `/proc` and `/sys` are.
+        root: folder that contains `/proc` and `/sys`.
     """
     quotas = [quota for folder in _control_groups(root) for quota in _read_quota(folder)]
     return max(1, min([len(os.sched_getaffinity(0)), *map(math.ceil, quotas)]))
 
 
 def limit_arrow_threads() -> None:
-    """Lets pyarrow use no more threads than there are CPUs for them."""
+    """Limits the threads of pyarrow to the number of CPUs that this process may use."""
     pa.set_cpu_count(min(pa.cpu_count(), count_cpus()))
 
 
 def limit_tensorflow_threads() -> None:
-    """Lets TensorFlow use no more threads than there are CPUs, where these are not the whole machine's.
+    """Limits the threads of TensorFlow to the number of CPUs, if this process may not use all CPUs of the machine.
 
-    It changes nothing once TensorFlow has run an operation in this process.
+    It has no effect after TensorFlow has run an operation in this process.
     """
     num_cpus = count_cpus()
     if num_cpus < (os.cpu_count() or 1):
@@ -42,9 +42,9 @@ def limit_tensorflow_threads() -> None:
 
 
 def _control_groups(root: Path) -> Iterator[Path]:
-    """Folders of the groups of this process that may have a CPU quota, from the innermost to the mount.
+    """Yields the folders of the CPU control groups of this process, from the innermost to the mount point.
 
-    A container sees its own group as the mount, while its path may be that on the node.
+    In a container the group is at the mount point, although `/proc` may give its path on the node.
     """
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
@@ -60,8 +60,8 @@ def _control_groups(root: Path) -> Iterator[Path]:
 
 
 def _read_quota(folder: Path) -> Iterator[float]:
-    """The quota of a control group in CPUs, if it has one."""
-    with contextlib.suppress(OSError, ValueError):  # "max" is no number
+    """Yields the quota of a control group in CPUs, if it has one."""
+    with contextlib.suppress(OSError, ValueError):  # "max" means no quota
         quota, period = map(int, (folder / "cpu.max").read_text().split())
         yield quota / period
     with contextlib.suppress(OSError, ValueError):

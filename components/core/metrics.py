@@ -10,7 +10,7 @@ Gains = npt.NDArray[np.float64]
 
 
 def recall(ranks: Ranks, k: int) -> Gains:
-    """1 where the target is among the first k; with one relevant item, recall@k equals hit rate@k."""
+    """1 if the target is among the first k items, else 0; with one relevant item, recall@k equals hit rate@k."""
     return (ranks <= k).astype(np.float64)
 
 
@@ -28,10 +28,10 @@ METRICS: dict[str, Callable[[Ranks, int], Gains]] = {"recall": recall, "mrr": mr
 
 
 def all_gains(ranks: Ranks, ks: Sequence[int]) -> dict[str, Gains]:
-    """[num_targets] gains of every metric and cut-off, named like `recall@20`.
+    """Gains [num_targets] of every metric at every cut-off, with keys such as `recall@20`.
 
     Raises:
-        ValueError: there is no target, or a cut-off below 1.
+        ValueError: there is no target, or a cut-off is below 1.
     """
     if len(ranks) == 0:
         raise ValueError("Expected at least one target to average over. Received: none")
@@ -41,23 +41,23 @@ def all_gains(ranks: Ranks, ks: Sequence[int]) -> dict[str, Gains]:
 
 
 def summarize(ranks: Ranks, ks: Sequence[int]) -> dict[str, float]:
-    """Means over all targets, misses included, named like `recall@20`.
+    """Means over all targets, including misses, with keys such as `recall@20`.
 
     Args:
         ranks: [num_targets] int64 ranks from 1.
         ks: cut-offs.
 
     Raises:
-        ValueError: there is no target, or a cut-off below 1.
+        ValueError: there is no target, or a cut-off is below 1.
     """
     return {name: float(gains.mean()) for name, gains in all_gains(ranks, ks).items()}
 
 
 class Bootstrap:
-    """Confidence intervals of means over targets, resampling sessions (Efron & Tibshirani 1993, chapter 13).
+    """Bootstrap confidence intervals of means over targets (Efron & Tibshirani 1993, chapter 13).
 
-    Targets of one session depend on each other, so whole sessions are resampled. All intervals use the same resamples,
-    so the interval of a difference is paired.
+    Targets of one session depend on each other, so the bootstrap resamples whole sessions. All intervals use the same
+    resamples, so the interval of a difference is paired.
 
     Args:
         session: [num_targets] the session of each target.
@@ -74,19 +74,19 @@ class Bootstrap:
         self.num_targets = self.draws @ np.bincount(self.session).astype(np.float32)
 
     def interval(self, gains: Gains, *, confidence: float = 0.95) -> list[float]:
-        """Percentile interval, low and high end, of the mean of [num_targets] gains or differences of gains."""
+        """Lower and upper bound of the percentile interval of the mean of [num_targets] gains or gain differences."""
         means = self.draws @ np.bincount(self.session, gains).astype(np.float32) / self.num_targets
         tail = (1.0 - confidence) / 2.0
         return [float(bound) for bound in np.quantile(means, [tail, 1.0 - tail])]
 
 
 def coverage(top: npt.NDArray[np.int32], *, num_items: int) -> float:
-    """Share of the catalogue that occurs in the best items [num_queries, k] of at least one query."""
+    """Share of the catalogue that is among the top items [num_queries, k] of at least one query."""
     return len(np.unique(top)) / num_items
 
 
 def mean_popularity_percentile(top: npt.NDArray[np.int32], counts: npt.NDArray[np.int64]) -> float:
-    """Mean popularity percentile of the recommended items: 0.5 for random items, close to 1 for best-sellers only.
+    """Mean popularity percentile of the recommended items: 0.5 for random items, almost 1 for best-sellers only.
 
     Args:
         top: [num_queries, k] item indices from 1.

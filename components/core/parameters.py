@@ -1,4 +1,4 @@
-"""A step's parameters, made of the arguments of its component."""
+"""Converts the arguments of a component to the parameters of its step."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -8,16 +8,16 @@ Parameters = TypeVar("Parameters")
 
 
 def make_parameters(kind: type[Parameters], arguments: Mapping[str, Any]) -> Parameters:
-    """Makes a dataclass of those arguments that have the names of its fields.
+    """Creates a dataclass from the arguments that have the names of its fields.
 
     Args:
-        kind: the dataclass. A field that is a dataclass itself is made of the same arguments.
-        arguments: arguments of a component by name. A list becomes a tuple with elements of the field's type, since KFP
-            passes the whole numbers of a list as floats.
+        kind: the dataclass. A field whose type is a dataclass is created from the same arguments.
+        arguments: arguments of a component by name. A list is converted to a tuple with elements of the field's type,
+            because KFP passes integers in a list as floats.
 
     Raises:
         KeyError: an argument is missing.
-        ValueError: the dataclass refuses a value.
+        ValueError: the dataclass rejects a value.
     """
 
     def make(name: str, field_type: Any) -> Any:

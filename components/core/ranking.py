@@ -1,4 +1,4 @@
-"""Exact ranks over the whole catalogue, by counting instead of sorting."""
+"""Exact ranks over the whole catalogue, computed by counting instead of sorting."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,10 +23,10 @@ def dot_product(queries: Floats, candidates: Floats) -> ScoreTile:
 
     Args:
         queries: [num_queries, embedding_dim] float32.
-        candidates: [num_items, embedding_dim] float32, row i for the item with index i + 1.
+        candidates: [num_items, embedding_dim] float32; row i belongs to the item with index i + 1.
 
     Raises:
-        ValueError: an embedding is not finite. Comparisons with NaN are false, so its rank would be 0.
+        ValueError: an embedding is not finite. Comparisons with NaN are false, so the rank would be 0.
     """
     for name, embeddings in (("query", queries), ("candidate", candidates)):
         if not np.isfinite(embeddings).all():
@@ -45,8 +45,8 @@ class Ranking:
     """Ranks of the targets, and the items with the highest scores.
 
     Attributes:
-        ranks: [num_queries] int64 ranks from 1; NEVER for UNKNOWN.
-        top: [num_queries, top_k] int32 item indices from 1, unordered.
+        ranks: [num_queries] int64 ranks from 1; NEVER for the target UNKNOWN.
+        top: [num_queries, top_k] int32 indices, from 1, of the items with the highest scores, unordered.
     """
 
     ranks: npt.NDArray[np.int64]
@@ -56,18 +56,18 @@ class Ranking:
 def rank_targets(score: ScoreTile, targets: npt.NDArray[np.int32], *, num_items: int, top_k: int = 0) -> Ranking:
     """Ranks each target among all items; ties count against the model.
 
-    The rank is the number of items that score at least as high as the target, the target included, so a model with
-    equal scores for all items ranks every target last. Scores are computed in tiles of float32 that fit the cache,
-    one thread per core.
+    The rank is the number of items whose score is at least that of the target, including the target, so a model with
+    equal scores for all items ranks every target last. Scores are computed in float32 tiles that fit in the cache,
+    with one thread per core.
 
     Args:
-        score: gives the scores [num_rows, num_items] of a slice of the queries.
-        targets: [num_queries] int32 item indices from 1; UNKNOWN is not in the catalogue.
-        num_items: the catalogue's size.
-        top_k: number of best items to return; `num_items` if that is smaller.
+        score: returns the scores [num_rows, num_items] of a slice of the queries.
+        targets: [num_queries] int32 item indices from 1, or UNKNOWN for an item that is not in the catalogue.
+        num_items: number of items in the catalogue.
+        top_k: number of top items to return; at most `num_items`.
 
     Returns:
-        Ranks and best items.
+        The ranks of the targets and the top items.
     """
     ranks = np.full(len(targets), NEVER)
     top = np.empty((len(targets), min(top_k, num_items)), np.int32)
@@ -90,9 +90,10 @@ def rank_targets(score: ScoreTile, targets: npt.NDArray[np.int32], *, num_items:
 
 
 def _top_columns(tile: Floats, k: int) -> npt.NDArray[np.int64]:
-    """[num_rows, k] columns of the k largest scores of each row, unordered.
+    """Columns [num_rows, k] of the k largest scores of each row, unordered.
 
-    The k-th largest maximum over blocks of columns is a lower bound that at least k scores reach, and few others.
+    Only scores above a lower bound are partitioned. The bound is the k-th largest of the maxima of blocks of columns,
+    so at least k scores reach it.
     """
     num_columns = tile.shape[1]
     width = num_columns // (4 * k)

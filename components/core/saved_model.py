@@ -1,4 +1,4 @@
-"""What the SavedModel of a training holds, for the steps that read it."""
+"""Reads the SavedModel that `train` writes."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,12 @@ import tensorflow as tf
 
 from components.core.vocabulary import Vocabulary
 
-# TensorFlow leaves assets.extra to others: it holds the parameters and the history of the training.
+# TensorFlow reserves assets.extra for user files. This one holds the parameters and the history of the training.
 TRAINING_FILE = Path("assets.extra", "training.json")
 
 
 def read_training(model_dir: Path) -> dict[str, Any]:
-    """Reads what `train` wrote beside the towers: `parameters`, `training`, `selection` and `refit`."""
+    """Reads the training metadata of a model: `parameters`, `training`, `selection` and `refit`."""
     training: dict[str, Any] = json.loads((model_dir / TRAINING_FILE).read_text())
     return training
 
@@ -24,7 +24,7 @@ def embed_catalogue(saved_model: Any, vocabulary: Vocabulary) -> npt.NDArray[np.
     """Embeds every item with the candidate tower of a loaded SavedModel.
 
     Returns:
-        [num_items, dimension], row i for index i + 1; `dimension` is `embedding_dim`, or one more with a trend.
+        [num_items, dimension]; row i belongs to index i + 1. `dimension` is `embedding_dim`, plus 1 with a trend.
     """
     ids = vocabulary.item_ids.to_pylist()
     size = 65_536

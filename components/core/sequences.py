@@ -1,4 +1,4 @@
-"""Sessions as flat arrays, and padded batches of them."""
+"""Sessions as flat arrays, and padded batches of sessions."""
 
 import bisect
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from components.core.vocabulary import Vocabulary
 
-PADDING = -1  # no event; UNKNOWN is an event with an item that is not in the vocabulary
+PADDING = -1  # no event, unlike UNKNOWN, which is an event with an item that is not in the vocabulary
 
 PADDED_LENGTHS = (0, 1, *sorted(factor << shift for factor in (2, 3) for shift in range(16)))  # 2, 3, 4, 6, 8, 12, ...
 
@@ -44,7 +44,7 @@ class Sessions:
 
     @classmethod
     def encode(cls, events: pa.Table, vocabulary: Vocabulary) -> "Sessions":
-        """Encodes a split of the events artifact, where the rows of a session are consecutive."""
+        """Encodes a split of the events artifact, in which the rows of a session are consecutive."""
         session = events["session_id"].combine_chunks()
         if not pa.types.is_dictionary(session.type):
             session = session.dictionary_encode()
@@ -57,13 +57,14 @@ class Sessions:
         )
 
     def sample(self, max_targets: int, *, seed: int) -> "Sessions":
-        """Samples whole sessions with at most `max_targets` targets in all.
+        """Samples whole sessions with a total of at most `max_targets` targets.
 
-        A session with more targets than that is never sampled; if no other has a target, the shortest of them is kept.
+        Sessions with more than `max_targets` targets are excluded. If no sampled session has a target, the sample is
+        the shortest session that has one.
 
         Args:
             max_targets: maximum number of targets (all events except the first of each session); 0 for no limit.
-            seed: the same seed samples the same sessions.
+            seed: random seed of the sample.
         """
         num_targets = self.lengths - 1
         if max_targets == 0 or num_targets.sum() <= max_targets:
@@ -100,7 +101,7 @@ class Windows:
     half. Each event, except the first of a session, is the target of exactly one window.
 
     Attributes:
-        session: [num_windows] int64, number of the session.
+        session: [num_windows] int64, position of the session in `Sessions`.
         start: [num_windows] int64, index of the first event in `Sessions.items`.
         length: [num_windows] int64, number of positions, which is one less than the number of events.
         skipped: [num_windows] int64, number of leading positions whose targets belong to the previous window.
@@ -143,9 +144,9 @@ class Batch(NamedTuple):
     """One padded batch.
 
     Attributes:
-        session: [batch_size] int32, number of the session.
+        session: [batch_size] int32, position of the session in `Sessions`.
         items: [batch_size, length] int32 item indices, padded at the end with PADDING.
-        targets: [batch_size, length] int32, the next item; PADDING where no target is scored.
+        targets: [batch_size, length] int32 index of the next item; PADDING at positions that are not scored.
     """
 
     session: Ints
@@ -154,7 +155,7 @@ class Batch(NamedTuple):
 
 
 def make_batch(sessions: Sessions, windows: Windows, rows: npt.NDArray[np.int64]) -> Batch:
-    """Makes a batch of the windows `rows`, padded to a common length."""
+    """Makes a batch of the windows with the positions `rows`, padded to their maximum length."""
     length = windows.length[rows]
     column = np.arange(length.max())
     within = column < length[:, None]
@@ -170,10 +171,10 @@ def make_batch(sessions: Sessions, windows: Windows, rows: npt.NDArray[np.int64]
 def pad_batch(batch: Batch, batch_size: int) -> Batch:
     """Pads a batch to one of a few shapes, because XLA compiles once per shape.
 
-    Lengths become 1, 2, 3, 4, 6, 8, 12, 16, 24, ...; the number of rows becomes the maximum for batches of that length.
+    The length is padded to 1, 2, 3, 4, 6, 8, 12, 16, 24, ..., and the number of rows to the maximum for that length.
 
     Args:
-        batch: planned by `plan_batches` with the same `batch_size`, or a part of such a batch.
+        batch: a batch from `plan_batches` with the same `batch_size`, or a part of one.
         batch_size: maximum number of positions of a batch.
     """
     num_rows, length = batch.items.shape
@@ -189,7 +190,7 @@ def pad_batch(batch: Batch, batch_size: int) -> Batch:
 
 
 def make_pairs(sessions: Sessions) -> Windows:
-    """Makes one window per event, first events included, for the tower that reads the session id and no items."""
+    """Makes one window per event, including first events, for the query tower that reads only the session id."""
     lengths = sessions.lengths
     num_events = len(sessions.items)
     return Windows(
@@ -203,22 +204,22 @@ def make_pairs(sessions: Sessions) -> Windows:
 def plan_batches(
     length: npt.NDArray[np.int64], *, batch_size: int, rng: np.random.Generator | None = None
 ) -> list[npt.NDArray[np.int64]]:
-    """Groups rows of similar length into batches of about `batch_size` positions, so that there is little padding.
+    """Groups rows of similar length into batches of at most `batch_size` positions to reduce padding.
 
     Args:
         length: [num_rows] number of positions of each row.
-        batch_size: maximum number of positions of a batch, padding included; a longer row is a batch of its own.
-        rng: shuffles rows of equal length and the batches; None keeps the order.
+        batch_size: maximum number of positions in a batch, including padding; a longer row is its own batch.
+        rng: shuffles the batches and the rows of equal length; None for no shuffling.
 
     Returns:
-        Row numbers of each batch; each row is in exactly one batch.
+        Row numbers of each batch. Each row is in exactly one batch.
     """
     order = np.arange(len(length)) if rng is None else rng.permutation(len(length))
     order = order[np.argsort(length[order], kind="stable")]
     batches = []
     end = len(order)
     while end > 0:
-        # The last row is the longest, so it sets the width.
+        # The last row is the longest, so it determines the padded length.
         num_rows = max(1, batch_size // int(length[order[end - 1]]))
         batches.append(order[max(0, end - num_rows) : end])
         end -= num_rows
@@ -228,11 +229,11 @@ def plan_batches(
 
 
 class PrefixBatch(NamedTuple):
-    """Prefixes of sessions, each with the event that follows it.
+    """Session prefixes, each with the event that follows it.
 
     Attributes:
         target: [batch_size] int64, index of the next event in `Sessions.items`.
-        session: [batch_size] int64, number of the session.
+        session: [batch_size] int64, position of the session in `Sessions`.
         items: [batch_size, length] int32 item indices, padded at the end with PADDING.
     """
 
@@ -242,7 +243,7 @@ class PrefixBatch(NamedTuple):
 
 
 def target_events(sessions: Sessions, *, min_prefix: int) -> npt.NDArray[np.int64]:
-    """Indices in `items` of the events with at least `min_prefix` earlier events in their session.
+    """Indices in `Sessions.items` of the events that at least `min_prefix` events of their session precede.
 
     Raises:
         ValueError: `min_prefix` is below 1.
@@ -256,7 +257,7 @@ def target_events(sessions: Sessions, *, min_prefix: int) -> npt.NDArray[np.int6
 def prefix_batches(
     sessions: Sessions, targets: npt.NDArray[np.int64], *, max_length: int, batch_size: int
 ) -> Iterator[PrefixBatch]:
-    """Yields the prefix of each target, cut to its last `max_length` events."""
+    """Yields batches of the prefixes of the targets, each truncated to its last `max_length` events."""
     session = np.searchsorted(sessions.offsets, targets, side="right") - 1
     length = np.minimum(targets - sessions.offsets[session], max_length)
     for rows in plan_batches(length, batch_size=batch_size):

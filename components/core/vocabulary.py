@@ -1,4 +1,4 @@
-"""Item ids and their indices."""
+"""The vocabulary: item ids and their indices."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-UNKNOWN = 0  # index of all items that are not in the vocabulary
+UNKNOWN = 0  # index of every item that is not in the vocabulary
 
 SCHEMA = pa.schema([("item_id", pa.string()), ("index", pa.int32()), ("count", pa.int64())])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
-    """The items that a model knows: `item_ids[i]` has index `i + 1`; index 0 is the unknown item.
+    """The items that a model knows; `item_ids[i]` has index `i + 1`, and index 0 is the unknown item.
 
     Attributes:
-        item_ids: [num_items] strings, by descending count, then by id.
+        item_ids: [num_items] strings, sorted by descending count, then by id.
         counts: [num_items] int64, number of events of each item.
     """
 
@@ -28,7 +28,7 @@ class Vocabulary:
 
     @property
     def num_items(self) -> int:
-        """Number of known items; indices run from 1 to this number."""
+        """Number of known items, which is also the largest index."""
         return len(self.item_ids)
 
     @classmethod
@@ -36,7 +36,7 @@ class Vocabulary:
         """Counts the items of events and keeps those with at least `min_count` events.
 
         Raises:
-            ValueError: `min_count` is below 1, or no item reaches it.
+            ValueError: `min_count` is below 1, or no item has that many events.
         """
         if min_count < 1:
             raise ValueError(f"Expected min_item_count to be at least 1. Received: {min_count}")
@@ -45,7 +45,7 @@ class Vocabulary:
         if kept.num_rows == 0:
             raise ValueError(
                 f"Expected at least one item with {min_count} events. "
-                f"Received: {table.num_rows} items in {len(item_ids)} events, none of them that frequent"
+                f"Received: {table.num_rows} items in {len(item_ids)} events, none with that many events"
             )
         kept = kept.sort_by([("count_all", "descending"), ("item_id", "ascending")]).combine_chunks()
         return cls(
@@ -58,13 +58,13 @@ class Vocabulary:
         """Reads a vocabulary artifact.
 
         Raises:
-            ValueError: the columns or the indices differ from those that `write` makes.
+            ValueError: the columns or the indices differ from those that `write` writes.
         """
         table = pq.read_table(path)
         if table.schema.names != SCHEMA.names:
             raise ValueError(f"Expected a vocabulary with the columns {SCHEMA.names}. Received: {table.schema.names}")
         if not np.array_equal(table["index"].to_numpy(), np.arange(1, table.num_rows + 1)):
-            raise ValueError(f"Expected the indices 1 to {table.num_rows} in order. Received: others, in {path}")
+            raise ValueError(f"Expected the indices 1 to {table.num_rows} in order. Received: other indices in {path}")
         return cls(item_ids=table["item_id"].combine_chunks(), counts=table["count"].to_numpy())
 
     def write(self, path: Path) -> None:
@@ -74,7 +74,7 @@ class Vocabulary:
         pq.write_table(pa.table([self.item_ids, index, self.counts], schema=SCHEMA), path, compression="zstd")
 
     def encode(self, item_ids: pa.ChunkedArray) -> npt.NDArray[np.int32]:
-        """Maps ids [num_events] to indices [num_events], unknown ids to 0."""
+        """Maps ids [num_events] to indices [num_events]; unknown ids map to UNKNOWN."""
         encoded = item_ids.combine_chunks()
         if not pa.types.is_dictionary(encoded.type):
             encoded = encoded.dictionary_encode()

@@ -1,4 +1,4 @@
-"""The order of the artifact for more events than memory holds, by DuckDB."""
+"""Sorts more events than fit in memory into the order of the artifact, with DuckDB."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,15 +11,15 @@ from components.core.events import SCHEMA
 from components.core.logs.ordering import BATCH_ROWS, Sample, SortedEvents
 from components.core.machine import count_cpus
 
-SORT_MEMORY = "1200MB"  # of DuckDB, which spills what is above it
+SORT_MEMORY = "1200MB"  # memory limit of DuckDB, beyond which it spills to disk
 STAGED = pa.schema([*SCHEMA, pa.field("row", pa.int64(), nullable=False)])
 ENCODED_ID = pa.dictionary(pa.int32(), pa.string())
 ENCODED = pa.schema([("session_id", ENCODED_ID), ("item_id", ENCODED_ID), ("time", pa.int64()), ("row", pa.int64())])
 
 
 def sort_on_disk(staged_path: Path, num_rows: int, sample: Sample | None) -> Iterator[SortedEvents]:
-    """Sorts a Parquet file of `STAGED`, beside which DuckDB writes what does not fit in its memory."""
-    import duckdb  # which takes longer to import than a log that fits in memory to sort
+    """Sorts a Parquet file in schema `STAGED`; DuckDB spills to disk in the same folder."""
+    import duckdb  # its import takes longer than sorting a log that fits in memory
 
     with duckdb.connect(staged_path.with_suffix(".duckdb")) as connection:
         connection.execute(f"SET memory_limit = '{SORT_MEMORY}'")
@@ -54,12 +54,12 @@ def sort_on_disk(staged_path: Path, num_rows: int, sample: Sample | None) -> Ite
 
 
 def _escape_glob(path: Path) -> str:
-    """The path with brackets around what DuckDB would take for a wildcard, and so for other files."""
+    """Puts each wildcard of DuckDB in brackets, so that the path matches only itself."""
     return re.sub(r"([\[*?])", r"[\1]", str(path))
 
 
 def group_sessions(tables: Iterable[pa.Table]) -> Iterator[SortedEvents]:
-    """Turns sorted tables of `STAGED`, ids dictionary-encoded in their order, into batches of whole sessions."""
+    """Regroups sorted tables in schema `STAGED`, dictionary-encoded in order of occurrence, into whole sessions."""
     rest: list[pa.Table] = []
     for table in tables:
         waiting = pa.concat_tables([*rest, table.cast(ENCODED)]).unify_dictionaries().combine_chunks()

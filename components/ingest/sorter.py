@@ -1,4 +1,4 @@
-"""Batches of events -> all of them in the order of the artifact, in memory or through the disk."""
+"""Collects batches of events and sorts them into the order of the artifact, in memory or on disk."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +12,14 @@ from components.core.events import SCHEMA
 from components.core.logs.ordering import BATCH_ROWS, Sample, SortedEvents, sort_in_memory, to_texts
 from components.ingest.disk_ordering import STAGED, sort_on_disk
 
-MAX_ROWS_IN_MEMORY = 16_000_000  # 1 to 2 GiB at its peak
+MAX_ROWS_IN_MEMORY = 16_000_000  # peak memory of 1 to 2 GiB
 
 
 def encode_ids(events: pa.RecordBatch) -> pa.RecordBatch:
-    """Dictionary-encodes the session of each piece, the same one perhaps more than once, and items that are texts."""
+    """Dictionary-encodes session ids and item texts.
+
+    Each run of equal session ids has its own dictionary entry, so the dictionary may contain a session id twice.
+    """
     session, item, time = events.columns
     is_first = np.ones(len(session), np.bool_)
     is_first[1:] = pc.not_equal(session[1:], session[:-1]).to_numpy(zero_copy_only=False)
@@ -27,14 +30,14 @@ def encode_ids(events: pa.RecordBatch) -> pa.RecordBatch:
 
 
 class EventSorter:
-    """Collects events and gives them back sorted.
+    """Collects events and returns them sorted.
 
-    Up to MAX_ROWS_IN_MEMORY are sorted in memory; more go to `spill_dir` and DuckDB sorts them there.
+    Up to `max_rows_in_memory` events are sorted in memory. More events spill to `spill_dir`, where DuckDB sorts them.
 
     Args:
-        spill_dir: an existing folder with room for the events, for this sorter alone.
-        sample: which share to keep, if not all.
-        max_rows_in_memory: how many events are sorted in memory.
+        spill_dir: an existing folder with room for the events, which only this sorter uses.
+        sample: sample of the events to keep; None for all.
+        max_rows_in_memory: maximum number of events that are sorted in memory.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class EventSorter:
         self.writer: pq.ParquetWriter | None = None
 
     def add(self, events: pa.RecordBatch) -> None:
-        """Takes what `encode_ids` makes of session ids, item ids and times in milliseconds, in this order."""
+        """Adds events that `encode_ids` returned: session ids, item ids and times in milliseconds, in this order."""
         self.num_rows += events.num_rows
         self.batches.append(events.rename_columns(SCHEMA.names))
         num_waiting = self.num_rows if self.writer is None else sum(len(batch) for batch in self.batches)
@@ -73,7 +76,7 @@ class EventSorter:
         return self.spill_dir / "staged.parquet"
 
     def sorted_batches(self) -> Iterator[SortedEvents]:
-        """The events in the order of the artifact; no session is spread over two batches."""
+        """Yields the events in the order of the artifact; no session spans two batches."""
         if self.writer is not None:
             self._spill()
             self.writer.close()

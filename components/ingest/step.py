@@ -1,4 +1,4 @@
-"""Three session logs -> the events artifact."""
+"""Converts the session logs of three splits to the events artifact."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class IngestParameters:
     """Parameters of the `ingest` step; component.py describes each of them.
 
     Attributes:
-        acceptance: what may be wrong with the logs.
+        acceptance: conditions under which the logs are accepted.
 
     Raises:
         ValueError: a value is out of bounds.
@@ -45,7 +45,7 @@ class IngestParameters:
             raise ValueError(
                 f"Expected sample_unit to be one of {', '.join(SAMPLE_UNITS)}. Received: {self.sample_unit!r}"
             )
-        _ = self.columns  # which checks them
+        _ = self.columns  # checks the columns
 
     @property
     def columns(self) -> LogColumns:
@@ -59,27 +59,27 @@ class IngestParameters:
 
     @property
     def sample(self) -> Sample | None:
-        """The share to keep, None for all."""
+        """The sample to keep; None for all events."""
         if self.sample_fraction == 1.0:
             return None
         return Sample(fraction=self.sample_fraction, unit=self.sample_unit, seed=self.random_seed)
 
 
 def ingest(sources: Mapping[str, str | Path], events_dir: Path, parameters: IngestParameters) -> DataReport:
-    """Reads the log of each split, checks every line, samples, orders and writes.
+    """Reads the log of each split, checks every line, and writes the sampled and sorted events.
 
     Args:
-        sources: the log of each of SPLITS: a file, glob or folder, here or in a bucket.
-        events_dir: where the artifact is to lie; what lies there is replaced when the new one is whole.
-        parameters: column names, sampling, and what may be wrong.
+        sources: the log of each of SPLITS: a file, glob or folder, local or in a bucket.
+        events_dir: folder of the artifact; an existing artifact is overwritten when the new one is complete.
+        parameters: parameters of the step.
 
     Returns:
-        What the artifact holds.
+        The data report of the artifact.
 
     Raises:
-        FileNotFoundError: a source is not there.
+        FileNotFoundError: a source does not exist.
         OSError: the disk is full.
-        ValueError: a source is empty, lacks a column, ends before it should, or has too much wrong with it.
+        ValueError: a source is empty, lacks a column, is truncated, or violates the conditions of acceptance.
     """
     limit_arrow_threads()
     files = {split: find_files(str(sources[split])) for split in SPLITS}

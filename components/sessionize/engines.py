@@ -1,4 +1,4 @@
-"""What runs the expressions: DuckDB in this process, or Spark."""
+"""The engines that run Ibis expressions: DuckDB in this process, or Spark."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ from components.sessionize.numbering import Numbering
 from components.sessionize.visits import sort_visits
 
 ENGINES = ("duckdb", "spark")
-MAX_STREAMS = 8  # since each lengthens the query
+MAX_STREAMS = 8  # limited because each stream lengthens the query
 Expression = Callable[[ir.Table], ir.Table]
 
 
@@ -26,39 +26,39 @@ class Engine(Protocol):
     """Runs Ibis expressions.
 
     Attributes:
-        reads_in_order: events come visitor by visitor, each one's by time and item, and a window without an order
-            takes them as they come.
+        reads_in_order: whether events are read grouped by visitor and sorted by time and item, and a window without an
+            order keeps this order.
     """
 
     reads_in_order: bool
 
     def keep_parts(self, parts: list[list[Path]], *expressions: Expression) -> list[ir.Table]:
-        """Computes tables from events that are read and used part by part.
+        """Computes tables from events that are read and processed part by part.
 
         Args:
-            parts: of Parquet files with events, each part with visitors of its own.
-            expressions: what to make of a table with events of some visitors.
+            parts: Parquet files with events in parts; all events of a visitor are in the same part.
+            expressions: functions that transform a table with the events of some visitors.
 
         Returns:
-            What each expression made of all events.
+            The result of each expression for all events.
         """
 
     def keep(self, expression: ir.Table) -> ir.Table:
-        """Computes a table once, for all that is derived from it."""
+        """Computes and materialises a table that several expressions use."""
 
     def stream(self, expression: ir.Table, num_rows: int) -> Iterator[pa.RecordBatch]:
-        """Computes a table and gives its rows in order, at most so many at a time."""
+        """Computes a table and yields its rows in order, at most `num_rows` at a time."""
 
     def close(self) -> None:
-        """Lets go of all tables."""
+        """Releases all tables."""
 
 
 class DuckDB:
-    """Runs expressions in this process; what does not fit in memory goes to disk.
+    """Runs expressions in this process and spills to disk beyond its memory limit.
 
     Args:
-        work_dir: a folder for its files.
-        memory_gib: that it may use.
+        work_dir: folder for its files.
+        memory_gib: memory limit in GiB.
     """
 
     reads_in_order = True
@@ -75,11 +75,11 @@ class DuckDB:
         self.numbering: Numbering | None = None
 
     def keep_parts(self, parts: list[list[Path]], *expressions: Expression) -> list[ir.Table]:
-        """Computes tables from events that are read and used part by part; one is sorted while another is used.
+        """Computes tables from events part by part; the next part is prefetched and sorted meanwhile.
 
-        Each part becomes a stream of events for each core, MAX_STREAMS at most, since a window that takes rows as they
-        come runs in a single thread, but in a fifth of the time of one that has to sort. All parts have the same names,
-        so that what is made of the first one is the text of the query for all.
+        Each part is divided into one stream per core, at most MAX_STREAMS, because a window over presorted rows runs in
+        a single thread. It takes a fifth of the time of a window that sorts. The streams of all parts have the same
+        table names, so the queries are compiled only for the first part.
         """
         if pa.types.is_string(pq.read_schema(parts[0][0]).field("visitor").type):
             self.numbering = Numbering(path for paths in parts for path in paths)
@@ -94,7 +94,7 @@ class DuckDB:
         queries: list[str] = []
         for part in map_ahead(read, parts, num_threads=1, num_ahead=1):
             for name in streams:
-                self.connection.con.register(name, part.pop())  # which leaves no other reference to it
+                self.connection.con.register(name, part.pop())  # pop, so no other reference keeps the stream in memory
             if not kept:
                 tables = [self.connection.table(name) for name in streams]
                 made = (reduce(ir.Table.union, map(expression, tables)) for expression in expressions)
@@ -114,7 +114,7 @@ class DuckDB:
         return pq.read_table(path, use_threads=False).combine_chunks()
 
     def keep(self, expression: ir.Table) -> ir.Table:
-        """Computes a table once, for all that is derived from it."""
+        """Computes and materialises a table that several expressions use."""
         return self._create(self._compile(expression))
 
     def _compile(self, expression: ir.Table) -> str:
@@ -127,20 +127,20 @@ class DuckDB:
         return self.connection.table(name)
 
     def stream(self, expression: ir.Table, num_rows: int) -> Iterator[pa.RecordBatch]:
-        """Computes a table and gives its rows in order, at most so many at a time."""
+        """Computes a table and yields its rows in order, at most `num_rows` at a time."""
         for rows in self.connection.con.sql(self._compile(expression)).to_arrow_reader(num_rows):
             yield rows if self.numbering is None else self.numbering.to_texts(rows)
 
     def close(self) -> None:
-        """Lets go of all tables."""
+        """Releases all tables."""
         self.connection.disconnect()
 
 
 class Spark:
-    """Runs expressions in the Spark session that is there, or in a local one.
+    """Runs expressions in the active Spark session, or in a local one if none is active.
 
     Args:
-        work_dir: a folder for its files.
+        work_dir: folder for its files.
     """
 
     reads_in_order = False
@@ -161,18 +161,18 @@ class Spark:
         self.kept: list[Any] = []
 
     def keep_parts(self, parts: list[list[Path]], *expressions: Expression) -> list[ir.Table]:
-        """Computes tables from events that are read part by part."""
+        """Computes tables from the events of all parts."""
         paths = [_escape_glob(path) for part in parts for path in part]
         events = reduce(ir.Table.union, map(self.connection.read_parquet, paths))
         return [self.keep(expression(events)) for expression in expressions]
 
     def keep(self, expression: ir.Table) -> ir.Table:
-        """Computes a table once, for all that is derived from it."""
+        """Computes and materialises a table that several expressions use."""
         self.kept.append(expression.cache())
         return self.kept[-1]
 
     def stream(self, expression: ir.Table, num_rows: int) -> Iterator[pa.RecordBatch]:
-        """Computes a table and gives its rows in order, at most so many at a time; they wait on disk."""
+        """Computes a table to disk and yields its rows in order, at most `num_rows` at a time."""
         folder = self.work_dir / "stream"
         expression.to_parquet_dir(folder)
         try:
@@ -182,7 +182,7 @@ class Spark:
             shutil.rmtree(folder)
 
     def close(self) -> None:
-        """Lets go of all tables."""
+        """Releases all tables."""
         for table in self.kept:
             table.release()
         if self.is_own:
@@ -190,10 +190,10 @@ class Spark:
 
 
 def _escape_glob(path: Path) -> str:
-    """The path with a backslash before what Spark would take for a wildcard."""
+    """Escapes each wildcard of Spark with a backslash."""
     return re.sub(r"([\[{*?\\])", r"\\\1", str(path))
 
 
 def start(name: str, work_dir: Path, *, memory_gib: float) -> Engine:
-    """Starts the engine of ENGINES that is named."""
+    """Starts the engine with a name from ENGINES."""
     return Spark(work_dir) if name == "spark" else DuckDB(work_dir, memory_gib)

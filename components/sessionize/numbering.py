@@ -1,4 +1,4 @@
-"""Ids that are texts as numbers, and back."""
+"""Maps text ids to integers and back."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 
 
 class Numbering:
-    """Gives staged ids that are texts numbers, which are joined and sorted several times as fast.
+    """Maps staged text ids to integers, which DuckDB joins and sorts several times as fast.
 
-    Items are numbered in the order of their lengths in characters and then of their bytes, visitors as they come. The
-    texts of all of them stay in memory, each once.
+    Items are numbered by their length in characters and then by their bytes, visitors in order of occurrence. Each
+    distinct text is kept in memory once.
 
     Args:
-        paths: of the staged Parquet files, each with visitors of its own.
+        paths: the staged Parquet files; all events of a visitor are in the same file.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
@@ -30,7 +30,7 @@ class Numbering:
         self.visitors = pa.array([], pa.large_string())
 
     def read(self, path: Path) -> pa.Table:
-        """The events of one of the files, their ids as int32; each file is to be read once."""
+        """Reads the events of a file, with ids as int32. Each file must be read only once."""
         events = pq.read_table(path, use_threads=False, read_dictionary=["item"])
         visitor = events["visitor"].cast(pa.large_string()).combine_chunks().dictionary_encode()
         visitors = pc.add_checked(visitor.indices, pa.scalar(len(self.visitors), pa.int32()))
@@ -40,7 +40,7 @@ class Numbering:
         return pa.table([visitors, items, *events.columns[2:]], names=events.column_names).combine_chunks()
 
     def to_texts(self, events: pa.RecordBatch) -> pa.RecordBatch:
-        """Events with the texts of their ids."""
+        """Replaces the integers of events by the texts of the ids."""
         texts = {
             name: all_texts.take(events[name]).cast(pa.string())
             for name, all_texts in (("visitor", self.visitors), ("item", self.items))

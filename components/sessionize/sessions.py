@@ -1,4 +1,4 @@
-"""Raw events -> filtered sessions -> splits, as Ibis expressions that run on DuckDB and on Spark alike."""
+"""Cuts raw events into sessions, filters and splits them, as Ibis expressions for DuckDB and Spark."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,36 +25,35 @@ class Splits:
 
 
 def within(events: ir.Table, *, end_ms: int, window_days: int) -> ir.Table:
-    """The events up to `end_ms` and, if the window has a length, after its begin."""
+    """Selects the events of the window that ends at `end_ms`, inclusive; `window_days` of 0 means no lower bound."""
     events = events.filter(events.time <= end_ms)
     return events.filter(events.time > end_ms - window_days * DAY_MS) if window_days else events
 
 
 def cut_sessions(events: ir.Table, *, max_gap_ms: int, min_session_length: int, is_in_order: bool) -> ir.Table:
-    """Gives each event that counts its session, and drops repeats and short sessions.
+    """Assigns sessions to the events whose type is kept, and drops repeated items and short sessions.
 
-    A session of a visitor ends where more than `max_gap_ms` pass before the next event, whether it counts or not. It is
-    named by the time of its first event. Events at the same time are taken in the order of their items: whole numbers
-    by size, other texts by their length in characters and then by their bytes, which for numbers in their shortest form
-    is the same.
+    A session of a visitor ends if more than `max_gap_ms` pass before the visitor's next event of any type. It is
+    identified by the time of its first event. Events at the same time are sorted by item: integers by value, other
+    texts by length in characters and then by their bytes, which is the same order for integers in canonical form.
 
     Args:
-        events: visitor, item, counts (whether the event is of a type that does), time in milliseconds.
-        max_gap_ms: of a session, in milliseconds.
+        events: visitor, item, counts (whether the type of the event is kept), time in milliseconds.
+        max_gap_ms: maximum gap between two events of a session, in milliseconds.
         min_session_length: sessions with fewer events are dropped.
-        is_in_order: the engine is given the events visitor by visitor, each one's by time and item, and its windows
-            take them as they come; otherwise they sort.
+        is_in_order: whether the engine reads events grouped by visitor and sorted by time and item, so that windows
+            need not sort.
 
     Returns:
-        visitor, session_start, item, time of the events that count, but for those whose item is that of the one before
-        in the session, and those of short sessions.
+        visitor, session_start, item and time of the kept events, without events that have the same item as the previous
+        event of the session, and without short sessions.
     """
     row, so_far = _windows(events, is_in_order=is_in_order)
     gap = events.time - events.time.lag().over(row)
     is_first = ((events.visitor != events.visitor.lag().over(row)) | (gap > max_gap_ms)).fill_null(True)
     events = events.mutate(is_first=is_first, gap=is_first.ifelse(0, gap))
-    # The time spent within sessions never falls, so what it was at the newest start is the most it was at any.
-    # DuckDB sums in 128 bits, which Ibis does not know: its `cast` would leave this one out.
+    # `spent`, the sum of the gaps within sessions, never decreases, so its value at the latest start is the maximum.
+    # DuckDB sums in 128 bits, but Ibis takes the sum for int64, so its `cast` method would omit this cast.
     events = events.mutate(spent=ops.Cast(events.gap.sum().over(so_far), "int64").to_expr())
     spent_before = events.is_first.ifelse(events.spent, ibis.null("int64")).max().over(so_far)
     events = events.mutate(session_start=events.time - (events.spent - spent_before))
@@ -70,28 +69,28 @@ def cut_sessions(events: ir.Table, *, max_gap_ms: int, min_session_length: int, 
 
 
 def find_duplicates(events: ir.Table, *, is_in_order: bool) -> ir.Table:
-    """The events that count and are equal to the one before; arguments as of `cut_sessions`."""
+    """Kept events equal to the previous kept event of the visitor; for the arguments, see `cut_sessions`."""
     row, _ = _windows(events, is_in_order=is_in_order)
     views = events.filter(events.counts)
     return _filter(views, _equals_row(views, ["visitor", "item", "time"], row, back=1))
 
 
 def drop_all(views: ir.Table, items: ir.Table, sessions: ir.Table) -> ir.Table:
-    """Drops the events of these items and those of these sessions."""
+    """Drops the events of the given items and of the given sessions."""
     return views.anti_join(items, "item").anti_join(sessions, SESSION)
 
 
 def find_unsupported(
     views: ir.Table, keep: Keep, *, min_session_length: int, min_item_support: int
 ) -> tuple[ir.Table, ir.Table]:
-    """Finds the items and the sessions to drop, so that neither a rare item nor a short session is left.
+    """Finds the items and sessions to drop, repeatedly until neither rare items nor short sessions remain.
 
-    What is left at the end does not depend on the order of the drops, so after the first pass only sessions with an
-    item that was dropped are looked at again, and what the items lose with them is subtracted.
+    The result does not depend on the order in which they are dropped. Each pass therefore checks only the sessions that
+    contain a newly dropped item, and subtracts the events of dropped sessions from the item counts.
 
     Args:
         views: visitor, session_start, item, time, without short sessions.
-        keep: computes a table once for all its uses.
+        keep: computes and materialises a table that several expressions use.
         min_session_length: sessions with fewer events are dropped.
         min_item_support: items with fewer events are dropped.
     """
@@ -125,17 +124,17 @@ def split_sessions(
     valid_days: int,
     min_session_length: int,
 ) -> Splits:
-    """Holds out the sessions that start in the last days before `end_ms`, and those of the days before for validation.
+    """Splits sessions by time: the last days are the test split, the days before them the validation split.
 
     Args:
         views: visitor, session_start, item, time.
-        items: to drop before.
-        sessions: to drop before.
-        keep: computes a table once for all its uses.
-        end_ms: end of the window, milliseconds since 1970.
-        test_days: length of the test split.
-        valid_days: length of the validation split before it.
-        min_session_length: sessions of which a cut leaves fewer events are dropped.
+        items: items to drop before the split.
+        sessions: sessions to drop before the split.
+        keep: computes and materialises a table that several expressions use.
+        end_ms: end of the window in milliseconds since 1970.
+        test_days: length of the test split in days.
+        valid_days: length of the validation split in days.
+        min_session_length: sessions that a cut shortens to fewer events are dropped.
     """
     test_start = end_ms - test_days * DAY_MS
     valid_start = test_start - valid_days * DAY_MS
@@ -154,12 +153,12 @@ def split_sessions(
 
 
 def order_events(views: ir.Table) -> ir.Table:
-    """Session by session in the order of their starts; equal times by item, as `cut_sessions` takes them."""
+    """Sorts events by session start, visitor and time; equal times by item, as in `cut_sessions`."""
     return views.order_by("session_start", "visitor", "time", *_item_order(views))
 
 
 def _windows(events: ir.Table, *, is_in_order: bool) -> tuple[Any, Any]:
-    """For values of a row further on or back, and for sums up to a row; of the same visitor where they sort."""
+    """Windows for lag and lead, and for cumulative sums; they are partitioned by visitor only if they sort."""
     order: dict[str, Any] = {}
     if not is_in_order:
         order = {"group_by": "visitor", "order_by": ["time", *_item_order(events)]}
@@ -167,7 +166,7 @@ def _windows(events: ir.Table, *, is_in_order: bool) -> tuple[Any, Any]:
 
 
 def _equals_row(events: ir.Table, names: list[str], row: Any, *, back: int) -> ir.BooleanValue:
-    """Whether each event has the same values as the one so many rows before it, or behind where negative."""
+    """Whether each event has the same values as the event `back` rows before it (after it, if negative)."""
     if not back:
         return ibis.literal(True)
     shifted = (events[name].lag(back) if back > 0 else events[name].lead(-back) for name in names)
@@ -176,13 +175,13 @@ def _equals_row(events: ir.Table, names: list[str], row: Any, *, back: int) -> i
 
 
 def _filter(events: ir.Table, condition: ir.BooleanValue) -> ir.Table:
-    """The events for which a condition with windows holds; as a column of its own, since Spark has no QUALIFY."""
+    """Filters events by a condition with windows; it is a separate column, because Spark has no QUALIFY."""
     events = events.mutate(is_kept=condition)
     return events.filter(events.is_kept).drop("is_kept")
 
 
 def _too_few(views: ir.Table, keys: list[str], minimum: int) -> ir.Table:
-    """The keys with fewer rows than the minimum."""
+    """Keys with fewer than `minimum` rows."""
     counts = views.group_by(*keys).agg(num_events=views.count())
     return counts.filter(counts.num_events < minimum).select(*keys)
 

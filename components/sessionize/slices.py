@@ -1,4 +1,4 @@
-"""Sessions as an engine gives them -> the order of the artifact, some of them at a time."""
+"""Sorts the sessions that an engine streams into the order of the artifact, slice by slice."""
 
 from collections.abc import Generator, Iterator
 from itertools import count
@@ -15,13 +15,14 @@ from components.core.logs.ordering import SortedEvents, sort_sessions
 from components.sessionize.engines import Engine
 from components.sessionize.sessions import SESSION, order_events
 
-SLICE_EVENTS = 122_880  # that are put in order at a time; what DuckDB gives at once
+SLICE_EVENTS = 122_880  # number of events that are sorted at a time, which is also the batch size of DuckDB
 
 
 def in_order(views: ir.Table, engine: Engine) -> Generator[SortedEvents, None, None]:
-    """The events of a split in the order of the artifact, some sessions at a time.
+    """Yields the events of a split in the order of the artifact, some sessions at a time.
 
-    A session may have lost its first events, so that another one that starts later comes before it: then it waits.
+    If the first events of a session were dropped, its first remaining event may be later than that of sessions in the
+    next slices. Such a session is held back.
     """
     waiting: list[pa.RecordBatch] = []
     for end_ms, found in _read_slices(views, engine):
@@ -32,7 +33,7 @@ def in_order(views: ir.Table, engine: Engine) -> Generator[SortedEvents, None, N
 
 
 def _read_slices(views: ir.Table, engine: Engine) -> Iterator[tuple[int, list[pa.RecordBatch]]]:
-    """Whole sessions, about SLICE_EVENTS at a time and read ahead, and when the next one starts."""
+    """Prefetches slices of whole sessions, about SLICE_EVENTS events each; yields them with the start of the next."""
     batches = engine.stream(order_events(views), SLICE_EVENTS)
     ahead = map_ahead(lambda _: next(batches, None), count(), num_threads=1, num_ahead=1)
     waiting: list[pa.RecordBatch] = []
@@ -48,14 +49,14 @@ def _read_slices(views: ir.Table, engine: Engine) -> Iterator[tuple[int, list[pa
 
 
 def _first_rows(events: pa.RecordBatch) -> npt.NDArray[np.int64]:
-    """[num_sessions] where the events of each session begin."""
+    """Positions [num_sessions] of the first event of each session."""
     visitor, start = (events[name] for name in SESSION)
     is_first = pc.or_(pc.not_equal(visitor[1:], visitor[:-1]), pc.not_equal(start[1:], start[:-1]))
     return np.append(0, np.flatnonzero(is_first) + 1)
 
 
 def _sort_slice(events: pa.RecordBatch, end_ms: int) -> tuple[SortedEvents | None, pa.RecordBatch]:
-    """The sessions whose first event is before `end_ms`, in order, and the events of the others."""
+    """Sorts the sessions whose first event is before `end_ms`; also returns the events of the other sessions."""
     visitor, start, item, time = (events[name] for name in (*SESSION, "item", "time"))
     first = _first_rows(events)
     names = (ids.take(pa.array(first)).cast("string") for ids in (visitor, start))

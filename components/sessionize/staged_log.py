@@ -1,4 +1,4 @@
-"""What was read of a log, on disk for the engine."""
+"""Stages the accepted events of a log on disk for the engine."""
 
 from pathlib import Path
 
@@ -10,23 +10,23 @@ import pyarrow.parquet as pq
 
 from components.core.logs.clean_lines import sum_bytes
 
-NUM_SHARDS = 32  # each of which is to fit in memory three times
-STAGED_EVENTS = 1 << 18  # that are written to them at a time
+NUM_SHARDS = 32  # so that memory can hold each shard three times
+STAGED_EVENTS = 1 << 18  # number of events that are written to the shards at a time
 STAGED_BYTES = 1 << 28
-PART_EVENTS = 2_000_000  # that are cut at a time
+PART_EVENTS = 2_000_000  # number of events that are cut into sessions at a time
 EVENT_NAMES = ["visitor", "item", "counts", "time"]
-ID_TYPES = (pa.int32(), pa.int64(), pa.string())  # each of them can hold what those before it can
+ID_TYPES = (pa.int32(), pa.int64(), pa.string())  # each type represents all values of the types before it
 
 
 class StagedLog:
-    """The accepted events as Parquet, in NUM_SHARDS by visitor.
+    """The accepted events as Parquet files, in NUM_SHARDS shards by visitor.
 
-    Where all ids of a batch are whole numbers in their shortest form, it is written with numbers instead of texts:
-    they sort several times as fast and become the same texts again.
+    If all ids of a batch are integers in canonical form (the shortest decimal text), they are written as integers.
+    These sort several times as fast and convert back to the same texts.
 
     Args:
-        work_dir: where to write.
-        event_types: the types of event that count.
+        work_dir: folder for the files.
+        event_types: event types to keep.
     """
 
     def __init__(self, work_dir: Path, event_types: tuple[str, ...]) -> None:
@@ -39,7 +39,7 @@ class StagedLog:
         self.waiting: list[pa.RecordBatch] = []
 
     def prepare(self, events: pa.RecordBatch) -> pa.RecordBatch:
-        """Makes visitor, item, whether the event counts, and time of visitor, item, type and time."""
+        """Converts visitor, item, type and time to EVENT_NAMES; `counts` is whether the event type is kept."""
         visitor, item, event, time = events.columns
         counts = pc.is_in(event.cast(pa.string()), self.event_types)
         id_type = next(kind for kind in ID_TYPES if _holds(kind, visitor) and _holds(kind, item))
@@ -47,7 +47,7 @@ class StagedLog:
         return pa.RecordBatch.from_arrays([*ids, counts, time], names=EVENT_NAMES)
 
     def add(self, events: pa.RecordBatch) -> None:
-        """Takes what was prepared."""
+        """Adds events that `prepare` returned."""
         if not events.num_rows:
             return
         times = events["time"].to_numpy()
@@ -61,7 +61,7 @@ class StagedLog:
             self._write()
 
     def close(self) -> list[list[Path]]:
-        """The shards, a few at a time, all with ids of one type; each visitor is in one of them."""
+        """Closes the shards and returns them in parts. All ids have one type; each visitor is in one shard."""
         if self.waiting:
             self._write()
         pa.default_memory_pool().release_unused()
@@ -115,7 +115,7 @@ def _holds(id_type: pa.DataType, ids: pa.Array) -> bool:
 
 
 def _shards(visitor: pa.Array) -> npt.NDArray[np.uint8]:
-    """[num_events] the shard of each visitor: by a hash of numbers, by the sum of the bytes of texts."""
+    """Shard [num_events] of each visitor: a hash of integers, or the sum of the bytes of texts."""
     if pa.types.is_integer(visitor.type):
         # Fibonacci hashing, Knuth, The Art of Computer Programming, volume 3, section 6.4.
         hashes = (visitor.to_numpy().astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)

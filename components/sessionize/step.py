@@ -1,4 +1,4 @@
-"""A raw event log -> the events artifact, by the GRU4Rec preparation."""
+"""Converts a raw event log to the events artifact, with the preprocessing of GRU4Rec."""
 
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ from components.sessionize.sessions import (
 from components.sessionize.slices import in_order
 from components.sessionize.staged_log import StagedLog
 
-MAX_MIN_SESSION_LENGTH = 100  # since each event looks at as many around it
+MAX_MIN_SESSION_LENGTH = 100  # limited because each event is compared with that many neighbours
 MAX_DAYS = 100_000
 MAX_MINUTES = MAX_DAYS * 24 * 60
 
@@ -39,7 +39,7 @@ class SessionizeParameters:
     The defaults are those of GRU4Rec for RetailRocket.
 
     Attributes:
-        acceptance: what may be wrong with the log.
+        acceptance: conditions under which the log is accepted.
 
     Raises:
         ValueError: a value is out of bounds.
@@ -79,12 +79,12 @@ class SessionizeParameters:
                     f"Expected {name} to be between {lowest} and {highest}. Received: {getattr(self, name)}"
                 )
         if not self.event_types:
-            raise ValueError("Expected at least one of event_types. Received: none")
+            raise ValueError("Expected at least one event type in event_types. Received: none")
         if self.sessionize_engine not in ENGINES:
             raise ValueError(
                 f"Expected sessionize_engine to be one of {', '.join(ENGINES)}. Received: {self.sessionize_engine!r}"
             )
-        _ = self.columns, self.end_ms  # which check them
+        _ = self.columns, self.end_ms  # check the values
 
     @property
     def columns(self) -> LogColumns:
@@ -110,21 +110,21 @@ class SessionizeParameters:
 
 
 def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) -> DataReport:
-    """Reads a log, checks every line, cuts sessions, filters and splits them.
+    """Reads a log, checks every line, cuts the events into sessions, and filters and splits the sessions.
 
     Args:
-        source: a file, glob or folder, here or in a bucket.
-        events_dir: where the artifact is to lie; what lies there is replaced when the new one is whole.
-        parameters: columns, sessions, window, and what may be wrong.
+        source: a file, glob or folder, local or in a bucket.
+        events_dir: folder of the artifact; an existing artifact is overwritten when the new one is complete.
+        parameters: parameters of the step.
 
     Returns:
-        What the artifact holds.
+        The data report of the artifact.
 
     Raises:
-        FileNotFoundError: the source is not there.
+        FileNotFoundError: the source does not exist.
         OSError: the disk is full.
-        ValueError: a file is empty, lacks a column, ends before it should, has too much wrong with it, or a split
-            has no events.
+        ValueError: a file is empty, lacks a column or is truncated, the log violates the conditions of acceptance, or a
+            split has no events.
     """
     limit_arrow_threads()
     files = find_files(source)
@@ -141,7 +141,7 @@ def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) 
             splits, duplicates = _make_splits(engine, staged, parameters)
             draft.findings["duplicates"] += duplicates.count().to_pyarrow().as_py()
             for split in reversed(SPLITS):
-                # Closed before the engine is, lest it still computes a slice.
+                # Closed before the engine, because the prefetch of a slice may still be running.
                 with closing(in_order(getattr(splits, split), engine)) as batches:
                     draft.write_split(split, batches, has_own_sessions=True)
         finally:
@@ -150,7 +150,7 @@ def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) 
 
 
 def _make_splits(engine: Engine, staged: StagedLog, parameters: SessionizeParameters) -> tuple[Splits, ir.Table]:
-    """The splits, and the events that are there more than once."""
+    """Returns the splits and the duplicate events."""
     end_ms = staged.newest if parameters.end_ms is None else parameters.end_ms
     in_window = partial(within, end_ms=end_ms, window_days=parameters.window_days)
     views, duplicates = engine.keep_parts(

@@ -1,4 +1,4 @@
-"""The order in which sessions are cut."""
+"""Sorts events into the order in which they are cut into sessions."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,12 @@ Longs = npt.NDArray[np.int64]
 
 
 def sort_visits(events: pa.Table) -> pa.Table:
-    """Puts events visitor by visitor, in no order of these; a visitor's by time, and equal times by item.
+    """Groups events by visitor, and sorts the events of each visitor by time, then by item.
+
+    The order of the visitors is arbitrary.
 
     Args:
-        events: with the columns of `staged_log.EVENT_NAMES`, ids as numbers.
+        events: table with the columns of `staged_log.EVENT_NAMES` and integer ids.
     """
     if not len(events):
         return events
@@ -26,7 +28,7 @@ def sort_visits(events: pa.Table) -> pa.Table:
 
 
 def _pack(visitor: pa.Array, times: Longs) -> Longs:
-    """[num_events] a number for each event; first the visitor counts in it, then the time."""
+    """Packs visitor (high bits) and time (low bits) into one sort key [num_events] per event."""
     times = times - times.min()
     codes = visitor.to_numpy()
     if _num_bits(codes) + _num_bits(times) > KEY_BITS:

@@ -1,4 +1,4 @@
-"""Work that threads do ahead of who uses it."""
+"""Prefetches results in background threads."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,14 @@ Result = TypeVar("Result")
 def map_ahead(
     function: Callable[[Input], Result], inputs: Iterable[Input], *, num_threads: int, num_ahead: int
 ) -> Iterator[Result]:
-    """`map` in threads, in order, with at most `num_ahead` results more in memory than the one that is used."""
+    """Maps inputs in threads and yields the results in order.
+
+    Args:
+        function: called once for each input, in any of the threads.
+        inputs: the inputs; they are taken in the caller's thread.
+        num_threads: number of threads.
+        num_ahead: maximum number of results that are prefetched.
+    """
     with ThreadPoolExecutor(num_threads) as executor:
         pending: deque[Future[Result]] = deque()
         for each in inputs:

@@ -1,4 +1,4 @@
-"""Collects which lines or rows are rejected and for which reason."""
+"""Records which lines or rows are rejected, and why."""
 
 import numpy as np
 import pyarrow as pa
@@ -11,13 +11,13 @@ FOUND_SCHEMA = pa.schema(
 
 
 class Checks:
-    """The first reason to reject each line of a block; lines without a reason are open."""
+    """The first reason to reject each line of a block. A line that has not been rejected is open."""
 
     def __init__(self, num_lines: int) -> None:
         self.num_lines = num_lines
         self.open: Positions | slice = slice(None)
         self.reasons: list[str] = []
-        self.codes = np.zeros(num_lines, np.uint8)  # 0 for an open line, else the number of its reason from 1
+        self.codes = np.zeros(num_lines, np.uint8)  # 0 for an open line, else the index of the reason + 1
 
     def open_lines(self) -> Positions:
         """Positions of the open lines."""
@@ -30,12 +30,12 @@ class Checks:
         return np.flatnonzero(self.codes).astype(np.int32)
 
     def reject(self, failed: Mask, reason: str) -> None:
-        """Rejects the lines of a mask [num_lines] that are still open."""
+        """Rejects the open lines that a mask [num_lines] selects."""
         if failed.any():
             self.reject_open(failed[self.open], reason)
 
     def reject_open(self, failed: Mask, reason: str) -> None:
-        """Rejects lines by a mask [num_open] over the open ones."""
+        """Rejects the lines that a mask [num_open] over the open lines selects."""
         if failed.any():
             lines = self.open_lines()
             if reason not in self.reasons:
@@ -44,7 +44,7 @@ class Checks:
             self.open = lines[~failed]
 
     def to_rejected(self, texts: pa.StringArray) -> pa.RecordBatch:
-        """The rejected lines in FOUND_SCHEMA, numbered from 0 in their block, with their texts."""
+        """The rejected lines and their texts in FOUND_SCHEMA; line numbers start at 0 in the block."""
         lines = self.rejected_lines()
         reasons = pa.DictionaryArray.from_arrays(
             pa.array(self.codes[lines].astype(np.int32) - 1), pa.array(self.reasons, pa.string())

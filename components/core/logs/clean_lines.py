@@ -1,4 +1,4 @@
-"""Blocks of lines with nothing to reject -> columns, by a CSV reader; the others are for `lines.scan_block`."""
+"""Parses blocks of valid lines with a CSV reader; `lines.scan_block` parses all other blocks."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ import pyarrow.csv as pc_csv
 from components.core.logs.lines import MAX_DIGITS, TIME_LIMIT, Block, Ids, Layout
 from components.core.logs.texts import get_buffers, is_utf8
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which the CSV reader would drop
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # the CSV reader would remove it
 
 
 def scan_clean(block: bytes, layout: Layout) -> Block | None:
-    """Does what `lines.scan_block` does, several times as fast; None where a line may have to be rejected."""
+    """Returns the result of `lines.scan_block` several times as fast, or None if a line may have to be rejected."""
     if b"\0" in block or block.startswith(BYTE_ORDER_MARK):
         return None
     num_returns = block.count(b"\r") if b"\r" in block else 0
@@ -26,14 +26,14 @@ def scan_clean(block: bytes, layout: Layout) -> Block | None:
 
 
 def _scan_numbers(block: bytes, num_returns: int, layout: Layout) -> Block | None:
-    """Reads ids that are whole numbers as such; None where the first line has none, or a text is not the shortest.
+    """Reads integer ids as int64; None if the first line has no integer id, or an integer is not in canonical form.
 
-    Every number has one shortest text, and these together with all other fields and the separators are as long as the
-    block only if each number was written that way.
+    The canonical form of an integer is its shortest decimal text. All integers are in canonical form if and only if
+    the lengths of the canonical forms, the other fields and the separators add up to the length of the block.
     """
     fields = block[: block.find(b"\n")].split(layout.delimiter.encode())
     whole = {field for field in layout.text_fields if field < len(fields) and fields[field].isdigit()}
-    if not whole or b"x" in block or b"X" in block:  # hexadecimal digits are numbers to the CSV reader
+    if not whole or b"x" in block or b"X" in block:  # the CSV reader parses hexadecimal numbers
         return None
     columns = _read_columns(block, layout, range(layout.num_fields), {*whole, layout.time_field})
     if columns is None:
@@ -73,7 +73,7 @@ def _scan_texts(block: bytes, layout: Layout) -> Block | None:
 
 
 def _read_columns(block: bytes, layout: Layout, fields: Sequence[int], whole: set[int]) -> list[Ids] | None:
-    """The columns `fields`, those of `whole` as int64; None where a line or a number cannot be read."""
+    """Reads the columns `fields`, those in `whole` as int64; None if a line or a number cannot be parsed."""
     names = [str(field) for field in range(layout.num_fields)]
     types = {names[field]: pa.int64() if field in whole else pa.string() for field in fields}
     try:
@@ -95,7 +95,7 @@ def _read_columns(block: bytes, layout: Layout, fields: Sequence[int], whole: se
 
 
 def _count_digits(values: npt.NDArray[np.int64]) -> int:
-    """Decimal digits of all values together, none of them negative."""
+    """Total number of decimal digits of non-negative values."""
     if not len(values):
         return 0
     fewest, most = len(str(values.min())), len(str(values.max()))
@@ -103,14 +103,14 @@ def _count_digits(values: npt.NDArray[np.int64]) -> int:
 
 
 def _is_short(ids: Ids, longest: int) -> bool:
-    """Whether each id has 1 to `longest` bytes."""
+    """Whether the length of each id is between 1 and `longest` bytes."""
     if pa.types.is_integer(ids.type):
         return len(str(ids.to_numpy().max(initial=0))) <= longest
     return _has_lengths(ids, longest)
 
 
 def to_whole_numbers(ids: Ids) -> Ids:
-    """Ids as int64 if each of them is the shortest text of a whole number; else as they are."""
+    """Converts ids to int64 if each is an integer in canonical form; otherwise returns them unchanged."""
     if pa.types.is_integer(ids.type) or not (_has_lengths(ids, MAX_DIGITS) and _has_digits_only(ids)):
         return ids
     offsets, data = get_buffers(ids)
@@ -120,20 +120,20 @@ def to_whole_numbers(ids: Ids) -> Ids:
 
 
 def sum_bytes(texts: pa.StringArray) -> npt.NDArray[np.uint64]:
-    """[num_texts] the sum of the bytes of each text, none of which is empty."""
+    """Sum of the byte values of each text [num_texts]; no text may be empty."""
     offsets, data = get_buffers(texts)
     sums: npt.NDArray[np.uint64] = np.add.reduceat(data[: offsets[-1]], offsets[:-1], dtype=np.uint64)
     return sums
 
 
 def _has_lengths(texts: pa.StringArray, longest: int) -> bool:
-    """Whether each text has 1 to `longest` bytes."""
+    """Whether the length of each text is between 1 and `longest` bytes."""
     lengths = np.diff(get_buffers(texts)[0])
     return bool(lengths.min(initial=1) >= 1 and lengths.max(initial=1) <= longest)
 
 
 def _has_digits_only(texts: pa.StringArray) -> bool:
-    """Whether no text has another byte than a decimal digit."""
+    """Whether all bytes of all texts are decimal digits."""
     offsets, data = get_buffers(texts)
     used = data[offsets[0] : offsets[-1]]
     return bool(used.min(initial=ord("0")) >= ord("0") and used.max(initial=ord("9")) <= ord("9"))

@@ -1,4 +1,4 @@
-"""The columns to read of a log, and their places by the header."""
+"""The columns to read from a log, and how to find them in its header."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ MAX_LINE_BYTES = 1 << 26
 
 @dataclass(frozen=True, kw_only=True)
 class LogColumns:
-    """What to read of a log.
+    """The columns to read from a log.
 
     Attributes:
-        text: headers of the columns that are read as text.
-        time: header of the time, in milliseconds since 1970.
-        delimiter: field delimiter; empty for a comma in `.csv` and a tab in every other file.
-        max_id_bytes: the longest text that is accepted.
+        text: names of the columns that are read as text.
+        time: name of the time column, in milliseconds since 1970.
+        delimiter: field delimiter; if empty, a comma for `.csv` and a tab otherwise.
+        max_id_bytes: maximum length of a text in bytes.
     """
 
     text: tuple[str, ...]
@@ -28,7 +28,7 @@ class LogColumns:
 
     def __post_init__(self) -> None:
         if len(set(self.names)) < len(self.names):
-            raise ValueError(f"Expected a header of its own for each column. Received: {self.names}")
+            raise ValueError(f"Expected a different name for each column. Received: {self.names}")
         if len(self.delimiter) > 1 or not self.delimiter.isascii() or self.delimiter in ("\n", "\r", "\0"):
             raise ValueError(f"Expected one ASCII character as delimiter. Received: {self.delimiter!r}")
         if not 1 <= self.max_id_bytes <= MAX_LINE_BYTES:
@@ -38,7 +38,7 @@ class LogColumns:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All headers, the time's last."""
+        """Names of all columns; the time column is last."""
         return (*self.text, self.time)
 
     def find(self, header: bytes, name: str, suffix: str) -> Layout:
@@ -46,12 +46,12 @@ class LogColumns:
 
         Args:
             header: the line without its newline.
-            name: the file's, for messages.
-            suffix: the file's, `.csv` or another one.
+            name: name of the file, for error messages.
+            suffix: suffix of the file, such as `.csv`.
 
         Raises:
-            ValueError: the file is empty, a column is missing or there twice, the text is not UTF-8, or its lines end
-                in carriage returns alone.
+            ValueError: the file is empty, a column is missing or duplicated, the text is UTF-16 or UTF-32, or its lines
+                end in carriage returns without newlines.
         """
         if not header:
             raise ValueError(f"Expected a header with {list(self.names)} in {name}. Received: an empty file")

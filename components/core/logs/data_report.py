@@ -1,4 +1,4 @@
-"""What an events artifact holds, as numbers for machines and as Markdown for people."""
+"""Summary statistics of an events artifact, as JSON and as Markdown."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -14,13 +14,13 @@ import pyarrow.compute as pc
 from components.core.logs.ordering import SortedEvents
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
-SECONDS_BELOW = 100_000_000_000  # 1973-03-03 in milliseconds, the year 5138 in seconds
+SECONDS_BELOW = 100_000_000_000  # as milliseconds this is 1973-03-03, as seconds the year 5138
 MERGE_AFTER = 16
 EMPTY_COUNTS = pa.table({"item_id": pa.array([], pa.string()), "count": pa.array([], pa.int64())})
 
 
 class SplitCounter:
-    """Counts one split while it is written, a batch of whole sessions at a time."""
+    """Accumulates the statistics of one split from batches of whole sessions."""
 
     def __init__(self) -> None:
         self.num_events = 0
@@ -32,7 +32,7 @@ class SplitCounter:
         self._item_counts: list[pa.Table] = []
 
     def add(self, events: SortedEvents) -> None:
-        """Counts a batch."""
+        """Adds a batch."""
         self.num_events += len(events.times)
         begin, end = int(events.times.min()), int(events.times.max())
         self.first_time = begin if self.first_time is None else min(begin, self.first_time)
@@ -61,10 +61,10 @@ class SplitCounter:
             pa.table([events.item_ids.take(pa.array(kept)), counts[kept]], names=EMPTY_COUNTS.column_names)
         )
         if len(self._item_counts) > MERGE_AFTER:
-            self.item_counts()  # which merges them
+            self.item_counts()  # merges the tables
 
     def item_counts(self) -> pa.Table:
-        """Items of the split with the number of their events, `item_id` and `count`."""
+        """Table with the columns `item_id` and `count`, the number of events of each item of the split."""
         if len(self._item_counts) != 1:
             counts = pa.concat_tables([EMPTY_COUNTS, *self._item_counts])
             merged = counts.group_by("item_id").aggregate([("count", "sum")])
@@ -74,17 +74,17 @@ class SplitCounter:
 
 @dataclass(kw_only=True)
 class SplitReport:
-    """One split in numbers.
+    """Statistics of one split.
 
     Attributes:
-        num_events: rows.
-        num_sessions: distinct sessions.
-        num_items: distinct items.
-        first_time: of the oldest event, milliseconds since 1970; None without events.
-        last_time: of the newest event.
-        session_length: events a session, at QUANTILES.
-        item_popularity: events an item, at QUANTILES.
-        unknown_item_share: share of the events whose item has no event in train.
+        num_events: number of events.
+        num_sessions: number of distinct sessions.
+        num_items: number of distinct items.
+        first_time: time of the oldest event in milliseconds since 1970; None without events.
+        last_time: time of the newest event, likewise.
+        session_length: number of events per session at QUANTILES.
+        item_popularity: number of events per item at QUANTILES.
+        unknown_item_share: share of the events whose item does not occur in train.
     """
 
     num_events: int
@@ -99,16 +99,16 @@ class SplitReport:
 
 @dataclass(kw_only=True)
 class DataReport:
-    """An events artifact in numbers.
+    """Statistics of an events artifact.
 
     Attributes:
-        num_lines: lines or rows that were read, headers apart.
-        num_accepted: of these, the ones that could be read.
-        num_rejected: the others.
-        rejected_by_reason: their number by reason.
-        splits: each split's report.
-        findings: number of duplicates, backward_sessions, sessions_in_two_splits, seconds and cut_files.
-        drift: what `drift.compare` found against the previous run; empty without one.
+        num_lines: number of lines or rows read, excluding headers.
+        num_accepted: number of accepted lines.
+        num_rejected: number of rejected lines.
+        rejected_by_reason: number of rejected lines by reason.
+        splits: report of each split by name.
+        findings: number of duplicates, backward_times, sessions_in_two_splits, seconds and cut_files.
+        drift: result of `drift.compare` with the previous run; empty without a previous run.
     """
 
     num_lines: int
@@ -120,28 +120,28 @@ class DataReport:
     drift: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
-        """Writes JSON."""
+        """Writes the report as JSON."""
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> "DataReport":
-        """Reads what `write` wrote.
+        """Reads a report from a file that `write` wrote.
 
         Raises:
-            ValueError: the file holds something else.
+            ValueError: the file is not a data report.
         """
         return cls.parse(path.read_bytes(), str(path))
 
     @classmethod
     def parse(cls, document: bytes, name: str) -> "DataReport":
-        """Reads what `write` wrote, from wherever it lies.
+        """Parses the JSON that `write` writes.
 
         Args:
-            document: the file's bytes.
-            name: the file's, for the error.
+            document: content of the file.
+            name: name of the file, for the error message.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: the document is not a data report.
         """
         try:
             values = json.loads(document)
@@ -151,7 +151,7 @@ class DataReport:
             raise ValueError(f"Expected the data report of a run in {name}. Received: {error}") from error
 
     def metadata(self) -> dict[str, float]:
-        """The flat numbers that stand on the artifact."""
+        """Numbers by name, for the metadata of the artifact."""
         numbers: dict[str, float] = {
             "num_lines": self.num_lines,
             "num_rejected": self.num_rejected,
@@ -166,7 +166,7 @@ class DataReport:
         return numbers
 
     def to_markdown(self) -> str:
-        """Tables for the page of a run."""
+        """The report as Markdown tables."""
         names = list(self.splits)
         splits = list(self.splits.values())
         rows = [
@@ -208,7 +208,7 @@ class DataReport:
 
 
 def report_split(counter: SplitCounter, train_items: pa.Table) -> SplitReport:
-    """Sums up a split; `train_items` are the item counts of train."""
+    """Computes the report of a split; `train_items` are the item counts of train."""
     counts = counter.item_counts()
     shared = find_shared(counts["item_id"], train_items["item_id"])
     known = pc.sum(counts["count"].filter(pc.is_in(counts["item_id"], value_set=shared))).as_py() or 0
@@ -227,13 +227,13 @@ def report_split(counter: SplitCounter, train_items: pa.Table) -> SplitReport:
 
 
 def find_shared(first: pa.Array | pa.ChunkedArray, second: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """The ids that are in both; each is at most once in either. Only the fewer ones are hashed."""
+    """Ids that are in both arrays, each of which has distinct ids. Only the shorter array is hashed."""
     fewer, more = sorted((first, second), key=len)
     return more.filter(pc.is_in(more, value_set=fewer))
 
 
 def _quantiles(values: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> list[int]:
-    """The smallest value that at least the given share does not exceed, for each of QUANTILES."""
+    """For each of QUANTILES, the smallest value such that at least this share of all values does not exceed it."""
     if not len(values):
         return []
     total = np.cumsum(counts)

@@ -1,4 +1,4 @@
-"""Writes the events artifact to a draft folder, and moves it to its place when it is complete and accepted."""
+"""Writes the events artifact to a draft folder and moves it to its final folder when it is complete and accepted."""
 
 import errno
 import os
@@ -28,27 +28,27 @@ from components.core.logs.reader import Batch
 from components.core.logs.rejected import REJECTED_NAME, RejectedLines
 
 FINDINGS = ("duplicates", "backward_times", "sessions_in_two_splits", "seconds", "cut_files")
-UNUSABLE = "?\\"  # in the path of a DuckDB database the first begins its options, the second is a slash
+UNUSABLE = "?\\"  # in the path of a DuckDB database, ? starts the options and a backslash is read as a slash
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ID_COLUMNS = ["session_id", "item_id"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Acceptance:
-    """What a log may be like before the step refuses it.
+    """Conditions under which the step accepts a log.
 
     Attributes:
         max_rejected_share: maximum share of rejected lines. Reading stops as soon as the share would exceed it even
             if all remaining lines were accepted.
-        data_errors: findings that fail the step: duplicates (rows equal in all columns that are read), backward_times
-            (given sessions: sessions in which a later row has an earlier time; raw log: rows with a time before that of
-            the row above), sessions_in_two_splits, seconds (times before 1973-03-03, which are probably in seconds) and
-            cut_files (files whose last line has no newline, so that it may be incomplete).
+        data_errors: findings that fail the step: duplicates (rows with equal values in all columns that are read),
+            backward_times (given sessions: sessions in which a later row has an earlier time; raw log: rows with an
+            earlier time than the previous row), sessions_in_two_splits, seconds (times before 1973-03-03, which are
+            probably in seconds) and cut_files (files whose last line has no newline, so it may be incomplete).
         previous_events: events artifact of an earlier run; empty for none.
-        drift_bounds: NAME=WARN:FAIL each, see `DriftBounds.parse`.
+        drift_bounds: texts NAME=WARN:FAIL, see `DriftBounds.parse`.
 
     Raises:
-        ValueError: a value is out of bounds, or names no finding or no measure of drift.
+        ValueError: a value is out of bounds, or a finding or a drift measure is unknown.
     """
 
     max_rejected_share: float = 0.01
@@ -72,18 +72,18 @@ class Acceptance:
         unknown = sorted(set(self.data_errors) - set(FINDINGS))
         if unknown:
             raise ValueError(f"Expected data_errors to be among {', '.join(FINDINGS)}. Received: {', '.join(unknown)}")
-        _ = self.drift  # which checks the bounds
+        _ = self.drift  # checks the bounds
 
 
 class EventsDraft:
-    """The artifact before it is complete. Use it in a `with` block, at whose end the draft folder is removed.
+    """An events artifact that is not yet complete. It is a context manager, which removes the draft folder on exit.
 
-    If the block ends with a ValueError and lines were rejected, their file is moved to the artifact's folder and the
-    error names it. All other files that an earlier run left there stay.
+    If the `with` block raises a ValueError and lines were rejected, the file of rejected lines is moved to the
+    artifact's folder, and the error message contains its path. All other files in that folder are left unchanged.
 
     Args:
         events_dir: folder of the artifact.
-        acceptance: what may be wrong with the log.
+        acceptance: conditions under which the log is accepted.
 
     Raises:
         OSError: the disk is full.
@@ -127,16 +127,16 @@ class EventsDraft:
             raise ValueError(f"{error}. All rejected lines are in {kept}") from error
 
     def spill_dir(self, name: str) -> Path:
-        """A folder for temporary files, which goes with the draft."""
+        """Creates a folder for temporary files, which is removed with the draft."""
         folder = self.dir / name
         folder.mkdir()
         return folder
 
     def count(self, batch: Batch) -> None:
-        """Counts the lines of a batch and writes the rejected ones.
+        """Counts the lines of a batch and writes its rejected lines.
 
         Raises:
-            ValueError: too many lines were rejected, even if all lines that can follow are accepted.
+            ValueError: too many lines were rejected, even if all remaining lines were accepted.
         """
         self.num_lines += batch.num_lines
         self.findings["cut_files"] += batch.is_cut
@@ -146,14 +146,14 @@ class EventsDraft:
             self._check_share(batch.max_lines_left)
 
     def check_lines(self) -> None:
-        """Judges the share of rejected lines when all lines have been counted.
+        """Checks the share of rejected lines after all lines have been counted.
 
         Raises:
-            ValueError: too many lines were rejected, or there is no event.
+            ValueError: too many lines were rejected, or the log has no events.
         """
         self._check_share(0)
         if self.rejected.num_lines == self.num_lines:
-            raise ValueError("Expected at least one event in the log. Received: headers and no row")
+            raise ValueError("Expected at least one event in the log. Received: a header without rows")
 
     def _check_share(self, max_lines_left: int) -> None:
         num_rejected, limit = self.rejected.num_lines, self.acceptance.max_rejected_share
@@ -165,15 +165,17 @@ class EventsDraft:
             )
 
     def write_split(self, split: str, batches: Iterable[SortedEvents], *, has_own_sessions: bool = False) -> None:
-        """Writes and counts a split; train comes last, since the sessions of the others stay in memory meanwhile.
+        """Writes a split and computes its statistics.
+
+        The train split must be written last, because the session ids of the other splits are kept in memory.
 
         Args:
-            split: its name.
-            batches: its events.
-            has_own_sessions: none of its sessions can be in another split, so none is looked for there.
+            split: name of the split.
+            batches: events of the split.
+            has_own_sessions: whether its sessions cannot occur in other splits; this skips the check.
 
         Raises:
-            ValueError: it has no events.
+            ValueError: the split has no events.
         """
         counter = self.counters[split] = SplitCounter()
         own: list[pa.StringArray] = []
@@ -191,7 +193,7 @@ class EventsDraft:
                 use_dictionary=ID_COLUMNS,
                 column_encoding={"time": "DELTA_BINARY_PACKED"},
                 dictionary_pagesize_limit=1 << 26,
-                write_statistics=["time"],  # of ids they cost a third of the time and help nobody
+                write_statistics=["time"],  # statistics of ids take a third of the time, and no reader uses them
                 store_schema=False,
             ) as writer,
             ThreadPoolExecutor(1) as executor,
@@ -224,11 +226,11 @@ class EventsDraft:
         self.findings["sessions_in_two_splits"] += len(shared)
 
     def publish(self) -> DataReport:
-        """Reports, judges, and moves the artifact into its place.
+        """Makes the data report, checks findings and drift, and moves the artifact to its final folder.
 
         Raises:
-            FileNotFoundError: there is no previous artifact where one was given.
-            ValueError: a finding that is an error, or a drift beyond its bound.
+            FileNotFoundError: the previous artifact does not exist.
+            ValueError: a finding is an error, or a drift measure exceeds its bound.
         """
         train_items = self.counters["train"].item_counts()
         report = DataReport(
@@ -253,7 +255,7 @@ class EventsDraft:
         return report
 
     def _move(self) -> None:
-        """File by file, which every mounted bucket can do; train comes last, so that without it nothing is whole."""
+        """Moves the files one by one, as any mounted bucket allows. Train is last and marks a complete artifact."""
         split_path(self.events_dir, "train").unlink(missing_ok=True)
         last = split_path(self.dir, "train")
         for path in sorted(self.dir.iterdir(), key=lambda path: path == last):
@@ -261,13 +263,13 @@ class EventsDraft:
                 self._keep(path)
 
     def _keep(self, path: Path) -> Path:
-        """Moves a file of the draft into the artifact's folder."""
+        """Moves a file of the draft to the artifact's folder."""
         self.events_dir.mkdir(parents=True, exist_ok=True)
         return path.replace(self.events_dir / path.name)
 
 
 def _is_out_of_space(error: BaseException) -> bool:
-    """Whether the disk is full. DuckDB says so in its messages only: its classes of errors mean other faults, too."""
+    """Whether the disk is full. DuckDB's error types have other causes too, so its messages are checked."""
     if isinstance(error, OSError):
         return error.errno in NO_SPACE
     if not type(error).__module__.endswith("duckdb"):

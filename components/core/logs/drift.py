@@ -1,4 +1,4 @@
-"""How far the data of this run lies from that of the previous one."""
+"""Measures how much the data of this run differs from the data of the previous run."""
 
 import re
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ ITEM_COUNTS_NAME = "item_counts.parquet"
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """A value above `warn` is reported, one above `fail` ends the step.
+    """Bounds of a drift measure.
 
     Attributes:
-        warn: not above `fail`.
-        fail: infinite for never.
+        warn: a value above this bound is reported as a warning; at most `fail`.
+        fail: a value above this bound fails the step; infinity for never.
     """
 
     warn: float
@@ -32,23 +32,23 @@ class Bounds:
     def __post_init__(self) -> None:
         if not 0 <= self.warn <= self.fail:
             raise ValueError(
-                f"Expected a drift's bounds to be 0 <= warn <= fail. Received: warn={self.warn}, fail={self.fail}"
+                f"Expected drift bounds to be 0 <= warn <= fail. Received: warn={self.warn}, fail={self.fail}"
             )
 
     def judge(self, value: float) -> str:
-        """`ok`, `warns` or `fails`."""
+        """Returns `ok`, `warns` or `fails`."""
         return "fails" if value > self.fail else "warns" if value > self.warn else "ok"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DriftBounds:
-    """Bounds of each measure of the train split.
+    """Bounds of each drift measure of the train split.
 
     Attributes:
-        volume: |log2| of the ratio of the numbers of events; 1 is twice or half as many.
-        session_length: |log2| of the ratio of the mean events a session.
-        lost_items: share of the previous run's items that are gone.
-        popularity: Jensen-Shannon divergence of the items' shares of events, in bits; 0 is equal, 1 disjoint.
+        volume: |log2| of the ratio of the numbers of events; 1 means twice or half as many.
+        session_length: |log2| of the ratio of the mean numbers of events per session.
+        lost_items: share of the previous run's items that do not occur in this run.
+        popularity: Jensen-Shannon divergence of the items' shares of events in bits; 0 if equal, 1 if disjoint.
     """
 
     volume: Bounds = Bounds(warn=0.5, fail=2.0)
@@ -58,7 +58,7 @@ class DriftBounds:
 
     @classmethod
     def parse(cls, texts: Sequence[str]) -> "DriftBounds":
-        """Reads bounds such as `lost_items=0.3:0.8`; a measure that is not named keeps its default.
+        """Parses bounds such as `lost_items=0.3:0.8`; other measures keep their default bounds.
 
         Raises:
             ValueError: a text is not NAME=WARN:FAIL, or a measure is unknown or named twice.
@@ -82,20 +82,20 @@ class DriftBounds:
 
 
 def compare(report: DataReport, item_counts: pa.Table, previous: str, bounds: DriftBounds) -> list[dict[str, Any]]:
-    """Measures the train split against a previous events artifact's.
+    """Compares the train split with that of a previous events artifact.
 
     Args:
-        report: of this run.
-        item_counts: `item_id` and `count` of this run's train split.
-        previous: folder of the previous artifact, with its report and item counts; on disk or in a bucket.
-        bounds: what to make of the values.
+        report: data report of this run.
+        item_counts: table with `item_id` and `count` of this run's train split.
+        previous: folder of the previous artifact with its report and item counts; on disk or in a bucket.
+        bounds: bounds of the measures.
 
     Returns:
         A dictionary with name, value, warn, fail and verdict for each field of DriftBounds.
 
     Raises:
-        FileNotFoundError: there is no previous artifact, or it lacks a file.
-        ValueError: one of its files is none of ours, or cannot be reached.
+        FileNotFoundError: the previous artifact does not exist or lacks a file.
+        ValueError: a file of the previous artifact cannot be reached, or its report is not a data report.
     """
     report_file, counts_file = (_find(previous, name) for name in (REPORT_NAME, ITEM_COUNTS_NAME))
     with report_file.open_stream() as stream:
@@ -136,11 +136,11 @@ def _find(folder: str, name: str) -> LogFile:
 
 
 def jensen_shannon(ours: pa.Table, theirs: pa.Table) -> float:
-    """Jensen-Shannon divergence in bits between two distributions given as counts (Lin 1991, equation 3.2).
+    """Jensen-Shannon divergence in bits of two distributions given as counts (Lin 1991, equation 3.2).
 
     Args:
-        ours: `item_id` and `count`.
-        theirs: likewise.
+        ours: table with `item_id` and `count`.
+        theirs: table with the same columns.
     """
     joined = ours.join(theirs, "item_id", join_type="full outer", right_suffix="_theirs")
     counts = [pc.fill_null(joined[name], 0).to_numpy().astype(np.float64) for name in ("count", "count_theirs")]

@@ -1,4 +1,4 @@
-"""Where a log lives: one file, a glob or a folder of files, on disk or in a bucket."""
+"""Finds the files of a log: one file, a folder or a glob, on disk or in a bucket."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 COMPRESSION_SUFFIXES = (".gz", ".gzip", ".zst", ".zstd")
-GCS_RETRY_LIMIT = timedelta(minutes=1)  # by default a missing credential is asked for again for a quarter of an hour
+GCS_RETRY_LIMIT = timedelta(minutes=1)  # by default, requests without credentials are retried for 15 minutes
 
 Tree: TypeAlias = dict[str, Any]
 
@@ -23,10 +23,10 @@ class LogFile:
     """One file of a log.
 
     Attributes:
-        filesystem: where it lies.
-        path: as the file system knows it.
-        name: as a person knows it, `s3://` or `gs://` included.
-        num_bytes: its size when it was listed.
+        filesystem: file system that contains the file.
+        path: path within the file system.
+        name: path for messages, including `s3://` or `gs://`.
+        num_bytes: size in bytes when the file was listed.
     """
 
     filesystem: fs.FileSystem
@@ -36,19 +36,19 @@ class LogFile:
 
     @property
     def suffix(self) -> str:
-        """Its suffix without that of a compression, in lower case."""
+        """Last suffix in lower case, ignoring those of compression."""
         suffixes = [suffix.lower() for suffix in PurePosixPath(self.path).suffixes]
         return next((suffix for suffix in reversed(suffixes) if suffix not in COMPRESSION_SUFFIXES), "")
 
     @contextmanager
     def open_stream(self, codec: str | None = None) -> Iterator[pa.NativeFile]:
-        """Opens the file to read it from its beginning.
+        """Opens the file for sequential reading.
 
         Args:
-            codec: gzip or zstd, to read what is compressed; None to read the bytes as they are.
+            codec: gzip or zstd to decompress the file; None to read its bytes unchanged.
 
         Raises:
-            FileNotFoundError: the file has gone since it was listed.
+            FileNotFoundError: the file was removed after it was listed.
             ValueError: the bytes cannot be read or decompressed.
         """
         with _source_errors(self), self.filesystem.open_input_file(self.path) as raw:
@@ -72,17 +72,17 @@ def _source_errors(file: LogFile) -> Iterator[None]:
 
 
 def find_files(source: str) -> list[LogFile]:
-    """Lists the files of a source, ordered by name.
+    """Lists the files of a source, sorted by path.
 
     Args:
         source: a file, a folder (all files below it), or a glob with `*`, `?`, `[...]` or `**`; a local path or an
-            address with `s3://` or `gs://`. A file or a folder that has the literal name is taken before any that a
-            glob matches. In folders and globs, names that begin with a dot or an underscore are passed over.
-            Credentials, region and endpoint of a bucket come from the environment that its tools use.
+            address with `s3://` or `gs://`. If a file or a folder has the literal name of a glob, it is used instead of
+            the matches of the glob. Folders and globs skip names that begin with a dot or an underscore. Credentials,
+            region and endpoint of a bucket are read from the standard environment variables of its provider.
 
     Raises:
-        FileNotFoundError: there is no such file, or nothing matches.
-        ValueError: the address names an unknown scheme, or cannot be reached.
+        FileNotFoundError: the file does not exist, or no file matches.
+        ValueError: the scheme of the address is unknown, or the address cannot be reached.
     """
     try:
         filesystem, path, prefix = _locate(source)
@@ -106,7 +106,7 @@ def find_files(source: str) -> list[LogFile]:
 
 
 def _split_glob(filesystem: fs.FileSystem, path: str) -> tuple[str, list[str]]:
-    """The folder below which to look, and the pattern of each name from there on; none if there is no wildcard."""
+    """Splits a path into the folder to list and the patterns of all path components from the first wildcard on."""
     parts = path.split("/")
     for place, part in enumerate(parts):
         if set(part) & set("*?["):
@@ -117,7 +117,7 @@ def _split_glob(filesystem: fs.FileSystem, path: str) -> tuple[str, list[str]]:
 
 
 def _to_tree(root: str, listed: list[fs.FileInfo]) -> Tree:
-    """The files by their names, and in dictionaries of their own, by names that end with `/`, those of each folder."""
+    """Builds a tree from a file list. A name maps to a file; a name that ends with `/` maps to the tree of a folder."""
     tree: Tree = {}
     for each in listed:
         if each.type == fs.FileType.File:
@@ -130,7 +130,7 @@ def _to_tree(root: str, listed: list[fs.FileInfo]) -> Tree:
 
 
 def _walk(tree: Tree) -> Iterator[Tree]:
-    """The folder itself and those below it whose names are not passed over."""
+    """Yields the folder itself and all visible folders below it."""
     yield tree
     for name, each in tree.items():
         if name.endswith("/") and _is_visible(name):
@@ -146,7 +146,7 @@ def _is_visible(name: str) -> bool:
 
 
 def _match(tree: Tree, pattern: list[str]) -> Iterator[fs.FileInfo]:
-    """The files below a folder that match the pattern of each name."""
+    """Yields the files below a folder whose path components match the patterns."""
     if not pattern:
         return
     part, *rest = pattern
@@ -178,7 +178,7 @@ def _locate(source: str) -> tuple[fs.FileSystem, str, str]:
 
 
 def _s3(bucket: str) -> fs.FileSystem:
-    """Reads the endpoint from the environment, as the tools of the service do; keys are pyarrow's own business."""
+    """Reads the endpoint from the environment variables of the AWS tools; pyarrow itself finds the credentials."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint:
         scheme, _, host = endpoint.partition("://")

@@ -1,15 +1,15 @@
-"""Detects file formats by their first bytes: those that are read, and others to name them in an error."""
+"""Detects file formats by their first bytes: supported formats, and unsupported ones to name in an error."""
 
 import re
 
 GZIP, ZSTD, PARQUET = "gzip", "zstd", "Parquet"
-HEAD_BYTES = 512  # enough for every mark
+HEAD_BYTES = 512  # enough for every signature
 
-# Every mark has a byte that no header of a text log begins with: a control character, or one that is not UTF-8.
+# No header of a text log matches: all but bzip2's block mark have a control character or a non-UTF-8 byte.
 MARKS = {
     GZIP: rb"\x1f\x8b",
-    ZSTD: rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18",  # a frame or a skippable one
-    PARQUET: rb"PAR1\x15",  # the magic and the first byte of a page header or footer
+    ZSTD: rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18",  # a frame or a skippable frame
+    PARQUET: rb"PAR1\x15",  # the magic number and the first byte of a page header or footer
     "a zip archive": rb"PK(\x03\x04|\x05\x06|\x07\x08)",
     "a tar archive": rb"(?s)(?=[^\0]+\0).{257}ustar",
     "a 7-Zip archive": rb"7z\xbc\xaf\x27\x1c",
@@ -25,30 +25,30 @@ MARKS = {
     "an Excel file": rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
 }
 CONVERT = ("Avro", "Arrow IPC", "an SQLite database", "an Excel file")
-BYTE_ORDER_MARKS = {  # the longer ones first, since one of UTF-32 begins with one of UTF-16
+BYTE_ORDER_MARKS = {  # UTF-32 first, since the mark of UTF-32LE begins with that of UTF-16LE
     b"\xff\xfe\0\0": "UTF-32LE",
     b"\0\0\xfe\xff": "UTF-32BE",
     b"\xff\xfe": "UTF-16LE",
     b"\xfe\xff": "UTF-16BE",
 }
-# Where the NUL bytes of ASCII characters are, modulo 4.
+# Positions, modulo 4, of the NUL bytes of ASCII characters.
 NUL_PLACES = {(1, 3): "UTF-16LE", (0, 2): "UTF-16BE", (1, 2, 3): "UTF-32LE", (0, 1, 2): "UTF-32BE"}
 
 
 def find_format(head: bytes) -> str:
-    """Name of the format of a file by its first HEAD_BYTES bytes; empty for text."""
+    """Detects the format of a file from its first HEAD_BYTES bytes; empty for text."""
     return next((name for name, mark in MARKS.items() if re.match(mark, head)), "")
 
 
 def advise(name: str) -> str:
-    """What the user can do about a format that is not read."""
+    """Advice for the user of an unsupported format."""
     return "convert it to Parquet or to UTF-8 text" if name in CONVERT else "unpack it first"
 
 
 def find_wide_encoding(header: bytes) -> str:
-    """Name of the encoding if the header line is UTF-16 or UTF-32; empty otherwise.
+    """Detects UTF-16 and UTF-32 in a header line; empty for another encoding.
 
-    Without a byte order mark it is detected by the NUL bytes of ASCII characters.
+    Without a byte order mark, the encoding is detected from the positions of the NUL bytes of ASCII characters.
     """
     for mark, name in BYTE_ORDER_MARKS.items():
         if header.startswith(mark):

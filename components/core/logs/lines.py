@@ -1,4 +1,4 @@
-"""Blocks of raw lines -> columns and rejected lines, by positions of the separators and without a loop over rows."""
+"""Parses blocks of raw lines into columns and rejected lines, vectorised over the separator positions of a block."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from components.core.logs.texts import (
 
 NEWLINE, RETURN = 10, 13
 CONTROL_BELOW = 14  # NUL, tab, newline and carriage return are found in one pass
-MAX_DIGITS = 18  # fits an int64, whatever the digits
+MAX_DIGITS = 18  # every number of 18 digits fits in an int64
 TIME_LIMIT = 7_289_654_400_000  # 2201-01-01 UTC in milliseconds
 
 Ids: TypeAlias = pa.StringArray | pa.Int64Array
@@ -31,15 +31,15 @@ Bounds = Callable[[int], tuple[Positions, Positions]]
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """What a line holds.
+    """The layout of a line.
 
     Attributes:
-        num_fields: fields of every line.
-        delimiter: one ASCII character between them; quotes have no meaning and stay part of the text.
-        text_fields: positions of the fields that stay text.
-        time_field: position of the time, in milliseconds since 1970.
-        names: the header of each text field and then of the time, for the reasons of a rejection.
-        max_id_bytes: the longest text that is accepted.
+        num_fields: number of fields of every line.
+        delimiter: field delimiter, one ASCII character; quotes are ordinary characters.
+        text_fields: positions of the text fields.
+        time_field: position of the time field, in milliseconds since 1970.
+        names: column names of the text fields and then of the time field, for the reasons of rejections.
+        max_id_bytes: maximum length of a text in bytes.
     """
 
     num_fields: int
@@ -50,7 +50,7 @@ class Layout:
     max_id_bytes: int
 
     def count_max_lines(self, num_bytes: int) -> int:
-        """Upper bound of the accepted lines in `num_bytes` bytes: each column that is read has at least one byte."""
+        """Maximum number of accepted lines in `num_bytes` bytes, given that no column that is read may be empty."""
         return (num_bytes + 1) // (len(self.names) + self.num_fields)
 
 
@@ -60,7 +60,8 @@ class Block:
 
     Attributes:
         num_lines: number of accepted and rejected lines.
-        ids: one column [num_accepted] a text field: strings, or int64 whose shortest texts are what stood there.
+        ids: one column [num_accepted] per text field: strings, or int64 if all texts are integers in canonical form
+            (the shortest decimal text).
         times: [num_accepted] int64 milliseconds since 1970.
         rejected: the rejected lines in `checks.FOUND_SCHEMA`, numbered from 0, or None.
     """
@@ -74,13 +75,13 @@ class Block:
 def scan_block(block: bytes, layout: Layout) -> Block:
     """Splits whole lines into fields and checks each of them.
 
-    A line ends with a newline, or with a carriage return and a newline; the last one may lack it. A line is
-    accepted when it is valid UTF-8 without NUL bytes, has the right number of fields, texts of 1 to
-    `max_id_bytes` bytes, and a time of 1 to 18 decimal digits below the year 2201.
+    A line ends with a newline or with a carriage return and a newline; the line end of the last line is optional. A
+    line is accepted if it is valid UTF-8 without NUL bytes and has the expected number of fields, texts of 1 to
+    `max_id_bytes` bytes, and a time of 1 to 18 decimal digits before the year 2201.
 
     Args:
-        block: whole lines, below 2 GiB.
-        layout: what they should hold.
+        block: whole lines, less than 2 GiB.
+        layout: the expected layout of the lines.
     """
     if not block.endswith(b"\n"):
         block += b"\n"
@@ -113,7 +114,7 @@ def scan_block(block: bytes, layout: Layout) -> Block:
     first = np.concatenate(([-1], closing[:-1])).astype(np.int32)
 
     def bounds(field: int) -> tuple[Positions, Positions]:
-        """[num_open] first byte of a field of the lines still open, and the byte after its last."""
+        """Positions [num_open] of the first byte of a field in each open line, and of the byte after its last."""
         chosen = checks.open
         begin = starts[chosen] if field == 0 else positions[first[chosen] + field] + 1
         last = field == layout.num_fields - 1
@@ -160,7 +161,7 @@ def _parse_times(data: Bytes, bounds: Bounds, checks: Checks, layout: Layout) ->
 
 
 def _lines_of(positions: Positions | Longs, ends: Positions) -> Mask:
-    """[num_lines] mask of the lines that hold one of the positions."""
+    """Mask [num_lines] of the lines that contain one of the byte positions."""
     mask = np.zeros(len(ends), np.bool_)
     if len(positions):
         mask[np.searchsorted(ends, positions)] = True

@@ -1,4 +1,4 @@
-"""Events in any order -> the order of the artifact: session start, session, time."""
+"""Sorts events into the order of the artifact: session start, session, time."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,12 +23,12 @@ class SortedEvents:
     """Whole sessions in the order of the artifact.
 
     Attributes:
-        sessions: [num_events] int32 positions in `session_ids`, never falling.
-        session_ids: [num_sessions] strings, each of them with events.
+        sessions: [num_events] int32 positions in `session_ids`, in non-decreasing order.
+        session_ids: [num_sessions] strings; each session has events.
         items: [num_events] int32 positions in `item_ids`.
-        item_ids: [num_items] distinct strings, some perhaps without events.
+        item_ids: [num_items] distinct strings; some may have no events.
         times: [num_events] int64 milliseconds since 1970.
-        rows: [num_events] int32 or int64 positions before the sorting.
+        rows: [num_events] int32 or int64 positions before sorting.
     """
 
     sessions: Codes
@@ -39,7 +39,7 @@ class SortedEvents:
     rows: Codes | Longs
 
     def to_table(self) -> pa.Table:
-        """The columns of `SCHEMA`, ids dictionary-encoded."""
+        """Table with the columns of `SCHEMA` and dictionary-encoded ids."""
         return pa.table(
             [
                 pa.DictionaryArray.from_arrays(pa.array(self.sessions), self.session_ids),
@@ -52,12 +52,12 @@ class SortedEvents:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Which share of the events to keep.
+    """A random sample of the events.
 
     Attributes:
-        fraction: of the sessions or of the events.
-        unit: `sessions` keeps or drops whole sessions, `events` single events.
-        seed: of the draw.
+        fraction: share of the sessions or events to keep.
+        unit: `sessions` to sample whole sessions, `events` to sample single events.
+        seed: random seed.
     """
 
     fraction: float
@@ -65,21 +65,21 @@ class Sample:
     seed: int
 
     def draw(self, num: int) -> Longs:
-        """Positions of the kept ones of `num`, rising; at least one if there is any."""
+        """Samples positions from 0 to `num` - 1, in increasing order; at least one unless `num` is 0."""
         num_kept = min(num, max(1, round(self.fraction * num)))
         return np.sort(np.random.default_rng(self.seed).choice(num, num_kept, replace=False, shuffle=False))
 
 
 def to_texts(ids: pa.Array) -> pa.Array:
-    """Ids that were read as numbers as the texts that they were, dictionary-encoded if they are."""
+    """Converts ids that were read as integers back to texts; a dictionary-encoded column stays dictionary-encoded."""
     if pa.types.is_dictionary(ids.type):
         return pa.DictionaryArray.from_arrays(ids.indices, ids.dictionary.cast(pa.string()))
     return ids.cast(pa.string())
 
 
 def sort_in_memory(batches: list[pa.RecordBatch], sample: Sample | None) -> Iterator[SortedEvents]:
-    """Sorts what `sorter.encode_ids` made; empties the list."""
-    with ThreadPoolExecutor(1) as executor:  # items are numbered while sessions are sorted
+    """Sorts batches that `sorter.encode_ids` returned, and empties the list to free its memory."""
+    with ThreadPoolExecutor(1) as executor:  # encodes the items while sessions are sorted
         numbered = executor.map(_number_items, [[batch["item_id"] for batch in batches]])
         sessions, session_ids = _unify([batch["session_id"] for batch in batches])
         times, rows = np.concatenate([batch["time"].to_numpy() for batch in batches]), None
@@ -114,7 +114,7 @@ def sort_in_memory(batches: list[pa.RecordBatch], sample: Sample | None) -> Iter
 
 
 def _unify(chunks: list[pa.DictionaryArray]) -> tuple[Codes, Ids]:
-    """[num_events] positions in the distinct ids; ids that rise are known to be distinct without a look at each."""
+    """Positions [num_events] in the distinct ids, and these ids; strictly increasing ids are not hashed."""
     chunks = [chunk for chunk in chunks if len(chunk)]
     if len({chunk.type for chunk in chunks}) > 1:
         chunks = [to_texts(chunk) for chunk in chunks]
@@ -123,7 +123,7 @@ def _unify(chunks: list[pa.DictionaryArray]) -> tuple[Codes, Ids]:
     begin, num_ids, last = 0, 0, None
     for chunk in chunks:
         ids = chunk.dictionary
-        goes_on = ids[0] == last  # the session at the end of the chunk before
+        goes_on = ids[0] == last  # the last session of the previous chunk continues
         np.add(chunk.indices.to_numpy(), np.int32(num_ids - goes_on), out=codes[begin : begin + len(chunk)])
         parts.append(ids[int(goes_on) :])
         begin, num_ids, last = begin + len(chunk), num_ids + len(parts[-1]), ids[-1]
@@ -135,7 +135,7 @@ def _unify(chunks: list[pa.DictionaryArray]) -> tuple[Codes, Ids]:
 
 
 def _number_items(chunks: list[pa.Array]) -> tuple[Codes, Ids]:
-    """[num_events] positions in ids, which are distinct."""
+    """Positions [num_events] in the distinct ids, and these ids."""
     if not all(pa.types.is_integer(chunk.type) for chunk in chunks):
         texts = [
             chunk if pa.types.is_dictionary(chunk.type) else to_texts(chunk).dictionary_encode() for chunk in chunks
@@ -152,28 +152,28 @@ def _number_items(chunks: list[pa.Array]) -> tuple[Codes, Ids]:
 
 
 def _renumber(numbers: Codes | Longs, end: int) -> tuple[Longs, Codes]:
-    """The distinct ones of numbers from 0 to below `end`, rising, and the position of each number among them."""
+    """The sorted distinct values of numbers from 0 to `end` - 1, and the position of each number among them."""
     is_used = np.zeros(end, np.bool_)
     is_used[numbers] = True
     return np.flatnonzero(is_used), (np.cumsum(is_used, dtype=np.int32) - 1)[numbers]
 
 
 def sort_sessions(sessions: Codes, times: Longs, session_ids: Ids) -> tuple[Longs, Codes, Codes]:
-    """Finds the order of the artifact, quickly where each session is one piece in the order of time.
+    """Computes the order of the artifact; faster if the events of each session are consecutive and sorted by time.
 
     Args:
         sessions: [num_events] positions in `session_ids`.
         times: [num_events] milliseconds.
-        session_ids: [num_sessions] ids, each of them with events.
+        session_ids: [num_sessions] ids; each session has events.
 
     Returns:
-        Positions of the sessions in order, positions of the events in order, and the sessions of these in the new
-        numbering.
+        The sorted positions of the sessions, the sorted positions of the events, and the session of each sorted event
+        as a position in the sorted sessions.
     """
     num_sessions = len(session_ids)
     same = sessions[1:] == sessions[:-1]
     begin = np.append(0, np.flatnonzero(~same) + 1)
-    if len(begin) == num_sessions and not (same & (times[1:] < times[:-1])).any():  # sessions in one sorted piece each
+    if len(begin) == num_sessions and not (same & (times[1:] < times[:-1])).any():  # consecutive and sorted
         pieces = np.empty(num_sessions, np.int64)
         pieces[sessions[begin]] = np.arange(num_sessions)
         in_order = _order_sessions(times[begin[pieces]], session_ids)
@@ -193,17 +193,17 @@ def sort_sessions(sessions: Codes, times: Longs, session_ids: Ids) -> tuple[Long
 
 
 def _order_sessions(starts: Longs, session_ids: Ids) -> Longs:
-    """[num_sessions] positions of the sessions by their first time, then by the text of their id."""
+    """Positions [num_sessions] of the sessions, sorted by first time, then by the text of the id."""
     return sort_ties(_argsort(starts), starts, lambda positions: session_ids.take(positions).cast(pa.string()))
 
 
 def sort_ties(order: Longs, keys: Longs, get_values: Callable[[pa.Array], pa.Array]) -> Longs:
-    """Puts events or sessions with equal keys in the order of a further value.
+    """Sorts events or sessions with equal keys by a second value.
 
     Args:
-        order: [num] positions by key, which are changed.
-        keys: [num] what they are ordered by.
-        get_values: gives the further values at some positions.
+        order: [num] positions sorted by key; changed in place.
+        keys: [num] sort keys.
+        get_values: returns the second values at the given positions.
     """
     ordered = keys[order]
     same = ordered[1:] == ordered[:-1]
@@ -216,7 +216,7 @@ def sort_ties(order: Longs, keys: Longs, get_values: Callable[[pa.Array], pa.Arr
 
 
 def _argsort(values: Longs) -> Longs:
-    """A stable argsort; values and positions that fit into one number are sorted as one, in a fraction of the time."""
+    """A stable argsort; if value and position fit in 63 bits, they are packed into one int64, which sorts faster."""
     lowest, num_bits = int(values.min()), (len(values) - 1).bit_length()
     if (int(values.max()) - lowest).bit_length() + num_bits > 63:
         return np.argsort(values, kind="stable")
@@ -224,7 +224,7 @@ def _argsort(values: Longs) -> Longs:
 
 
 def _cuts(sessions: Codes) -> Iterator[tuple[int, int]]:
-    """Ranges of about BATCH_ROWS events that end where a session ends."""
+    """Yields ranges of about BATCH_ROWS events that end at the end of a session."""
     begin = 0
     while begin < len(sessions):
         end = begin + BATCH_ROWS

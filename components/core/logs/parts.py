@@ -1,4 +1,4 @@
-"""Inspects the files of a log before they are read: format, compression, header, upper bound of the lines."""
+"""Inspects the files of a log before they are read: format, compression, header, maximum number of lines."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from components.core.logs.rows import check_types
 from components.core.logs.texts import show
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
-HEADER_BYTES = 1 << 16  # read at a time until the header ends
+HEADER_BYTES = 1 << 16  # number of bytes that are read at a time until the header ends
 # Largest ratio of decompressed to compressed bytes: 258 bytes from 2 bits (RFC 1951, 3.2.5), a block of 128 KiB from
 # 4 bytes (RFC 8878, 3.1.1.2).
 EXPANSION = {None: 1, GZIP: 1032, ZSTD: 32768}
@@ -22,13 +22,13 @@ EXPANSION = {None: 1, GZIP: 1032, ZSTD: 32768}
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """An inspected file of a log.
+    """A file of a log after inspection.
 
     Attributes:
         file: the file.
         is_parquet: whether it is Parquet; otherwise it is text.
         codec: compression of the text, GZIP or ZSTD, or None.
-        max_lines: upper bound of the lines or rows that can be accepted.
+        max_lines: upper bound of the number of lines or rows that can be accepted.
     """
 
     file: LogFile
@@ -41,7 +41,7 @@ def inspect(file: LogFile, columns: LogColumns) -> Part:
     """Detects the format of a file by its content, and checks its header or schema.
 
     Raises:
-        FileNotFoundError: the file is gone since it was listed.
+        FileNotFoundError: the file was removed after it was listed.
         ValueError: the file cannot be read, has a format that is not supported, or lacks a column.
     """
     with file.open_stream() as raw:
@@ -63,7 +63,7 @@ def inspect(file: LogFile, columns: LogColumns) -> Part:
 
 
 def count_max_bytes(file: LogFile, codec: str | None) -> int:
-    """Upper bound of the decompressed bytes of a file."""
+    """Upper bound of the decompressed size of a file in bytes."""
     return file.num_bytes * EXPANSION[codec]
 
 
@@ -72,8 +72,8 @@ def open_parquet(file: LogFile) -> Iterator[pq.ParquetFile]:
     """Opens a Parquet file.
 
     Raises:
-        FileNotFoundError: the file is gone since it was listed.
-        ValueError: it is not Parquet.
+        FileNotFoundError: the file was removed after it was listed.
+        ValueError: the file is not Parquet.
     """
     with file.open_stream() as raw:
         try:
@@ -85,7 +85,7 @@ def open_parquet(file: LogFile) -> Iterator[pq.ParquetFile]:
 
 
 def _read_head(stream: pa.NativeFile, file: LogFile) -> bytes:
-    """The beginning of the text up to at least the first newline or carriage return."""
+    """Reads the text up to at least the first newline or carriage return."""
     head = b""
     while not (b"\n" in head or b"\r" in head) and (data := stream.read(max(HEADER_BYTES, len(head)))):
         head += data
@@ -94,15 +94,15 @@ def _read_head(stream: pa.NativeFile, file: LogFile) -> bytes:
 
 
 def check_length(line: bytes, file: LogFile) -> None:
-    """Refuses a line of more than MAX_LINE_BYTES.
+    """Checks that a line has at most MAX_LINE_BYTES.
 
     Raises:
-        ValueError: it is longer.
+        ValueError: the line is longer.
     """
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(
             f"Expected lines of at most {MAX_LINE_BYTES} bytes in {file.name}. "
-            f"Received: a longer one that begins with {show(line[:80])!r}"
+            f"Received: a longer line that begins with {show(line[:80])!r}"
         )
 
 

@@ -16,22 +16,22 @@ from components.core.logs.rejected import locate
 from components.core.logs.rows import scan_rows
 
 BLOCK_BYTES = 1 << 21
-BATCH_ROWS = 1 << 17  # of Parquet
+BATCH_ROWS = 1 << 17  # rows per batch of Parquet
 NUM_THREADS = 2
-NUM_OPENED = 8  # files at a time, while they are looked into
+NUM_OPENED = 8  # number of files that are inspected in parallel
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Some consecutive lines of a file.
+    """Consecutive lines of a file.
 
     Attributes:
         num_lines: number of accepted and rejected lines.
         events: the accepted lines, as `prepare` returned them.
-        rejected: the rejected lines in `rejected.REJECTED_SCHEMA`, or None. Lines are numbered from 1 with the header,
-            rows of Parquet from 1.
+        rejected: the rejected lines in `rejected.REJECTED_SCHEMA`, or None. Line 1 is the header; row 1 of Parquet is
+            the first row.
         is_cut: whether the file ends after this batch without a newline.
-        max_lines_left: upper bound of the lines that can be accepted after this batch, in all files.
+        max_lines_left: upper bound of the number of lines that can be accepted after this batch, in all files.
     """
 
     num_lines: int
@@ -45,19 +45,19 @@ Prepare = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 
 def read_log(files: list[LogFile], columns: LogColumns, prepare: Prepare = lambda events: events) -> Iterator[Batch]:
-    """Inspects all files, and returns an iterator that reads one after the other with a few blocks in memory.
+    """Inspects all files and returns an iterator that reads them in turn, with a few blocks in memory.
 
     Args:
         files: the files to read, in this order.
         columns: the columns to read.
-        prepare: is called with the accepted events of each batch, in the threads that read. Its argument has the text
-            columns and then the time, named by their headers; its result must have the time as last column. A text
-            column has strings, or int64 if each of its texts is the shortest decimal text of a number.
+        prepare: transforms the accepted events of each batch, in a reader thread. Its argument has the text columns and
+            then the time, with the names of the log. Its result must have the time as the last column. A text column
+            contains strings, or int64 if all texts are integers in canonical form (the shortest decimal text).
 
     Raises:
-        FileNotFoundError: a file has gone since it was listed.
-        ValueError: a file is empty, in a format that is not read, lacks a column, ends before it should, or holds a
-            line of over 64 MiB.
+        FileNotFoundError: a file was removed after it was listed.
+        ValueError: a file is empty, has an unsupported format, lacks a column, is truncated, or has a line longer than
+            64 MiB.
     """
     looks = map_ahead(lambda file: inspect(file, columns), files, num_threads=NUM_OPENED, num_ahead=2 * NUM_OPENED)
     return _read_parts(list(looks), columns, prepare)
@@ -79,7 +79,7 @@ def _read_lines(part: Part, columns: LogColumns, prepare: Prepare) -> Iterator[B
         header, _, rest = first.partition(b"\n")
         layout = columns.find(header, file.name, file.suffix)
 
-        is_clean = True  # whether the last block was; the next one is expected to be alike
+        is_clean = True  # whether the last block had no rejected line, as the next one probably has none then
 
         def scan(block: bytes) -> tuple[Batch, int]:
             nonlocal is_clean
@@ -140,13 +140,13 @@ def _iterate(parquet: pq.ParquetFile, columns: LogColumns, file: LogFile) -> Ite
 
 
 def _to_batch(block: Block, columns: LogColumns, prepare: Prepare, *, is_cut: bool) -> Batch:
-    """The batch of a block, before `_place`."""
+    """Converts a block to a batch, which `_place` completes."""
     ids = [to_whole_numbers(each) for each in block.ids]
     events = pa.RecordBatch.from_arrays([*ids, block.times], names=list(columns.names))
     return Batch(num_lines=block.num_lines, events=prepare(events), rejected=block.rejected, is_cut=is_cut)
 
 
 def _place(batch: Batch, file: LogFile, first_line: int, *, max_lines_left: int) -> Batch:
-    """Adds the position in the log: source and number of each rejected line, and the bound of the lines left."""
+    """Adds the file and line number of each rejected line, and the maximum number of remaining lines."""
     rejected = None if batch.rejected is None else locate(batch.rejected, file.name, first_line)
     return replace(batch, rejected=rejected, max_lines_left=max_lines_left)

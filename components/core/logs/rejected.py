@@ -21,12 +21,12 @@ ROW_GROUP_BYTES = 1 << 24
 
 
 def locate(found: pa.RecordBatch, source: str, first_line: int) -> pa.RecordBatch:
-    """Adds the file and the numbers in it to the rejected lines of a block; returns REJECTED_SCHEMA.
+    """Adds the file and the line numbers to the rejected lines of a block; returns them in REJECTED_SCHEMA.
 
     Args:
         found: rejected lines in `checks.FOUND_SCHEMA`.
         source: name of the file.
-        first_line: number of the block's first line in the file.
+        first_line: line number, in the file, of the first line of the block.
     """
     sources = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(found), np.int32)), pa.array([source]))
     lines = pc.add(found["line"], first_line)
@@ -53,11 +53,11 @@ class RejectedLines:
             use_dictionary=["source", "reason"],
             column_encoding={"line": "DELTA_BINARY_PACKED"},
             write_statistics=False,
-            store_schema=False,  # readers get strings instead of dictionaries
+            store_schema=False,  # so readers get strings instead of dictionaries
         )
 
     def add(self, rejected: pa.RecordBatch) -> None:
-        """Adds lines in REJECTED_SCHEMA."""
+        """Adds rejected lines in REJECTED_SCHEMA."""
         self.num_lines += len(rejected)
         reasons = rejected["reason"]
         codes = reasons.indices.to_numpy()
@@ -74,13 +74,13 @@ class RejectedLines:
             self._write()
 
     def describe(self) -> str:
-        """The three commonest reasons, an example of each."""
+        """Describes the three most frequent reasons, with an example of each."""
         return "; ".join(
             f"{count:,} x {reason}, such as {self.examples[reason]}" for reason, count in self.reasons.most_common(3)
         )
 
     def close(self) -> None:
-        """Completes the file; a second call does nothing."""
+        """Closes the file; a second call has no effect."""
         if self.waiting:
             self._write()
         self.writer.close()

@@ -1,4 +1,4 @@
-"""Rows of Parquet -> columns and rejected rows, by the checks that lines go through."""
+"""Splits rows of Parquet into accepted columns and rejected rows, by the same checks as lines of text."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,20 +9,22 @@ from components.core.logs.checks import Checks
 from components.core.logs.lines import TIME_LIMIT, Block
 from components.core.logs.texts import Mask, Positions, find_invalid_values, show_all
 
-TICKS = {"ms": 1, "us": 1_000, "ns": 1_000_000}  # of a timestamp in a millisecond; Parquet has no other units
+TICKS = {"ms": 1, "us": 1_000, "ns": 1_000_000}  # ticks of a timestamp per millisecond; Parquet has no other units
 
 
 def check_types(schema: pa.Schema, names: tuple[str, ...], source: str) -> None:
-    """Refuses columns whose type cannot hold exact ids or times; those that hold nothing have each row rejected.
+    """Checks that the column types represent ids and times exactly.
+
+    Columns of type null pass this check, but all their rows are rejected later.
 
     Args:
-        schema: of the Parquet file.
-        names: the text columns, then the time's.
-        source: the file, for the message.
+        schema: schema of the Parquet file.
+        names: names of the text columns, then of the time column.
+        source: name of the file, for error messages.
 
     Raises:
-        ValueError: a column is missing or not the only one of its name, an id is neither text nor a whole number, or
-            the time is neither a whole number nor a timestamp.
+        ValueError: a column is missing or duplicated, an id column has neither text nor integers, or the time column
+            has neither integers nor timestamps.
     """
     if any(schema.names.count(name) != 1 for name in names):
         raise ValueError(f"Expected each of the columns {list(names)} once in {source}. Received: {schema.names}")
@@ -38,12 +40,12 @@ def check_types(schema: pa.Schema, names: tuple[str, ...], source: str) -> None:
 
 
 def scan_rows(rows: pa.RecordBatch, names: tuple[str, ...], max_id_bytes: int) -> Block:
-    """Checks each row.
+    """Checks each row and splits the batch into accepted and rejected rows.
 
     Args:
-        rows: a batch with at least the named columns, of types that `check_types` lets through.
-        names: the text columns, then the time's.
-        max_id_bytes: the longest text that is accepted.
+        rows: a batch with at least the named columns, whose types `check_types` accepts.
+        names: names of the text columns, then of the time column.
+        max_id_bytes: maximum length of a text in bytes.
     """
     checks = Checks(rows.num_rows)
     texts = []
@@ -87,7 +89,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _to_binary(column: pa.Array) -> pa.BinaryArray:
-    """The bytes of each value, none where there is no value."""
+    """Converts values to bytes; a null becomes an empty value."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_integer(column.type):
@@ -96,7 +98,7 @@ def _to_binary(column: pa.Array) -> pa.BinaryArray:
 
 
 def _to_milliseconds(time: pa.Array) -> npt.NDArray[np.int64]:
-    """[num_rows] milliseconds since 1970: below 0 for any time before, at least TIME_LIMIT for any beyond it."""
+    """Milliseconds since 1970 [num_rows]: negative for times before 1970, at least TIME_LIMIT for times beyond it."""
     if pa.types.is_uint64(time.type):
         time = pc.min_element_wise(time, pa.scalar(TIME_LIMIT, pa.uint64()), skip_nulls=False)
     numbers: npt.NDArray[np.int64] = pc.fill_null(time.cast(pa.int64()), 0).to_numpy()
@@ -109,10 +111,10 @@ def _mask(values: pa.BooleanArray) -> Mask:
 
 
 def _show_rows(texts: list[pa.BinaryArray], time: pa.Array, lines: Positions) -> pa.StringArray:
-    """What stands in these rows, separated by tabs."""
+    """Texts of the given rows, with tab-separated values."""
     rows = pa.array(lines)
     time = time.take(rows)
     if pa.types.is_timestamp(time.type):
-        time = time.cast(pa.timestamp(time.type.unit))  # in UTC, whatever time zones this machine knows
+        time = time.cast(pa.timestamp(time.type.unit))  # in UTC, independent of the machine's time zone database
     times = pc.fill_null(time.cast(pa.string()), "")
     return pc.binary_join_element_wise(*(show_all(text.take(rows)) for text in texts), times, "\t")

@@ -1,11 +1,11 @@
-"""Vectorised text functions: slices of bytes as a column, UTF-8 validation, escapes of what is not readable."""
+"""Vectorised text functions: slicing bytes into columns, validating UTF-8, escaping invalid bytes."""
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-MAX_TEXT_BYTES = 4096  # of a rejected line
+MAX_TEXT_BYTES = 4096  # maximum length of the text of a rejected line
 HEX_DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 Bytes = npt.NDArray[np.uint8]
@@ -19,12 +19,12 @@ def gather(data: Bytes, begin: Positions, stop: Positions) -> pa.StringArray:
 
     Args:
         data: [num_bytes] the bytes.
-        begin: [num_slices] first byte of each slice, not before the end of the one before it.
-        stop: [num_slices] the byte after its last.
+        begin: [num_slices] position of the first byte of each slice, not before the end of the previous slice.
+        stop: [num_slices] position after the last byte of each slice.
     """
     if not len(begin):
         return pa.array([], pa.string())
-    # The slices and the gaps between them are one column over the same bytes; every second value is a slice.
+    # The slices and the gaps between them form one column over the same bytes; every second value is a slice.
     bounds = np.column_stack([begin, stop]).ravel()
     num_pieces = len(bounds) - 1
     pieces = pa.StringArray.from_buffers(num_pieces, pa.py_buffer(bounds), pa.py_buffer(data))
@@ -32,7 +32,7 @@ def gather(data: Bytes, begin: Positions, stop: Positions) -> pa.StringArray:
 
 
 def get_buffers(texts: pa.StringArray | pa.BinaryArray) -> tuple[Positions, Bytes]:
-    """[num_texts + 1] where each text begins, and the bytes of all."""
+    """Offsets [num_texts + 1] of the texts, and the bytes that they refer to."""
     _, offsets, data = texts.buffers()
     begin = texts.offset
     bounds = np.frombuffer(offsets, np.int32)[begin : begin + len(texts) + 1] if len(texts) else np.zeros(1, np.int32)
@@ -70,7 +70,7 @@ def find_invalid(data: Bytes) -> Longs:
 
 
 def find_invalid_values(values: pa.BinaryArray) -> Mask:
-    """[num_values] mask of the values that are not valid UTF-8."""
+    """Mask [num_values] of the values that are not valid UTF-8."""
     mask = np.zeros(len(values), np.bool_)
     try:
         values.cast(pa.string())
@@ -81,7 +81,7 @@ def find_invalid_values(values: pa.BinaryArray) -> Mask:
 
 
 def show_all(values: pa.StringArray | pa.BinaryArray) -> pa.StringArray:
-    r"""Escapes bytes that are not valid UTF-8 as \xNN and NUL as \x00, and cuts each value after 4,096 bytes."""
+    r"""Escapes bytes that are not valid UTF-8 as \xNN and NUL as \x00, and truncates values longer than 4,096 bytes."""
     values = values.cast(pa.binary())
     lengths = pc.binary_length(values)
     is_long = pc.greater(lengths, MAX_TEXT_BYTES)
@@ -100,13 +100,13 @@ def show_all(values: pa.StringArray | pa.BinaryArray) -> pa.StringArray:
 
 
 def show(value: bytes) -> str:
-    """`show_all` for one value."""
+    """Applies `show_all` to one value."""
     text: str = show_all(pa.array([value], pa.binary()))[0].as_py()
     return text
 
 
 def _end_with_newlines(values: pa.BinaryArray) -> pa.BinaryArray:
-    """A newline after each value, so that no UTF-8 sequence goes on in the next one."""
+    """Appends a newline to each value, so no UTF-8 sequence spans two values."""
     return pc.binary_join_element_wise(values, b"", b"\n")
 
 

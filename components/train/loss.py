@@ -5,8 +5,6 @@ from collections.abc import Callable
 import tensorflow as tf
 
 MASKED = -1e9  # logit of a masked item; its softmax probability is exactly 0 in float32
-SAMPLING_EXPONENT = 0.75  # exponent of the item counts in the sampling distribution of negatives
-SCORE_REGULARIZATION = 1.0  # weight of the score regularisation of BPR-max
 
 
 def sampling_distribution(counts: tf.Tensor, exponent: float) -> tf.Tensor:

@@ -184,18 +184,19 @@ def echoing(text: str) -> dsl.Artifact:
 
 
 ODD = "a b 'c' \"d\" [e] *f? $(g) \\h é漢😀 python3 {i} %s;&|"
+ODD_FOLDER = ODD.replace("?", "").replace("\\", "")  # which the path of an output folder cannot contain
 
 
 def test_paths_and_values_reach_a_task_as_they_are(tmp_path):
-    with OutputFolder(tmp_path / ODD) as folder:
+    with OutputFolder(tmp_path / ODD_FOLDER) as folder:
         made = run_pipeline(echoing, {"text": ODD}, folder)["Output"]
-    assert made.is_relative_to(tmp_path / ODD / "runs")
-    assert made.read_text() == (tmp_path / ODD / "Output").read_text() == ODD
+    assert made.is_relative_to(tmp_path / ODD_FOLDER / "runs")
+    assert made.read_text() == (tmp_path / ODD_FOLDER / "Output").read_text() == ODD
 
 
 @pytest.mark.slow
 def test_a_single_component_takes_artifacts_of_odd_paths(small_log, tmp_path):
-    folder = tmp_path / ODD
+    folder = tmp_path / ODD_FOLDER
     made = run_component(ingest, folder, arguments=paths_of(small_log))
     made = run_component(vocabulary, folder, artifacts={"events": made["events"]})
     assert made["vocabulary"].is_file()

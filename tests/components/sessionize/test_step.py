@@ -62,6 +62,7 @@ def test_equals_the_reference(tmp_path, seed, prefix):
         assert events_of(tmp_path / "events", split) == expected_of(expected[split])
 
 
+@pytest.mark.slow
 def test_many_events_equal_the_reference(tmp_path, monkeypatch):
     """Several batches for each window, shards in each stream, parts, and slices of a split."""
     monkeypatch.setattr("components.sessionize.staged_log.PART_EVENTS", 10_000)
@@ -90,6 +91,7 @@ def test_a_session_longer_than_a_slice_stays_one(tmp_path, monkeypatch):
         assert events_of(tmp_path / "events", split) == expected_of(expected[split])
 
 
+@pytest.mark.slow
 def test_sessions_that_start_at_once_are_in_the_order_of_their_names(tmp_path, monkeypatch):
     """More of them than a slice holds, so that it is only known at the end which one comes first."""
     monkeypatch.setattr("components.sessionize.slices.SLICE_EVENTS", 1000)

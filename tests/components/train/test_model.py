@@ -64,6 +64,7 @@ def test_in_bfloat16_variables_and_queries_are_float32_and_about_the_same(name):
     assert tf.keras.mixed_precision.global_policy().name == "float32"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gru_attention", "attention"])
 def test_compiled_with_xla_a_step_is_the_same(name):
     inputs = {

@@ -138,6 +138,7 @@ def test_tensorboard_logs_hold_the_validation_metrics(trained):
     assert {"epoch_mean_loss", "epoch_valid_recall@20"} <= tags
 
 
+@pytest.mark.slow
 def test_refit_learns_what_only_the_validation_week_holds(make_artifacts, tmp_path):
     rng = np.random.default_rng(0)
 

@@ -103,6 +103,7 @@ def test_a_session_id_learns_the_training_sessions_and_says_nothing_about_new_on
     assert history.num_targets == len(RING["sessions"].items)
 
 
+@pytest.mark.slow
 def test_corrections_of_the_in_batch_loss_are_used(data, tmp_path):
     losses = [
         fit(data, tmp_path / str(number), loss="in_batch", num_epochs=1, **setting)[1].epochs[0]["mean_loss"]
@@ -126,6 +127,7 @@ class KilledError(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_as_if_it_had_not_been(data, tmp_path, monkeypatch):
     whole_model, whole = fit(data, tmp_path / "whole")
     validate = trainer.validate
@@ -148,6 +150,7 @@ def use_keras_gru(units):
     return tf.keras.layers.GRU(units, return_sequences=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), [(Gru, use_keras_gru), (use_keras_gru, Gru)])
 def test_a_checkpoint_of_another_gru_is_refused(data, tmp_path, monkeypatch, first, second):
     monkeypatch.setattr(towers, "make_gru", first)
@@ -159,6 +162,7 @@ def test_a_checkpoint_of_another_gru_is_refused(data, tmp_path, monkeypatch, fir
         fit(data, tmp_path, query_tower="gru", num_epochs=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -12,6 +12,8 @@ import pytest
 from components.train.parameters import TrainParameters
 from components.train.step import train_model
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {
     "query_tower": "last_item",
     "embedding_dim": 16,

@@ -83,7 +83,7 @@ def test_the_index_loads_with_tensorflow_alone(run):
 @pytest.mark.slow
 def test_every_component_runs_alone_on_artifacts_on_disk(run, small_log, tmp_path):
     made = run_component(ingest, tmp_path, arguments=paths_of(small_log))
-    made |= run_component(vocabulary, tmp_path, artifacts={"events": made["events"]})
+    made |= run_component(vocabulary, tmp_path, artifacts={"events": made["events"]}, arguments={"refit": False})
     assert made["vocabulary"].read_bytes() == (run / "vocabulary.parquet").read_bytes()
     inputs = {name: made[name] for name in ("events", "vocabulary")}
     made |= run_component(
@@ -256,6 +256,8 @@ def endless(tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        # Shells start background jobs, such as this test's, with SIGINT ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         wait_until(lambda: list(output_dir.glob("runs/*/tasks/*/*/made")) or process.poll() is not None)

@@ -1,37 +1,25 @@
 """Names of the container images and their tags."""
 
-import hashlib
 import re
 from importlib.metadata import version
 from pathlib import Path
+
+from components.core.sources import FOLDER, hash_sources
 
 REPOSITORY = "two-tower"
 # The user of the Dockerfile. Kubernetes can verify `runAsNonRoot` only for a numeric user id.
 USER_ID = 10001
 
-_FOLDER = Path(__file__).parent
 _REFERENCE = re.compile(r"(?:[\w.-]+(?::\d+)?/)?[\w./-]+(?::(?P<tag>\w[\w.-]*))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?")
 
 
-def make_source_version(folder: Path = _FOLDER) -> str:
-    """Returns the version of the sources: the package version and a hash of all files that an image is built from.
-
-    These files are the sources, the Dockerfile and the locks of this folder. The same files give the same version on
-    every machine, in a checkout and in an installed package.
+def make_source_version(folder: Path = FOLDER) -> str:
+    """Returns the version of the sources: the package version and `hash_sources`.
 
     Args:
         folder: the folder `components`.
     """
-    digest = hashlib.sha256()
-    for path in sorted(_list_sources(folder), key=lambda path: path.relative_to(folder).as_posix()):
-        contents = path.read_bytes()
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{len(contents)}\0".encode())
-        digest.update(contents)
-    return f"{version('two-tower')}-{digest.hexdigest()[:12]}"
-
-
-def _list_sources(folder: Path) -> list[Path]:
-    return [*folder.rglob("*.py"), *folder.glob("requirements*.txt"), folder / "Dockerfile"]
+    return f"{version('two-tower')}-{hash_sources(folder)}"
 
 
 def make_image_name(accelerator: str = "cpu", *, registry: str = "") -> str:

@@ -14,8 +14,8 @@ from components.core.events import SPLITS, read_split, split_path
 from components.core.machine import limit_tensorflow_threads
 from components.core.saved_model import TRAINING_FILE
 from components.core.sequences import Sessions
+from components.core.sources import hash_sources
 from components.core.vocabulary import Vocabulary
-from components.image import SOURCE_VERSION
 from components.train.checkpoints import History
 from components.train.distribution import describe_runtime, is_chief, make_strategy
 from components.train.model import TwoTower
@@ -150,7 +150,7 @@ def _write_training(model_dir: Path, parameters: TrainParameters, training: Trai
 
 def _fingerprint(events_dir: Path, vocabulary_path: Path, parameters: TrainParameters) -> str:
     """Hashes everything that determines a training, so that it never resumes from another training's checkpoints."""
-    determinants = {"sources": SOURCE_VERSION, "runtime": describe_runtime(), "parameters": parameters.to_dict()}
+    determinants = {"sources": hash_sources(), "runtime": describe_runtime(), "parameters": parameters.to_dict()}
     digest = hashlib.sha256(json.dumps(determinants, sort_keys=True).encode())
     for path in [*(split_path(events_dir, split) for split in SPLITS[:2]), vocabulary_path]:
         with path.open("rb") as file:

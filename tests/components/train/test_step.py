@@ -246,7 +246,7 @@ def test_a_second_start_resumes_and_keeps_the_logs_of_the_first(small_artifacts,
 
 
 def use_other_sources(monkeypatch):
-    monkeypatch.setattr(step, "SOURCE_VERSION", "0.1.0-0123456789ab")
+    monkeypatch.setattr(step, "hash_sources", lambda: "0123456789ab")
 
 
 def use_other_tensorflow(monkeypatch):

@@ -3,12 +3,12 @@
 import random
 from pathlib import Path
 
-from components.core.logs.columns import LogColumns
+from components.core.logs.columns import LogColumns, LogForm
 from components.core.logs.files import find_files
 from components.core.logs.reader import read_log
 
 HEADER = b"SessionId\tItemId\tTime\n"
-COLUMNS = LogColumns(text=("SessionId", "ItemId"), time="Time")
+COLUMNS = LogColumns(text=("SessionId", "ItemId"), time="Time", form=LogForm(time_format="milliseconds"))
 SPLICES = [
     b"\0",
     b"\xff",
@@ -69,7 +69,7 @@ def read_by_hand(data: bytes) -> tuple[Accepted, Rejected]:
             rejected.append((number, reason, line.decode(errors="backslashreplace").replace("\0", "\\x00")))
         else:
             session, item, time = line.decode().split("\t")
-            accepted.append((number, session, item, int(time)))
+            accepted.append((number, session, item, int(time.partition(".")[0])))
     return accepted, rejected
 
 
@@ -91,12 +91,17 @@ def reason_against(line: bytes) -> str:
         if len(text.encode()) > 256:
             return f"{name} of over 256 bytes"
     time = fields[2]
-    digits = time.removeprefix("-")
-    if not digits or not set(digits) <= set("0123456789"):
-        return "Time is not an integer"
-    if time != digits:
+    if not time:
+        return "empty Time"
+    whole, _, fraction = time.removeprefix("-").partition(".")
+    digits = whole + fraction
+    if not whole or ("." in time and not fraction) or not set(digits) <= set("0123456789"):
+        return "Time is not a number of milliseconds"
+    if time.startswith("-"):
         return "Time is negative"
-    return "Time is beyond the year 2200" if len(time) > 18 or int(time) >= 7_289_654_400_000 else ""
+    if len(whole) > 19:
+        return "Time is not a number of milliseconds"
+    return "Time is beyond the year 2200" if int(whole) >= 7_289_654_400_000 else ""
 
 
 def mutate(data: bytes, seed: int) -> bytes:

@@ -18,7 +18,7 @@ MAX_DIGITS = 18  # every number of 18 digits fits in an int64
 def scan_clean(block: bytes, layout: Layout) -> Block | None:
     """Returns the result of `lines.scan_block` several times as fast, or None if a line may have to be rejected.
 
-    If `layout.is_quoted`, quotes must be well-formed, see `quotes.is_well_formed`.
+    If `layout.is_quoted`, all quotes must enclose fields or be doubled inside of them.
     """
     if b"\0" in block or block.startswith(BYTE_ORDER_MARK):
         return None
@@ -89,7 +89,7 @@ def _make_block(block: bytes, layout: Layout, columns: list[Ids]) -> Block | Non
         )
     if failed:
         return None
-    num_lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    num_lines = block.count(b"\n") + (not block.endswith(b"\n")) if layout.is_quoted else num_rows
     return Block(num_rows=num_rows, num_lines=num_lines, ids=ids, times=pa.array(times), rejected=None)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from components.core.logs.blocks import FileColumns
 from components.core.logs.files import LogFile
 from components.core.logs.formats import BYTE_ORDER_MARK, find_wide_encoding
-from components.core.logs.json_lines import KINDS, JsonLayout, find_path, get_value
+from components.core.logs.json_lines import KINDS, JsonLayout, find_path, peek
 from components.core.logs.lines import UNIT_SEPARATOR, Layout
 from components.core.logs.quotes import split_fields
 from components.core.logs.texts import show
@@ -256,8 +256,8 @@ def _split(line: bytes, delimiter: str, *, is_quoted: bool) -> list[str]:
 def _first_value(documents: list[Any], list_path: tuple[str, ...] | None, keys: tuple[str, ...]) -> Any:
     """First value at a path that is not null."""
     for document in documents:
-        events = [document] if list_path is None else get_value(document, list_path)
+        events = [document] if list_path is None else peek(document, list_path)
         for event in events if isinstance(events, list) else []:
-            if (value := get_value(event, keys)) is not None:
+            if (value := peek(event, keys)) is not None:
                 return value
     return None

@@ -74,8 +74,8 @@ class JsonLayout:
         path, is_own = self.paths[place], self.in_list[place]
         times = []
         for document in documents:
-            events = get_value(document, self.list_path) if is_own and self.list_path is not None else [document]
-            times += [get_value(event, path) for event in events] if isinstance(events, list) else []
+            events = peek(document, self.list_path) if is_own and self.list_path is not None else [document]
+            times += [peek(event, path) for event in events] if isinstance(events, list) else []
         return [time for time in times if isinstance(time, str) and time]
 
 
@@ -135,6 +135,14 @@ def get_value(document: Any, path: Path) -> Any:
             raise ValueError(f"the key {key} twice")
         document = document.get(key)
     return document
+
+
+def peek(document: Any, path: Path) -> Any:
+    """Value at a path; None if it is missing or a key of the path is repeated."""
+    try:
+        return get_value(document, path)
+    except ValueError:
+        return None
 
 
 def scan_json(block: bytes, layout: JsonLayout) -> Block:

@@ -7,7 +7,7 @@ import numpy as np
 
 from components.core.logs.blocks import Block
 from components.core.logs.lines import Layout
-from components.core.logs.texts import is_utf8
+from components.core.logs.texts import Bytes, Longs, is_utf8
 from components.core.logs.values import Row, make_block
 
 QUOTE, NEWLINE, RETURN = ord('"'), ord("\n"), ord("\r")
@@ -51,8 +51,8 @@ def split_records(
             rest = data[end:]
             check(rest)
             continue
-        end = _find_end(data)
-        if end and is_well_formed(data[:end], layout.delimiter):
+        end, is_well_formed = _find_end(data, layout.delimiter)
+        if is_well_formed:
             yield Records(block=data[:end])
             rest = data[end:]
         elif end or len(data) > 2 * MAX_RECORD_BYTES:
@@ -64,40 +64,47 @@ def split_records(
             rest = data
         check(rest)
     if rest:
-        if is_well_formed(rest, layout.delimiter):
-            yield Records(block=rest)
-        else:
-            yield Records(block=rest, rows=parse_records(rest, layout, is_last=True)[0])
+        is_plain = QUOTE not in rest
+        yield Records(block=rest, rows=None if is_plain else parse_records(rest, layout, is_last=True)[0])
 
 
-def _find_end(data: bytes) -> int:
-    """Position after the last newline that has an even number of quotes before it; 0 if there is none."""
+def _find_end(data: bytes, delimiter: str) -> tuple[int, bool]:
+    """Finds the last newline outside of quotes.
+
+    Returns:
+        The position after it, 0 if there is none, and whether all quotes before it enclose fields or are doubled inside
+        of them, in records of at most MAX_RECORD_BYTES.
+    """
     values = np.frombuffer(data, np.uint8)
-    newlines = np.flatnonzero(values == NEWLINE)
-    before = np.searchsorted(np.flatnonzero(values == QUOTE), newlines)
-    outside = newlines[before % 2 == 0]
-    return int(outside[-1]) + 1 if len(outside) else 0
+    quotes, newlines = np.flatnonzero(values == QUOTE), np.flatnonzero(values == NEWLINE)
+    outside = newlines
+    if len(quotes):
+        outside = newlines[np.searchsorted(quotes, newlines) % 2 == 0]
+    if not len(outside):
+        return 0, False
+    end = int(outside[-1]) + 1
+    quotes = quotes[: np.searchsorted(quotes, end)]
+    is_well_formed = _encloses_fields(values[:end], quotes, delimiter)
+    if is_well_formed and len(outside) < len(newlines):
+        is_well_formed = np.diff(outside, prepend=-1).max() <= MAX_RECORD_BYTES
+    return end, bool(is_well_formed)
 
 
-def is_well_formed(block: bytes, delimiter: str) -> bool:
-    """Whether all quotes of whole records enclose fields or are doubled inside of them, and no record is too long."""
-    data = np.frombuffer(block, np.uint8)
-    quotes = np.flatnonzero(data == QUOTE)
-    if len(quotes) % 2:
-        return False
-    padded = np.concatenate(([NEWLINE], data, [NEWLINE, NEWLINE])).astype(np.uint8)  # byte i is at i + 1
-    opening, closing = quotes[::2], quotes[1::2]
-    before = padded[opening]
+def _encloses_fields(data: Bytes, quotes: Longs, delimiter: str) -> bool:
+    """Whether each of the quotes [num_quotes], an even number, encloses a field or is doubled inside of a field."""
+    if not len(quotes):
+        return True
+    before = data[quotes[::2] - 1]  # of a quote at the start, the last byte, which is a newline
     if not ((before == NEWLINE) | (before == ord(delimiter)) | (before == QUOTE)).all():
         return False
-    # A quote before an opening quote must be the closing one of the same field: together they are a doubled quote.
-    after, second = padded[closing + 2], padded[closing + 3]
-    ends = (after == NEWLINE) | (after == ord(delimiter)) | (after == QUOTE) | ((after == RETURN) & (second == NEWLINE))
-    if not ends.all():
-        return False
-    newlines = np.flatnonzero(data == NEWLINE)
-    outside = newlines[np.searchsorted(quotes, newlines) % 2 == 0]
-    return bool(np.diff(outside, prepend=-1, append=len(data)).max() <= MAX_RECORD_BYTES)
+    # A quote before an opening quote is the closing one of the same field: together they are a doubled quote.
+    closing = quotes[1::2]
+    after = data[closing + 1]
+    is_end = (after == NEWLINE) | (after == ord(delimiter)) | (after == QUOTE)
+    if is_end.all():
+        return True
+    rest = closing[~is_end]
+    return bool(((data[rest + 1] == RETURN) & (data[rest + 2] == NEWLINE)).all())
 
 
 def parse_records(data: bytes, layout: Layout, *, is_last: bool) -> tuple[list[Row], int]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.core.logs.ahead import map_ahead
@@ -126,9 +127,17 @@ def _make_scan(layout: Layout | JsonLayout) -> Callable[[Records], Block]:
         if found is None:
             found = scan_records(records, layout) if has_quotes else scan_block(records.block, layout)
         is_clean = found.rejected is None
-        return found
+        return replace(found, rejected=_show_delimiter(found.rejected, layout)) if layout.long_delimiter else found
 
     return scan
+
+
+def _show_delimiter(rejected: pa.RecordBatch | None, layout: Layout) -> pa.RecordBatch | None:
+    """Writes the delimiter of the file into the texts of rejected lines."""
+    if rejected is None:
+        return None
+    texts = pc.replace_substring(rejected["text"], layout.delimiter, layout.long_delimiter)
+    return rejected.set_column(rejected.schema.get_field_index("text"), "text", texts)
 
 
 def _take_header(pieces: Iterator[bytes], part: Part) -> tuple[bytes, Iterator[bytes]]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.core.logs.texts import Longs, Mask, gather, get_buffers
+from components.core.logs.texts import Bytes, Longs, Mask, Positions, gather, get_buffers
 
 TIME_LIMIT = 7_289_654_400_000  # 2201-01-01 UTC in milliseconds
 # 1973-03-03 in milliseconds. Above it, and below TIME_LIMIT, a number is a time in one unit only.
@@ -19,6 +19,7 @@ NANOSECONDS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 10**3, "
 ISO, AUTO = "iso", "auto"
 TIME_FORMATS = (AUTO, *NANOSECONDS, ISO)
 MAX_DIGITS = 19  # every number of 19 digits fits in a uint64
+MAX_SECONDS_DIGITS = 10  # of seconds whose milliseconds a float64 represents exactly
 MAX_FRACTION = 9  # digits after the decimal point that are read
 MAX_MIXED_SHARE = 0.01  # of the times by which a format is detected
 
@@ -113,6 +114,8 @@ class TimeFormat:
         if is_digit.all() and lengths.min(initial=1) >= 1 and lengths.max(initial=1) <= MAX_DIGITS:
             return self.to_milliseconds(_to_longs(texts)), np.zeros(len(texts), np.bool_)
         place = np.flatnonzero(~is_digit) + offsets[0]
+        if self.name == "seconds" and _are_decimals(data, offsets, place):
+            return np.rint(texts.cast(pa.float64()).to_numpy() * 1000).astype(np.int64), np.zeros(len(texts), np.bool_)
         others = np.searchsorted(offsets, place, side="right") - 1
         num_others = np.bincount(others, minlength=len(texts))
         point = np.zeros(len(texts), np.int32)
@@ -237,6 +240,20 @@ def _cast_far(text: pa.Scalar, *, has_zone: bool) -> tuple[int, bool]:
     except pa.ArrowInvalid:
         return 0, False
     return seconds.cast(pa.int64())[0].as_py() // 1000, True
+
+
+def _are_decimals(data: Bytes, offsets: Positions, place: Longs) -> bool:
+    """Whether each text has one decimal point, at most 10 digits before it and at least one on each side.
+
+    Args:
+        data: bytes of the texts.
+        offsets: [num_texts + 1] of the texts.
+        place: positions of all bytes that are not digits.
+    """
+    if len(place) != len(offsets) - 1 or not (data[place] == ord(".")).all():
+        return False
+    whole, fraction = place - offsets[:-1], offsets[1:] - place - 1
+    return bool(whole.min() >= 1 and whole.max() <= MAX_SECONDS_DIGITS and fraction.min() >= 1)
 
 
 def _to_longs(texts: pa.StringArray) -> Longs:

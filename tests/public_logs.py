@@ -1,4 +1,13 @@
-"""Small logs in the shapes of public data sets, line by line as their sources document them."""
+"""Logs in the shapes of public data sets, line by line as their sources document them."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from components.core.logs.layout_table import LAYOUTS
 
 SAMPLES = {
     "retailrocket": """\
@@ -146,3 +155,71 @@ t_dat,customer_id,article_id,price,sales_channel_id
 2018-10-16,00083cda041544b2fbb0e0d2905ad17da7cf1007526fb4c73235dccbbc132280,0541518023,0.030491525423728813,2
 """,
 }
+
+DAY_MS = 86_400_000
+NUM_ITEMS = 40
+SHELF_SIZE = 10  # the next item of a session is on the same shelf
+# Each layout's event: a line made from the number of the session, the item and the time in milliseconds.
+EVENTS: dict[str, Callable[[int, str, int], str]] = {
+    "retailrocket": lambda session, item, time: f"{time},{session},view,{item},",
+    "gru4rec": lambda session, item, time: f"{session}\t{item}\t{time / 1000}",
+    "yoochoose": lambda session, item, time: f"{session},{_show(time, 'milliseconds')},{item},0",
+    "diginetica": lambda session, item, time: f"{session};NA;{item};{time % DAY_MS};{_show(time)[:10]}",
+    "rees46": lambda session, item, time: (
+        f"{_show(time).replace('T', ' ').replace('Z', ' UTC')},view,{item},1,a.b,,1.5,{session},{session:032x}"
+    ),
+    "taobao": lambda session, item, time: f"{session},{item},1,pv,{time // 1000}",
+    "trivago": lambda session, item, time: (
+        f'U{session},S{session},{time // 1000},1,clickout item,{item},AU,"Sydney, Australia",mobile,,{item}|1,9|8'
+    ),
+    "lastfm-1k": lambda session, item, time: f'user_{session:06}\t{_show(time)}\t\t{item}\t\tThe "best" of',
+    "gowalla": lambda session, item, time: f"{session}\t{_show(time)}\t30.2359091167\t-97.7951395833\t{item}",
+    "movielens": lambda session, item, time: f"{session},{item},3.5,{time // 1000}",
+    "amazon-reviews": lambda session, item, time: json.dumps(
+        {"rating": 5.0, "text": 'a, "b"', "parent_asin": item, "user_id": f"A{session}", "timestamp": time}
+    ),
+    "hm": lambda session, item, time: f"{_show(time)[:10]},{session:064x},{item},0.0508,2",
+}
+ITEMS = {"lastfm-1k": 'Artist "{}"', "hm": "0{:09d}", "amazon-reviews": "B{:09d}"}  # others are numbers
+NUM_DAYS = {"taobao": 8, "amazon-reviews": 200}  # of the log; 40 for the others
+
+
+def name_item(layout: str, number: int) -> str:
+    """The id of an item in the logs of a layout."""
+    return ITEMS.get(layout, "{}").format(number)
+
+
+def write_log(layout: str, path: Path, *, num_sessions: int = 1_200) -> None:
+    """Writes a log of sessions with 2 to 5 events, by a visitor each, up to the end of the layout's window."""
+    rng = np.random.default_rng(7)
+    end = datetime.fromisoformat(LAYOUTS[layout].settings.get("as_of", "2020-03-01"))
+    end_ms = round(end.replace(tzinfo=end.tzinfo or UTC).timestamp() * 1000) - 60_000
+    starts = np.sort(end_ms - rng.integers(0, NUM_DAYS.get(layout, 40) * DAY_MS, num_sessions))
+    sessions = []
+    for number, start in enumerate(starts.tolist(), start=1):
+        first = rng.integers(NUM_ITEMS)
+        places = first % SHELF_SIZE + np.cumsum(rng.integers(1, 3, rng.integers(2, 6)))
+        items = first - first % SHELF_SIZE + places % SHELF_SIZE
+        sessions.append([(number, name_item(layout, item), start + 1_000 * place) for place, item in enumerate(items)])
+    if layout == "otto":
+        lines = [
+            json.dumps(
+                {
+                    "session": session[0][0],
+                    "events": [{"aid": int(item), "ts": time, "type": "clicks"} for _, item, time in session],
+                }
+            )
+            for session in sessions
+        ]
+    else:
+        lines = [EVENTS[layout](*event) for session in sessions for event in session]
+    header = LAYOUTS[layout].header
+    if header:
+        lines.insert(0, LAYOUTS[layout].settings["delimiter"].join(header))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def _show(time_ms: int, precision: str = "seconds") -> str:
+    """A time such as 2014-04-07T10:51:09Z."""
+    time = datetime.fromtimestamp(time_ms / 1000, UTC)
+    return time.isoformat(timespec=precision).replace("+00:00", "Z")

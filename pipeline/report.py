@@ -30,6 +30,10 @@ FINDINGS = {
         "1 visitor has more events than max_visitor_events",
         "{:,} visitors have more events than max_visitor_events",
     ),
+    "no_event_column": (
+        "1 file has no event column: each of its events counts",
+        "{:,} files have no event column: each of their events counts",
+    ),
     "seconds": (
         "1 time is before 1973-03-03: it is probably in seconds",
         "{:,} times are before 1973-03-03: they are probably in seconds",
@@ -78,17 +82,18 @@ def print_splits(document: dict[str, Any], console: Console) -> None:
 
 
 def print_findings(document: dict[str, Any], console: Console) -> None:
-    """Prints the rejected lines and the findings of a log that are not zero, each in a line.
+    """Prints how times were read, the rejected lines and the findings that are not zero, each in a line.
 
     Args:
         document: the contents of report.json.
         console: the console to print to.
     """
+    lines = []
+    if document.get("times"):
+        lines.append(f"Times were read as {', '.join(document['times'])}")
     if document["num_rejected"]:
         reasons = ", ".join(f"{count:,} x {reason}" for reason, count in document["rejected_by_reason"].items())
-        lines = [f"{document['num_rejected']:,} of {document['num_lines']:,} lines were rejected: {reasons}"]
-    else:
-        lines = []
+        lines.append(f"{document['num_rejected']:,} of {document['num_lines']:,} lines were rejected: {reasons}")
     for name, count in document["findings"].items():
         if count:
             one, several = FINDINGS.get(name, (f"1 {name}", f"{{:,}} {name}"))
@@ -177,4 +182,4 @@ def escape(text: str) -> str:
 def _show_time(milliseconds: int | None) -> str:
     if milliseconds is None:
         return ""
-    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M}"

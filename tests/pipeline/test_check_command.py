@@ -45,7 +45,7 @@ def test_a_raw_log_is_split_and_reported(check, raw_log, tmp_path):
     assert (code, errors) == (ExitCode.DONE, "")
     words = " ".join(printed.split())
     assert "│ events │ 2 │ 2 │ 2 │" in words
-    assert "│ first event │ 2020-01-01 00:00:00 │ 2020-01-11 00:00:00 │ 2020-01-21 00:00:00 │" in words
+    assert "│ first event │ 2020-01-01 00:00 │ 2020-01-11 00:00 │ 2020-01-21 00:00 │" in words
     assert [path.name for path in tmp_path.iterdir()] == ["events.csv"]
 
 

@@ -85,7 +85,7 @@ def test_the_funnel_accounts_for_every_line_and_obeys_no_event_type():
 def test_the_splits_have_sizes_and_times():
     text = printed(DATA, print_splits)
     assert "│ events │ 8,141 │ 0 │ │ sessions │ 2,000 │ 0 │ │ items │ 300 │ 0 │" in text
-    assert "│ last event │ 1970-01-01 00:00:00 │ │" in text
+    assert "│ last event │ 1970-01-01 00:00 │ │" in text
 
 
 def test_what_was_found_is_said_in_words_and_what_was_not_is_left_out():
@@ -94,6 +94,10 @@ def test_what_was_found_is_said_in_words_and_what_was_not_is_left_out():
         "12 sessions have events at equal times. "
         "1 file has no newline after its last line, which may be incomplete. "
         "1 session has more events than max_session_events."
+    )
+    times = {**DATA, "times": ["seconds since 1970", "ISO 8601 with time zone"]}
+    assert printed(times, print_findings).startswith(
+        "Times were read as seconds since 1970, ISO 8601 with time zone. 3 of"
     )
     nothing = {**DATA, "num_rejected": 0, "findings": dict.fromkeys(FINDINGS, 0)}
     assert printed(nothing, print_findings) == ""

@@ -34,7 +34,7 @@ def parse_settings(settings: tuple[str, ...], inputs: Mapping[str, Any]) -> dict
         except ValueError as error:
             if kind not in parsers:
                 elements = _ELEMENTS[_list_type(inputs[name].default)]
-                kind = f"{kind}: {elements} with commas between them, or a JSON list of {elements}"
+                kind = f"list: {elements} with commas between them, or a JSON list of {elements}"
             raise ValueError(f"Expected {name} to be of the type {kind}. Received: {value!r}") from error
     return parsed
 
@@ -95,6 +95,8 @@ def check_parameters(parameters: Mapping[str, Any], inputs: Mapping[str, Any]) -
             # KFP passes the elements on as they are: an event type 0 would be read as "0.0".
             elements = _list_type(inputs[name].default)
             if not _is_list_of(value, elements):
-                raise ValueError(f"Expected {name} to be a list of {_ELEMENTS[elements]}. Received: {value!r}")
+                raise ValueError(
+                    f"Expected {name} to be of the type list of {_ELEMENTS[elements]}. Received: {value!r}"
+                )
         elif not isinstance(value, types[kind]) or (isinstance(value, bool) and kind != "Boolean"):
             raise ValueError(f"Expected {name} to be of the type {kind}. Received: {value!r}")

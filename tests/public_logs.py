@@ -158,6 +158,7 @@ t_dat,customer_id,article_id,price,sales_channel_id
 
 DAY_MS = 86_400_000
 NUM_ITEMS = 40
+ACTIONS = LAYOUTS["trivago"].settings["event_types"]
 SHELF_SIZE = 10  # the next item of a session is on the same shelf
 # Each layout's event: a line made from the number of the session, the item and the time in milliseconds.
 EVENTS: dict[str, Callable[[int, str, int], str]] = {
@@ -170,7 +171,8 @@ EVENTS: dict[str, Callable[[int, str, int], str]] = {
     ),
     "taobao": lambda session, item, time: f"{session},{item},1,pv,{time // 1000}",
     "trivago": lambda session, item, time: (
-        f'U{session},S{session},{time // 1000},1,clickout item,{item},AU,"Sydney, Australia",mobile,,{item}|1,9|8'
+        f"U{session},S{session},{time // 1000},1,{ACTIONS[(session + time // 1000) % len(ACTIONS)]},{item},AU,"
+        f'"Sydney, Australia",mobile,,{item}|1,9|8'
     ),
     "lastfm-1k": lambda session, item, time: f'user_{session:06}\t{_show(time)}\t\t{item}\t\tThe "best" of',
     "gowalla": lambda session, item, time: f"{session}\t{_show(time)}\t30.2359091167\t-97.7951395833\t{item}",

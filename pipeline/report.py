@@ -89,8 +89,10 @@ def print_findings(document: dict[str, Any], console: Console) -> None:
         console: the console to print to.
     """
     lines = []
-    if document.get("times"):
-        lines.append(f"Times were read as {', '.join(document['times'])}")
+    formats = document.get("time_formats", {})
+    if formats:
+        counts = [f"{name} ({count:,} lines)" for name, count in formats.items()] if len(formats) > 1 else formats
+        lines.append(f"Times were read as {', '.join(counts)}")
     if document["num_rejected"]:
         reasons = ", ".join(f"{count:,} x {reason}" for reason, count in document["rejected_by_reason"].items())
         lines.append(f"{document['num_rejected']:,} of {document['num_lines']:,} lines were rejected: {reasons}")

@@ -95,12 +95,23 @@ def test_what_was_found_is_said_in_words_and_what_was_not_is_left_out():
         "1 file has no newline after its last line, which may be incomplete. "
         "1 session has more events than max_session_events."
     )
-    times = {**DATA, "times": ["seconds since 1970", "ISO 8601 with time zone"]}
-    assert printed(times, print_findings).startswith(
-        "Times were read as seconds since 1970, ISO 8601 with time zone. 3 of"
-    )
     nothing = {**DATA, "num_rejected": 0, "findings": dict.fromkeys(FINDINGS, 0)}
     assert printed(nothing, print_findings) == ""
+
+
+@pytest.mark.parametrize(
+    ("formats", "text"),
+    [
+        ({"seconds since 1970": 5}, "Times were read as seconds since 1970."),
+        (
+            {"seconds since 1970": 2_000, "ISO 8601 with time zone": 1},
+            "Times were read as seconds since 1970 (2,000 lines), ISO 8601 with time zone (1 lines).",
+        ),
+    ],
+)
+def test_how_times_were_read_is_said(formats, text):
+    found = {**DATA, "num_rejected": 0, "findings": {}, "time_formats": formats}
+    assert printed(found, print_findings) == text
 
 
 @pytest.mark.parametrize("count", [1, 2_000])

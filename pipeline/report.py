@@ -91,7 +91,7 @@ def print_findings(document: dict[str, Any], console: Console) -> None:
     lines = []
     formats = document.get("time_formats", {})
     if formats:
-        counts = [f"{name} ({count:,} lines)" for name, count in formats.items()] if len(formats) > 1 else formats
+        counts = [f"{count:,} x {name}" for name, count in formats.items()] if len(formats) > 1 else formats
         lines.append(f"Times were read as {', '.join(counts)}")
     if document["num_rejected"]:
         reasons = ", ".join(f"{count:,} x {reason}" for reason, count in document["rejected_by_reason"].items())

@@ -105,7 +105,7 @@ def test_what_was_found_is_said_in_words_and_what_was_not_is_left_out():
         ({"seconds since 1970": 5}, "Times were read as seconds since 1970."),
         (
             {"seconds since 1970": 2_000, "ISO 8601 with time zone": 1},
-            "Times were read as seconds since 1970 (2,000 lines), ISO 8601 with time zone (1 lines).",
+            "Times were read as 2,000 x seconds since 1970, 1 x ISO 8601 with time zone.",
         ),
     ],
 )

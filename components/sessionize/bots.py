@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
-from components.sessionize.sessions import SESSION, count_rows, tie_order
+from components.sessionize.sessions import SESSION, count_rows, find_few, tie_order
 
 MAX_LAG = 2000  # DuckDB needs less than 2,048 for a window that reads rows as they arrive
 
@@ -34,12 +34,21 @@ class BotBounds:
 
 @dataclass(frozen=True, kw_only=True)
 class BotCounts:
-    """Numbers of visitors and sessions with too many events, and of their events that were dropped."""
+    """Numbers of visitors and sessions with too many events, and of events that were dropped.
+
+    Attributes:
+        num_visitors: number of visitors with too many events.
+        num_visitor_events: number of their events that were dropped.
+        num_sessions: number of sessions with too many events.
+        num_session_events: number of their events that were dropped.
+        num_short: number of events in sessions that became too short.
+    """
 
     num_visitors: int = 0
     num_visitor_events: int = 0
     num_sessions: int = 0
     num_session_events: int = 0
+    num_short: int = 0
 
 
 def cut_bots(
@@ -57,24 +66,25 @@ def cut_bots(
         suspects: the visitors that may have too many events; no other visitor has a session with too many.
         keep: computes and materialises a table that several expressions use.
         bounds: how many events are too many.
-        min_session_length: sessions with fewer events are short.
+        min_session_length: sessions with fewer events are dropped.
 
     Returns:
         The views that are left, and what was dropped.
     """
     if not count_rows(suspects):
         return views, BotCounts()
-    own = keep(views.semi_join(suspects, "visitor").drop("is_short"))
+    own = keep(views.semi_join(suspects, "visitor"))
     own, num_visitors, num_visitor_events = _cut(own, ["visitor"], keep, bounds.max_visitor_events, bounds.action)
     own, num_sessions, num_session_events = _cut(own, SESSION, keep, bounds.max_session_events, bounds.action)
-    own = own.mutate(is_short=own.count().over(group_by=SESSION) < min_session_length)
-    rest = views.anti_join(suspects, "visitor")
-    return keep(rest.union(own.select(*rest.columns))), BotCounts(
+    left = keep(own.anti_join(find_few(own, SESSION, min_session_length), SESSION))
+    counts = BotCounts(
         num_visitors=num_visitors,
         num_visitor_events=num_visitor_events,
         num_sessions=num_sessions,
         num_session_events=num_session_events,
+        num_short=count_rows(own) - count_rows(left),
     )
+    return keep(views.anti_join(suspects, "visitor").union(left)), counts
 
 
 def _cut(

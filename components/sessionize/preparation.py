@@ -61,24 +61,30 @@ class Preparation:
         Returns:
             The splits, and the number of events that are left before sessions are cut where a split begins.
         """
+        max_gap_ms = TIME_LIMIT if self.max_gap_ms is None else self.max_gap_ms
         in_window = partial(within, end_ms=self.end_ms, window_days=self.window_days)
         expressions: list[Expression] = [
             lambda events: cut_sessions(
                 in_window(events),
-                max_gap_ms=TIME_LIMIT if self.max_gap_ms is None else self.max_gap_ms,
+                max_gap_ms=max_gap_ms,
                 min_session_length=self.min_session_length,
                 drop_repeats=self.drop_repeats,
                 is_in_order=engine.reads_in_order,
             ),
             lambda events: find_suspicious(
-                in_window(events), max_events=self.bots.suspicious_events, is_in_order=engine.reads_in_order
+                in_window(events),
+                max_gap_ms=max_gap_ms,
+                max_events=self.bots.suspicious_events,
+                is_in_order=engine.reads_in_order,
             ),
             lambda events: count_outside(events, end_ms=self.end_ms, window_days=self.window_days),
         ]
         views, suspicious, outside = engine.keep_parts(parts, *expressions)
         num_outside = int(outside.num_events.sum().to_pyarrow().as_py() or 0)
         draft.drop("outside the window", num_outside)
-        draft.drop("repeats", num_counting - num_outside - count_rows(views))
+        num_repeats = count_rows(suspicious.filter(suspicious.is_repeat)) if self.drop_repeats else 0
+        draft.drop("repeats", num_repeats)
+        num_short = num_counting - num_outside - num_repeats - count_rows(views)
         draft.findings["duplicates"] += count_duplicates(suspicious, has_file_order="row" in views.columns)
 
         suspects = engine.keep(suspicious.filter(suspicious.is_beyond).select("visitor").distinct())
@@ -88,15 +94,13 @@ class Preparation:
         draft.drop("busy visitors", bots.num_visitor_events)
         draft.drop("long sessions", bots.num_session_events)
 
-        num_short = count_rows(views.filter(views.is_short))
-        views = views.filter(~views.is_short).drop("is_short")
         items, sessions, supported = find_unsupported(
             views,
             engine.keep,
             min_session_length=self.min_session_length,
             min_item_support=self.min_item_support,
         )
-        draft.drop("sessions too short", num_short + supported.num_short)
+        draft.drop("sessions too short", num_short + bots.num_short + supported.num_short)
         draft.drop("items too rare", supported.num_rare)
         splits = split_sessions(
             views,

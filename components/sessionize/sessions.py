@@ -57,7 +57,7 @@ def count_outside(events: ir.Table, *, end_ms: int, window_days: int) -> ir.Tabl
 def cut_sessions(
     events: ir.Table, *, max_gap_ms: int, min_session_length: int, drop_repeats: bool, is_in_order: bool
 ) -> ir.Table:
-    """Assigns sessions to the events whose type is kept, and drops repeated items.
+    """Assigns sessions to the events whose type is kept, and drops repeated items and short sessions.
 
     A session of a visitor ends if more than `max_gap_ms` pass before the visitor's next event of any type. It is
     identified by the time of its first event. Events at the same time are sorted by `row`, if there is such a column,
@@ -67,17 +67,17 @@ def cut_sessions(
     Args:
         events: visitor, item, counts (whether the type of the event is kept), time in milliseconds, and maybe row.
         max_gap_ms: maximum gap between two events of a session, in milliseconds.
-        min_session_length: sessions with fewer events are short.
+        min_session_length: sessions with fewer events are dropped.
         drop_repeats: whether to drop events that have the same item as the previous event of the session.
         is_in_order: whether the engine reads events grouped by visitor and sorted by time and item (or row), so that
             windows need not sort.
 
     Returns:
-        visitor, session_start, item, time, maybe row, and is_short (whether the session is short) of the kept events.
+        visitor, session_start, item, time, and maybe row of the kept events.
     """
     row, so_far = _windows(events, is_in_order=is_in_order)
     gap = events.time - events.time.lag().over(row)
-    is_first = ((events.visitor != events.visitor.lag().over(row)) | (gap > max_gap_ms)).fill_null(True)
+    is_first = _begins_session(events, row, max_gap_ms)
     events = events.mutate(is_first=is_first, gap=is_first.ifelse(0, gap))
     # `spent`, the sum of the gaps within sessions, never decreases, so its value at the latest start is the maximum.
     # DuckDB sums in 128 bits, but Ibis takes the sum for int64, so its `cast` method would omit this cast.
@@ -93,31 +93,35 @@ def cut_sessions(
         _equals_row(views, SESSION, row, back=back) & _equals_row(views, SESSION, row, back=back - last)
         for back in range(min_session_length)
     ]
-    return views.mutate(is_short=~reduce(or_, in_session))
+    return _filter(views, reduce(or_, in_session))
 
 
-def find_suspicious(events: ir.Table, *, max_events: int, is_in_order: bool) -> ir.Table:
-    """Finds events that may be duplicates, and visitors that may have too many events.
+def find_suspicious(events: ir.Table, *, max_gap_ms: int, max_events: int, is_in_order: bool) -> ir.Table:
+    """Finds repeats, events that may be duplicates, and visitors that may have too many events.
 
     Args:
         events: as in `cut_sessions`.
+        max_gap_ms: as in `cut_sessions`.
         max_events: number of events beyond which an event of a visitor is selected; 0 for no such events.
         is_in_order: as in `cut_sessions`.
 
     Returns:
-        visitor, item and time of the selected events; is_tied (whether the event has the time of another event of the
-        visitor and, if events are sorted by item, the item of the previous event, too); is_beyond (whether the visitor
-        has `max_events` events before it).
+        visitor, item and time of the selected events; is_repeat (whether the previous event of the session has the same
+        item); is_tied (whether the event has the time of another event of the visitor and, if events are sorted by
+        item, the item of the previous event, too); is_beyond (whether the visitor has `max_events` events before it).
     """
-    row, _ = _windows(events, is_in_order=is_in_order)
+    row, so_far = _windows(events, is_in_order=is_in_order)
+    events = events.mutate(is_first=_begins_session(events, row, max_gap_ms).cast("int64"))
+    events = events.mutate(session=ops.Cast(events.is_first.sum().over(so_far), "int64").to_expr())
     views = events.filter(events.counts)
+    is_repeat = _equals_row(views, ["visitor", "session", "item"], row, back=1)
     if "row" in events.columns:
         is_tied = _equals_row(views, VISIT, row, back=1) | _equals_row(views, VISIT, row, back=-1)
     else:
         is_tied = _equals_row(views, [*VISIT, "item"], row, back=1)
     is_beyond = _equals_row(views, ["visitor"], row, back=max_events) if max_events else ibis.literal(False)
-    views = views.select("visitor", "item", "time", is_tied=is_tied, is_beyond=is_beyond)
-    return views.filter(views.is_tied | views.is_beyond)
+    views = views.select("visitor", "item", "time", is_repeat=is_repeat, is_tied=is_tied, is_beyond=is_beyond)
+    return views.filter(views.is_repeat | views.is_tied | views.is_beyond)
 
 
 def count_duplicates(suspicious: ir.Table, *, has_file_order: bool) -> int:
@@ -172,7 +176,7 @@ def find_unsupported(
         touched = drop_all(views.semi_join(rare, "item"), items, sessions).select(*SESSION).distinct()
         items = keep(items.union(rare))
         rest = keep(drop_all(views.semi_join(touched, SESSION), items, sessions))
-        short = keep(_too_few(rest, SESSION, min_session_length))
+        short = keep(find_few(rest, SESSION, min_session_length))
         gone = rest.semi_join(short, SESSION)
         lost = gone.group_by(lost_item="item").agg(num_lost=gone.count())
         support = support.anti_join(rare, "item")
@@ -213,7 +217,7 @@ def split_sessions(
         older = keep(after.filter(after.session_start < start_ms).select(*SESSION).distinct())
         cut = keep(drop_all(views.filter(views.time < start_ms).semi_join(older, SESSION), items, sessions))
         held_out.append(after.anti_join(cut, SESSION))
-        short = keep(_too_few(cut, SESSION, min_session_length))
+        short = keep(find_few(cut, SESSION, min_session_length))
         sessions = keep(sessions.union(short))
         left = left.filter(left.time < start_ms).anti_join(short, SESSION)
     train = drop_all(views.filter(views.time < valid_start), items, sessions)
@@ -244,6 +248,12 @@ def _windows(events: ir.Table, *, is_in_order: bool) -> tuple[Any, Any]:
     return ibis.window(**order), ibis.cumulative_window(**order)
 
 
+def _begins_session(events: ir.Table, row: Any, max_gap_ms: int) -> ir.BooleanValue:
+    """Whether each event is the first of its session."""
+    is_other = events.visitor != events.visitor.lag().over(row)
+    return (is_other | (events.time - events.time.lag().over(row) > max_gap_ms)).fill_null(True)
+
+
 def _equals_row(events: ir.Table, names: list[str], row: Any, *, back: int) -> ir.BooleanValue:
     """Whether each event has the same values as the event `back` rows before it (after it, if negative)."""
     if not back:
@@ -259,7 +269,7 @@ def _filter(events: ir.Table, condition: ir.BooleanValue) -> ir.Table:
     return events.filter(events.is_kept).drop("is_kept")
 
 
-def _too_few(views: ir.Table, keys: list[str], minimum: int) -> ir.Table:
+def find_few(views: ir.Table, keys: list[str], minimum: int) -> ir.Table:
     """Keys with fewer than `minimum` rows."""
     counts = views.group_by(*keys).agg(num_events=views.count())
     return counts.filter(counts.num_events < minimum).select(*keys)

@@ -19,7 +19,7 @@ NANOSECONDS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 10**3, "
 ISO, AUTO = "iso", "auto"
 TIME_FORMATS = (AUTO, *NANOSECONDS, ISO)
 MAX_DIGITS = 19  # every number of 19 digits fits in a uint64
-MAX_SECONDS_DIGITS = 10  # of seconds whose milliseconds a float64 represents exactly
+MAX_SECONDS_DIGITS, MAX_MILLISECONDS_DIGITS = 10, 3
 MAX_FRACTION = 9  # digits after the decimal point that are read
 MAX_MIXED_SHARE = 0.01  # of the times by which a format is detected
 
@@ -48,7 +48,7 @@ class TimeFormat:
         """Name of the format for people."""
         if self.name != ISO:
             return f"{self.name} since 1970"
-        return "ISO 8601 with time zone" if self.has_zone else "ISO 8601 without time zone, read as UTC"
+        return "ISO 8601 with time zone" if self.has_zone else "ISO 8601 without time zone (UTC assumed)"
 
     @property
     def is_number(self) -> bool:
@@ -243,7 +243,7 @@ def _cast_far(text: pa.Scalar, *, has_zone: bool) -> tuple[int, bool]:
 
 
 def _are_decimals(data: Bytes, offsets: Positions, place: Longs) -> bool:
-    """Whether each text has one decimal point, at most 10 digits before it and at least one on each side.
+    """Whether each text is a decimal whose milliseconds a float64 represents exactly: 1 to 10 digits, a point, 1 to 3.
 
     Args:
         data: bytes of the texts.
@@ -253,7 +253,12 @@ def _are_decimals(data: Bytes, offsets: Positions, place: Longs) -> bool:
     if len(place) != len(offsets) - 1 or not (data[place] == ord(".")).all():
         return False
     whole, fraction = place - offsets[:-1], offsets[1:] - place - 1
-    return bool(whole.min() >= 1 and whole.max() <= MAX_SECONDS_DIGITS and fraction.min() >= 1)
+    return bool(
+        whole.min() >= 1
+        and whole.max() <= MAX_SECONDS_DIGITS
+        and fraction.min() >= 1
+        and fraction.max() <= MAX_MILLISECONDS_DIGITS
+    )
 
 
 def _to_longs(texts: pa.StringArray) -> Longs:

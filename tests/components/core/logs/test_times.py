@@ -31,7 +31,7 @@ WRITE = {
     "microseconds since 1970": lambda ms: str(ms * 1000 + 999),
     "nanoseconds since 1970": lambda ms: str(ms * 1_000_000 + 999_999),
     "ISO 8601 with time zone": lambda ms: iso(ms, end="Z"),
-    "ISO 8601 without time zone, read as UTC": lambda ms: iso(ms, separator=" ", end=""),
+    "ISO 8601 without time zone (UTC assumed)": lambda ms: iso(ms, separator=" ", end=""),
 }
 
 
@@ -64,13 +64,13 @@ def test_iso_times_with_any_offset(ms, minutes, separator, end):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.integers(0, 7_289_654_399), st.text("0123456789", min_size=1, max_size=12))
+@given(st.integers(0, 7_289_654_399), st.text("0123456789", min_size=1, max_size=9))
 def test_fractions_of_seconds_are_rounded_to_milliseconds(seconds, digits):
     exact = (seconds + Fraction(int(digits), 10 ** len(digits))) * 1000
     alone, _ = TimeFormat(name="seconds").parse(pa.array([f"{seconds}.{digits}"]), "t")
     beside, _ = TimeFormat(name="seconds").parse(pa.array([f"{seconds}.{digits}", "5"]), "t")
     for [ms, *_] in (alone, beside):
-        assert abs(ms - exact) <= Fraction(1, 2) + Fraction(1, 1000)
+        assert ms == int(exact + Fraction(1, 2))
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 .PHONY: install run test slow bench lint format golden lock image clean
 
 # What the pipeline needs, into .venv, at the versions and hashes of the lock that the image is built from. A lock is complete:
-# --no-deps keeps pip from looking for releases that it has no hash of.
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
+# --no-deps keeps pip from looking for releases that it has no hash of. --no-compile leaves the byte code of modules to
+# their first import, since most of them are never imported.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile
 $(VENV)/.installed: components/requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes -r components/requirements.txt

@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 
 DAY_MS = 24 * 60 * 60 * 1000
 SESSION = ["visitor", "session_start"]
-VISIT = ["visitor", "time"]
+SESSION_TIME = ["session", "time"]
 Keep = Callable[[ir.Table], ir.Table]
 
 
@@ -112,13 +112,14 @@ def find_suspicious(events: ir.Table, *, max_gap_ms: int, max_events: int, is_in
     """
     row, so_far = _windows(events, is_in_order=is_in_order)
     events = events.mutate(is_first=_begins_session(events, row, max_gap_ms).cast("int64"))
+    # Sessions of one visitor, or of all visitors of a stream, are numbered: windows need not compare the visitors.
     events = events.mutate(session=ops.Cast(events.is_first.sum().over(so_far), "int64").to_expr())
     views = events.filter(events.counts)
-    is_repeat = _equals_row(views, ["visitor", "session", "item"], row, back=1)
+    is_repeat = _equals_row(views, ["session", "item"], row, back=1)
     if "row" in events.columns:
-        is_tied = _equals_row(views, VISIT, row, back=1) | _equals_row(views, VISIT, row, back=-1)
+        is_tied = _equals_row(views, SESSION_TIME, row, back=1) | _equals_row(views, SESSION_TIME, row, back=-1)
     else:
-        is_tied = _equals_row(views, [*VISIT, "item"], row, back=1)
+        is_tied = is_repeat & _equals_row(views, ["time"], row, back=1)
     is_beyond = _equals_row(views, ["visitor"], row, back=max_events) if max_events else ibis.literal(False)
     views = views.select("visitor", "item", "time", is_repeat=is_repeat, is_tied=is_tied, is_beyond=is_beyond)
     return views.filter(views.is_repeat | views.is_tied | views.is_beyond)

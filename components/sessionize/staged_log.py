@@ -7,6 +7,7 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.core.logs.clean_lines import sum_bytes
@@ -51,21 +52,24 @@ class StagedLog:
         Events without a type are all kept.
         """
         visitor, item, *types, time = events.columns
-        counts = self._count_types(types[0]) if types else np.ones(len(time), np.bool_)
+        counts = self._count_types(types[0]) if types else pa.array(np.ones(len(time), np.bool_))
         id_type = next(kind for kind in ID_TYPES if _holds(kind, visitor) and _holds(kind, item))
         ids = [visitor.cast(id_type), item.cast(id_type)]
-        return pa.RecordBatch.from_arrays([*ids, pa.array(counts), time], names=EVENT_NAMES)
+        return pa.RecordBatch.from_arrays([*ids, counts, time], names=EVENT_NAMES)
 
-    def _count_types(self, types: pa.Array) -> npt.NDArray[np.bool_]:
+    def _count_types(self, types: pa.Array) -> pa.BooleanArray:
         """Counts the events of each type; returns whether the type of each event is kept [num_events]."""
-        encoded = types.dictionary_encode()
-        names, codes = encoded.dictionary.cast(pa.string()).to_pylist(), encoded.indices.to_numpy()
-        counts = np.bincount(codes, minlength=len(names)).tolist()
+        types = types.cast(pa.string())
+        are_kept = pc.is_in(types, pa.array(self.event_types))
+        # A single type to keep has all events that are left, so only the few others are counted by name.
+        is_single = len(self.event_types) == 1
+        counts = (types.filter(pc.invert(are_kept)) if is_single else types).value_counts().to_pylist()
         with self.lock:
-            for name, count in zip(names, counts, strict=True):
+            for name, count in (each.values() for each in counts):
                 is_named = name in self.num_by_type or name in self.event_types or len(self.num_by_type) < MAX_TYPES
                 self.num_by_type[name if is_named else OTHER_TYPES] += count
-        are_kept: npt.NDArray[np.bool_] = np.array([name in self.event_types for name in names], np.bool_)[codes]
+            if is_single:
+                self.num_by_type[self.event_types[0]] += are_kept.true_count
         return are_kept
 
     @property

@@ -13,6 +13,8 @@ from components.sessionize.component import sessionize as component
 from components.sessionize.step import SessionizeParameters, sessionize
 
 DOGS, WEIRD_AL = "The Dogs D'Amour", '"Weird Al" Yankovic'
+# The end of the window, where the published log has times that are years later.
+AS_OF = {"taobao": "2017-12-04T00:00+08:00", "lastfm-1k": "2009-05-06"}
 # For each layout: the items of the only session of train, valid and test; the time of the first event of train; the
 # number of events that are dropped for each reason.
 EXPECTED = {
@@ -91,7 +93,8 @@ def make(layout, **settings):
     """The parameters of the step with the settings of a layout. Every item is frequent enough."""
     signature = inspect.signature(component.python_func).parameters
     defaults = {name: parameter.default for name, parameter in signature.items()}
-    arguments = {**defaults, **get_layout(layout).settings, "min_item_support": 1, **settings}
+    window = {"as_of": AS_OF.get(layout, "")}
+    arguments = {**defaults, **get_layout(layout).settings, **window, "min_item_support": 1, **settings}
     return make_parameters(SessionizeParameters, arguments)
 
 

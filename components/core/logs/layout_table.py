@@ -46,6 +46,7 @@ class LogLayout:
         return first_line in (delimiter.join(self.header), delimiter.join(f'"{name}"' for name in self.header))
 
 
+# Where times are in milliseconds, the format stays `auto`: it tells them from the seconds of other copies of the file.
 _LAYOUTS = (
     LogLayout(
         name="retailrocket",
@@ -59,7 +60,6 @@ _LAYOUTS = (
             "event_column": "event",
             "event_types": ["view"],
             "time_column": "timestamp",
-            "time_format": "milliseconds",
             "delimiter": ",",
         },
     ),
@@ -128,7 +128,6 @@ _LAYOUTS = (
             "event_column": "events.type",
             "event_types": ["clicks"],
             "time_column": "events.ts",
-            "time_format": "milliseconds",
             "tie_order": "file",
         },
     ),
@@ -267,7 +266,6 @@ _LAYOUTS = (
             "item_column": "parent_asin",
             "event_column": "",
             "time_column": "timestamp",
-            "time_format": "milliseconds",
             "max_gap_minutes": 43_200.0,
             "test_days": 30,
             "valid_days": 30,

@@ -1,7 +1,8 @@
 """Each layout, on a small file in the shape that its source documents: in, splits out, worked by hand."""
 
 import inspect
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 
 import pytest
 from public_logs import SAMPLES
@@ -121,6 +122,18 @@ def test_lines_that_end_in_carriage_returns_are_the_same(name, tmp_path):
         sessionize(str(log), tmp_path / str(number), make(name))
     for split in SPLITS:
         assert read_split(tmp_path / "0", split).equals(read_split(tmp_path / "1", split))
+
+
+@pytest.mark.parametrize("name", ["retailrocket", "otto", "amazon-reviews", "gru4rec"])
+def test_a_copy_with_times_in_another_unit_has_the_same_days(name, tmp_path):
+    log = tmp_path / "log"
+    text = SAMPLES[name]
+    seconds = re.sub(r"\b(\d{10})\d{3}\b", r"\1", text)
+    log.write_text(re.sub(r"\b(\d{10})\.\d+", r"\g<1>000", text) if seconds == text else seconds)
+    assert log.read_text() != text
+    sessionize(str(log), tmp_path / "events", make(name, drop_repeats=False))
+    times = read_split(tmp_path / "events", "train")["time"].to_pylist()
+    assert {f"{datetime.fromtimestamp(time / 1000, UTC):%Y-%m}" for time in times} == {"2020-01"}
 
 
 def test_a_setting_overrides_the_layout(tmp_path):

@@ -184,6 +184,7 @@ EVENTS: dict[str, Callable[[int, str, int], str]] = {
 }
 ITEMS = {"lastfm-1k": 'Artist "{}"', "hm": "0{:09d}", "amazon-reviews": "B{:09d}"}  # others are numbers
 NUM_DAYS = {"taobao": 8, "amazon-reviews": 200}  # of the log; 40 for the others
+ENDS = {"taobao": "2017-12-03T16:00Z", "lastfm-1k": "2009-05-06T00:00Z"}  # others are of our own time
 
 
 def name_item(layout: str, number: int) -> str:
@@ -192,10 +193,10 @@ def name_item(layout: str, number: int) -> str:
 
 
 def write_log(layout: str, path: Path, *, num_sessions: int = 1_200) -> None:
-    """Writes a log of sessions with 2 to 5 events, by a visitor each, up to the end of the layout's window."""
+    """Writes a log of sessions with 2 to 5 events, by a visitor each."""
     rng = np.random.default_rng(7)
-    end = datetime.fromisoformat(LAYOUTS[layout].settings.get("as_of", "2020-03-01"))
-    end_ms = round(end.replace(tzinfo=end.tzinfo or UTC).timestamp() * 1000) - 60_000
+    end = datetime.fromisoformat(ENDS.get(layout, "2020-03-01T00:00Z"))
+    end_ms = round(end.timestamp() * 1000) - 60_000
     starts = np.sort(end_ms - rng.integers(0, NUM_DAYS.get(layout, 40) * DAY_MS, num_sessions))
     sessions = []
     for number, start in enumerate(starts.tolist(), start=1):

@@ -16,7 +16,7 @@ from components.core.logs.layouts import suggest
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "your-data.md").read_text()
 SECTION = PAGE.partition("\n## Raw logs by layout\n")[2].partition("\n## ")[0]
-COMMANDS = {line.split()[-1]: line for line in re.findall(r"^```bash\n(two-tower run .*)\n```$", SECTION, re.MULTILINE)}
+COMMANDS = {line.split()[5]: line for line in re.findall(r"^```bash\n(two-tower run .*)\n```$", SECTION, re.MULTILINE)}
 SMALL = ["max_epochs=1", "embedding_dim=8", "num_negatives=32", "batch_size=128", "query_tower=mean", "refit=False"]
 
 
@@ -34,7 +34,7 @@ def two_tower(folder, *arguments):
 def test_each_layout_has_a_command():
     assert list(COMMANDS) == list(LAYOUTS)
     for name, command in COMMANDS.items():
-        assert re.fullmatch(rf"two-tower run --events \S+ --layout {re.escape(name)}", command)
+        assert re.fullmatch(rf"two-tower run --events \S+ --layout {re.escape(name)}( --as-of \S+)?", command)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

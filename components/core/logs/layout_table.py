@@ -46,6 +46,7 @@ class LogLayout:
         return first_line in (delimiter.join(self.header), delimiter.join(f'"{name}"' for name in self.header))
 
 
+# Where times are in milliseconds, the format stays `auto`: it tells them from the seconds of other copies of the file.
 _LAYOUTS = (
     LogLayout(
         name="retailrocket",
@@ -59,7 +60,6 @@ _LAYOUTS = (
             "event_column": "event",
             "event_types": ["view"],
             "time_column": "timestamp",
-            "time_format": "milliseconds",
             "delimiter": ",",
         },
     ),
@@ -128,7 +128,6 @@ _LAYOUTS = (
             "event_column": "events.type",
             "event_types": ["clicks"],
             "time_column": "events.ts",
-            "time_format": "milliseconds",
             "tie_order": "file",
         },
     ),
@@ -153,11 +152,11 @@ _LAYOUTS = (
     ),
     LogLayout(
         name="taobao",
-        description="Taobao, UserBehavior.csv: page views (pv) of the nine days that the data set is about",
+        description="Taobao, UserBehavior.csv: page views; the full file needs --as-of 2017-12-04T00:00+08:00",
         source="User Behavior Data from Taobao for Recommendation",
         url="https://tianchi.aliyun.com/dataset/649",
         line=r"\d+,\d+,\d+,(pv|buy|cart|fav),-?\d+",
-        # The window is the nine days of the documentation, in the time of China. Some times in the file are outside.
+        # The log has nine days. Some times of the published file are years later, so the window must end before them.
         settings={
             "has_header": False,
             "column_names": ["user", "item", "category", "behavior", "timestamp"],
@@ -168,8 +167,6 @@ _LAYOUTS = (
             "time_column": "timestamp",
             "time_format": "seconds",
             "delimiter": ",",
-            "as_of": "2017-12-04T00:00:00+08:00",
-            "window_days": 9,
             "test_days": 1,
             "valid_days": 1,
         },
@@ -203,12 +200,12 @@ _LAYOUTS = (
     ),
     LogLayout(
         name="lastfm-1k",
-        description="Last.fm 1K, userid-timestamp-artid-artname-traid-traname.tsv: artists played, gaps of 8 hours",
+        description="Last.fm 1K, userid-timestamp-...-traname.tsv: artists; the full file needs --as-of 2009-05-06",
         source="Last.fm Dataset - 1K users",
         url="http://ocelma.net/MusicRecommendationDataset/lastfm-1K.html",
         line=rf"user_\d+\t{_ISO_UTC}(\t[^\t]*){{4}}",
-        # The gap is that of https://github.com/twchen/lessr. Many artists have no id, so the name is the item. The log
-        # is documented up to 2009-05-05. Its most active users play more than 50,000 tracks.
+        # The gap is that of https://github.com/twchen/lessr. Many artists have no id, so the name is the item. The most
+        # active users play more than 50,000 tracks. The log is documented up to 2009-05-05; a few times are later.
         settings={
             "has_header": False,
             "column_names": ["user", "time", "artist_id", "artist", "track_id", "track"],
@@ -220,7 +217,6 @@ _LAYOUTS = (
             "delimiter": "\t",
             "max_gap_minutes": 480.0,
             "max_visitor_events": 0,
-            "as_of": "2009-05-06",
         },
     ),
     LogLayout(
@@ -270,7 +266,6 @@ _LAYOUTS = (
             "item_column": "parent_asin",
             "event_column": "",
             "time_column": "timestamp",
-            "time_format": "milliseconds",
             "max_gap_minutes": 43_200.0,
             "test_days": 30,
             "valid_days": 30,

@@ -1,7 +1,8 @@
 """Each layout, on a small file in the shape that its source documents: in, splits out, worked by hand."""
 
 import inspect
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 
 import pytest
 from public_logs import SAMPLES
@@ -13,6 +14,8 @@ from components.sessionize.component import sessionize as component
 from components.sessionize.step import SessionizeParameters, sessionize
 
 DOGS, WEIRD_AL = "The Dogs D'Amour", '"Weird Al" Yankovic'
+# The end of the window, where the published log has times that are years later.
+AS_OF = {"taobao": "2017-12-04T00:00+08:00", "lastfm-1k": "2009-05-06"}
 # For each layout: the items of the only session of train, valid and test; the time of the first event of train; the
 # number of events that are dropped for each reason.
 EXPECTED = {
@@ -91,7 +94,8 @@ def make(layout, **settings):
     """The parameters of the step with the settings of a layout. Every item is frequent enough."""
     signature = inspect.signature(component.python_func).parameters
     defaults = {name: parameter.default for name, parameter in signature.items()}
-    arguments = {**defaults, **get_layout(layout).settings, "min_item_support": 1, **settings}
+    window = {"as_of": AS_OF.get(layout, "")}
+    arguments = {**defaults, **get_layout(layout).settings, **window, "min_item_support": 1, **settings}
     return make_parameters(SessionizeParameters, arguments)
 
 
@@ -118,6 +122,18 @@ def test_lines_that_end_in_carriage_returns_are_the_same(name, tmp_path):
         sessionize(str(log), tmp_path / str(number), make(name))
     for split in SPLITS:
         assert read_split(tmp_path / "0", split).equals(read_split(tmp_path / "1", split))
+
+
+@pytest.mark.parametrize("name", ["retailrocket", "otto", "amazon-reviews", "gru4rec"])
+def test_a_copy_with_times_in_another_unit_has_the_same_days(name, tmp_path):
+    log = tmp_path / "log"
+    text = SAMPLES[name]
+    seconds = re.sub(r"\b(\d{10})\d{3}\b", r"\1", text)
+    log.write_text(re.sub(r"\b(\d{10})\.\d+", r"\g<1>000", text) if seconds == text else seconds)
+    assert log.read_text() != text
+    sessionize(str(log), tmp_path / "events", make(name, drop_repeats=False))
+    times = read_split(tmp_path / "events", "train")["time"].to_pylist()
+    assert {f"{datetime.fromtimestamp(time / 1000, UTC):%Y-%m}" for time in times} == {"2020-01"}
 
 
 def test_a_setting_overrides_the_layout(tmp_path):

@@ -11,6 +11,8 @@ import pytest
 from kfp.dsl import executor_main
 from kfp.local import subprocess_task_handler
 
+from pipeline.task_supervisor import restore
+
 
 @contextmanager
 def tasks_in_process() -> Iterator[None]:
@@ -26,7 +28,8 @@ def _run(full_command: list[str], env_vars: dict[str, str] | None = None) -> int
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         path = Path(folder, "ephemeral_component.py")
         path.write_text(full_command[begin - 1])
-        patch.setattr(sys, "argv", ["executor", "--component_module_path", str(path), *full_command[begin:]])
+        arguments = [restore(argument) for argument in full_command[begin:]]
+        patch.setattr(sys, "argv", ["executor", "--component_module_path", str(path), *arguments])
         for name, value in (env_vars or {}).items():
             patch.setenv(name, value)
         try:

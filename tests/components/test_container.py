@@ -16,6 +16,7 @@ from components.image import IMAGE, SOURCE_VERSION, USER_ID
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
 
+SMALL = ["--set", "max_epochs=2", "--set", "max_test_targets=2000"]
 # What differs between two runs of the same training.
 MEASURED = {"seconds", "targets_per_second", "peak_memory_bytes"}
 
@@ -59,7 +60,19 @@ def test_containers_end_with_the_metrics_of_the_subprocess_runner(tmp_path: Path
     for runner in ("docker", "subprocess"):
         output = tmp_path / runner
         subprocess.run(
-            [sys.executable, "-m", "pipeline", "run", "--runner", runner, "--image", IMAGE, "--output", str(output)],
+            [
+                sys.executable,
+                "-m",
+                "pipeline",
+                "run",
+                "--runner",
+                runner,
+                "--image",
+                IMAGE,
+                "--output",
+                str(output),
+                *SMALL,
+            ],
             check=True,
             env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
         )

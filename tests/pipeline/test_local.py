@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from in_process import tasks_in_process
 from kfp import components, dsl, local
 
 from components.evaluate.component import evaluate
@@ -43,7 +44,7 @@ def run(small_log, tmp_path_factory):
     path = tmp_path_factory.mktemp("compiled") / "training.yaml"
     path.write_text(compile_pipeline("training", Tasks(platform="vertex")).text)
     pipeline = components.load_component_from_file(str(path))
-    with OutputFolder(output_dir) as folder:
+    with OutputFolder(output_dir) as folder, tasks_in_process():
         run_pipeline(pipeline, {**paths_of(small_log), **SMALL}, folder)
     return output_dir
 
@@ -82,17 +83,18 @@ def test_the_index_loads_with_tensorflow_alone(run):
 
 @pytest.mark.slow
 def test_every_component_runs_alone_on_artifacts_on_disk(run, small_log, tmp_path):
-    made = run_component(ingest, tmp_path, arguments=paths_of(small_log))
-    made |= run_component(vocabulary, tmp_path, artifacts={"events": made["events"]}, arguments={"refit": False})
-    assert made["vocabulary"].read_bytes() == (run / "vocabulary.parquet").read_bytes()
-    inputs = {name: made[name] for name in ("events", "vocabulary")}
-    made |= run_component(
-        train, tmp_path, artifacts=inputs, arguments={**SMALL, "query_tower": "mean", "max_epochs": 1}
-    )
-    inputs["model"] = made["model"]
-    made |= run_component(evaluate, tmp_path, artifacts=inputs, arguments={"evaluate_ks": [5]})
-    assert set(json.loads(made["metrics"].read_text())["model"]) == {"recall@5", "mrr@5", "ndcg@5"}
-    made |= run_component(export, tmp_path, artifacts=inputs)
+    with tasks_in_process():
+        made = run_component(ingest, tmp_path, arguments=paths_of(small_log))
+        made |= run_component(vocabulary, tmp_path, artifacts={"events": made["events"]}, arguments={"refit": False})
+        assert made["vocabulary"].read_bytes() == (run / "vocabulary.parquet").read_bytes()
+        inputs = {name: made[name] for name in ("events", "vocabulary")}
+        made |= run_component(
+            train, tmp_path, artifacts=inputs, arguments={**SMALL, "query_tower": "mean", "max_epochs": 1}
+        )
+        inputs["model"] = made["model"]
+        made |= run_component(evaluate, tmp_path, artifacts=inputs, arguments={"evaluate_ks": [5]})
+        assert set(json.loads(made["metrics"].read_text())["model"]) == {"recall@5", "mrr@5", "ndcg@5"}
+        made |= run_component(export, tmp_path, artifacts=inputs)
     assert {path.name for path in tmp_path.iterdir()} == {*OUTPUT_NAMES.values(), "data_report", ".lock"}
     assert all(path.exists() for path in made.values())
 

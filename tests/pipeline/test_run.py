@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from in_process import tasks_in_process
 
 from components.export import index
+from pipeline.__main__ import cli
 from pipeline.output_folder import OUTPUT_NAMES, hold_run
 from pipeline.recommend_options import find_index
 
@@ -33,19 +35,24 @@ def two_tower(*arguments):
     )
 
 
-def run_small(log, output, *settings):
-    options = [option for split in log for option in (f"--{split}", log[split])]
+def make_command(log, output, *settings):
+    options = [option for split in log for option in (f"--{split}", str(log[split]))]
     options += [option for setting in [*SMALL, *settings] for option in ("--set", setting)]
-    return two_tower("run", *options, "--output", output)
+    return ["run", *options, "--output", str(output)]
+
+
+def run_small(log, output, *settings):
+    return two_tower(*make_command(log, output, *settings))
 
 
 @pytest.fixture(scope="module")
 def output(small_log, tmp_path_factory):
     """An output folder with two runs; the older one trained for one epoch, the newer one for two."""
     output = tmp_path_factory.mktemp("run") / "output"
-    for num_epochs in (1, 2):
-        done = run_small(small_log, output, f"max_epochs={num_epochs}")
-        assert done.returncode == 0, done.stdout + done.stderr
+    with tasks_in_process():
+        cli.main([*make_command(small_log, output, "max_epochs=1")], standalone_mode=False)
+    done = run_small(small_log, output, "max_epochs=2")
+    assert done.returncode == 0, done.stdout + done.stderr
     (output.parent / "stdout").write_text(done.stdout)
     return output
 
@@ -94,8 +101,8 @@ def test_paths_with_odd_characters(small_log, tmp_path):
     log = {split: tmp_path / ODD / "log" / path.name for split, path in small_log.items()}
     shutil.copytree(small_log["train"].parent, tmp_path / ODD / "log")
     output = tmp_path / ODD / "output"
-    done = run_small(log, output, "max_epochs=1")
-    assert done.returncode == 0, done.stdout + done.stderr
+    with tasks_in_process():
+        cli.main([*make_command(log, output, "max_epochs=1")], standalone_mode=False)
     done = two_tower("recommend", "--index", output / "index", "--session", "i1", "-k", "3")
     assert done.stdout.count("\n") == 3
 
@@ -114,7 +121,7 @@ for run in itertools.cycle(runs):
             (shutil.copytree if artifact.is_dir() else shutil.copy)(artifact, run_dir / artifact.name)
         folder.publish(run_dir, {})
 """
-NUM_LOADS = 40
+NUM_LOADS = 20
 
 
 def test_no_answer_mixes_two_runs_that_are_shown_meanwhile(output, tmp_path):

@@ -15,7 +15,12 @@ def ingest(
     session_column: str = "SessionId",
     item_column: str = "ItemId",
     time_column: str = "Time",
+    time_format: str = "auto",
+    time_offset_column: str = "",
+    has_header: bool = True,
+    column_names: List[str] = [],  # noqa: B006
     delimiter: str = "",
+    quoting: str = "auto",
     max_id_bytes: int = 256,
     sample_fraction: float = 1.0,
     sample_unit: str = "sessions",
@@ -33,13 +38,18 @@ def ingest(
     """Reads the session logs of three splits into one events artifact; every line is accepted or kept with a reason.
 
     Args:
-        train_path: Log of the training sessions: a file, folder or glob of TSV, CSV (plain, .gz, .zst) or Parquet.
+        train_path: Log of the training sessions: a file, folder or glob of TSV, CSV, JSON lines or Parquet.
         valid_path: Log of the validation sessions.
         test_path: Log of the test sessions.
         session_column: Name of the session id column.
         item_column: Name of the item id column.
-        time_column: Name of the time column, in milliseconds since 1970.
-        delimiter: Field delimiter; by default a comma for .csv, a tab otherwise.
+        time_column: Name of the time column.
+        time_format: Format of the times: auto, seconds, milliseconds, microseconds, nanoseconds or iso.
+        time_offset_column: Name of a column with milliseconds to add to the time; empty for none.
+        has_header: Whether the first line of text files has the names of the columns.
+        column_names: Names of all columns, in order, of files without a header. If empty, they are numbered from 1.
+        delimiter: Field delimiter; by default the one with which the file has the columns.
+        quoting: Quotes around fields: rfc4180, none, or auto (none if the delimiter is a tab, rfc4180 otherwise).
         max_id_bytes: Maximum length of an id in bytes; rows with longer ids are rejected.
         sample_fraction: Share of each split to keep.
         sample_unit: What to sample: sessions (whole ones) or events (single rows).

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.core.events import SPLITS
-from components.core.logs.columns import LogColumns
+from components.core.logs.columns import LogColumns, LogForm
 from components.core.logs.data_report import DataReport
 from components.core.logs.draft import Acceptance, EventsDraft
 from components.core.logs.files import find_files
@@ -22,6 +22,7 @@ class IngestParameters:
     """Parameters of the `ingest` step; component.py describes each of them.
 
     Attributes:
+        form: form of the files.
         acceptance: conditions under which the logs are accepted.
 
     Raises:
@@ -31,8 +32,8 @@ class IngestParameters:
     session_column: str = "SessionId"
     item_column: str = "ItemId"
     time_column: str = "Time"
-    delimiter: str = ""
-    max_id_bytes: int = 256
+    time_offset_column: str = ""
+    form: LogForm = field(default_factory=LogForm)
     sample_fraction: float = 1.0
     sample_unit: str = "sessions"
     random_seed: int = 42
@@ -53,8 +54,8 @@ class IngestParameters:
         return LogColumns(
             text=(self.session_column, self.item_column),
             time=self.time_column,
-            delimiter=self.delimiter,
-            max_id_bytes=self.max_id_bytes,
+            time_offset=self.time_offset_column,
+            form=self.form,
         )
 
     @property

@@ -14,7 +14,12 @@ def sessionize(
     item_column: str = "itemid",
     event_column: str = "event",
     time_column: str = "timestamp",
+    time_format: str = "auto",
+    time_offset_column: str = "",
+    has_header: bool = True,
+    column_names: List[str] = [],  # noqa: B006
     delimiter: str = "",
+    quoting: str = "auto",
     max_id_bytes: int = 256,
     event_types: List[str] = ["view"],  # noqa: B006
     max_gap_minutes: float = 60.0,
@@ -39,12 +44,17 @@ def sessionize(
     """Cuts a raw event log into sessions and splits them by time, as GRU4Rec does for RetailRocket.
 
     Args:
-        log_path: Raw event log: a file, folder or glob of CSV, TSV (plain, .gz, .zst) or Parquet; local, s3:// or gs://.
+        log_path: Raw event log: a file, folder or glob of CSV, TSV, JSON lines or Parquet, also compressed.
         visitor_column: Name of the visitor id column.
         item_column: Name of the item id column.
         event_column: Name of the event type column.
-        time_column: Name of the time column, in milliseconds since 1970.
-        delimiter: Field delimiter; by default a comma for .csv, a tab otherwise.
+        time_column: Name of the time column.
+        time_format: Format of the times: auto, seconds, milliseconds, microseconds, nanoseconds or iso.
+        time_offset_column: Name of a column with milliseconds to add to the time; empty for none.
+        has_header: Whether the first line of text files has the names of the columns.
+        column_names: Names of all columns, in order, of files without a header. If empty, they are numbered from 1.
+        delimiter: Field delimiter; by default the one with which the file has the columns.
+        quoting: Quotes around fields: rfc4180, none, or auto (none if the delimiter is a tab, rfc4180 otherwise).
         max_id_bytes: Maximum length of an id in bytes; rows with longer ids are rejected.
         event_types: Event types to keep; events of other types only prolong a session.
         max_gap_minutes: Longest gap between two events of a session, in minutes.

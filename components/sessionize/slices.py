@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.core.logs.ahead import map_ahead
-from components.core.logs.lines import TIME_LIMIT
 from components.core.logs.ordering import SortedEvents, sort_sessions
+from components.core.logs.times import TIME_LIMIT
 from components.sessionize.engines import Engine
 from components.sessionize.sessions import SESSION, order_events
 

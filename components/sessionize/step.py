@@ -9,7 +9,7 @@ from pathlib import Path
 import ibis.expr.types as ir
 
 from components.core.events import SPLITS
-from components.core.logs.columns import LogColumns
+from components.core.logs.columns import LogColumns, LogForm
 from components.core.logs.data_report import DataReport
 from components.core.logs.draft import Acceptance, EventsDraft
 from components.core.logs.files import find_files
@@ -39,6 +39,7 @@ class SessionizeParameters:
     The defaults are those of GRU4Rec for RetailRocket.
 
     Attributes:
+        form: form of the files.
         acceptance: conditions under which the log is accepted.
 
     Raises:
@@ -49,8 +50,8 @@ class SessionizeParameters:
     item_column: str = "itemid"
     event_column: str = "event"
     time_column: str = "timestamp"
-    delimiter: str = ""
-    max_id_bytes: int = 256
+    time_offset_column: str = ""
+    form: LogForm = field(default_factory=LogForm)
     event_types: tuple[str, ...] = ("view",)
     max_gap_minutes: float = 60.0
     min_session_length: int = 2
@@ -92,8 +93,8 @@ class SessionizeParameters:
         return LogColumns(
             text=(self.visitor_column, self.item_column, self.event_column),
             time=self.time_column,
-            delimiter=self.delimiter,
-            max_id_bytes=self.max_id_bytes,
+            time_offset=self.time_offset_column,
+            form=self.form,
         )
 
     @property

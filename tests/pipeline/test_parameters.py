@@ -6,6 +6,7 @@ from dataclasses import fields
 import pytest
 from kfp import dsl
 
+from components.core.logs.columns import LogForm
 from components.core.logs.draft import Acceptance
 from components.core.logs.drift import DriftBounds
 from components.core.parameters import make_parameters
@@ -58,6 +59,8 @@ def test_a_pipeline_has_the_parameters_of_its_components_and_no_other(first, mak
         (IngestParameters, ingest),
         (SessionizeParameters, sessionize),
         (EvaluateParameters, evaluate),
+        (LogForm, ingest),
+        (LogForm, sessionize),
         (Acceptance, ingest),
         (Acceptance, sessionize),
     ],
@@ -66,7 +69,7 @@ def test_a_pipeline_has_the_parameters_of_its_components_and_no_other(first, mak
 def test_a_default_is_the_same_in_the_signature_and_in_the_step(kind, component):
     found = defaults(component)
     for field in fields(kind):
-        if field.name != "acceptance":
+        if field.name not in ("acceptance", "form"):
             default = list(field.default) if isinstance(field.default, tuple) else field.default
             assert found[field.name] == default, field.name
 
@@ -78,7 +81,7 @@ def test_the_default_bounds_of_drift_are_those_of_the_step():
 def test_a_steps_parameters_are_made_of_the_arguments_of_its_component():
     arguments = {**defaults(ingest), "data_errors": ["seconds"], "max_id_bytes": 7, "something_else": 1}
     assert make_parameters(IngestParameters, arguments) == IngestParameters(
-        max_id_bytes=7, acceptance=Acceptance(data_errors=("seconds",))
+        form=LogForm(max_id_bytes=7), acceptance=Acceptance(data_errors=("seconds",))
     )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from components.core.logs.texts import Mask, Positions
+from components.core.logs.texts import Longs, Mask, Positions
 
 FOUND_SCHEMA = pa.schema(
     [("line", pa.int64()), ("reason", pa.dictionary(pa.int32(), pa.string())), ("text", pa.string())]
@@ -43,10 +43,24 @@ class Checks:
             self.codes[lines[failed]] = self.reasons.index(reason) + 1
             self.open = lines[~failed]
 
-    def to_rejected(self, texts: pa.StringArray) -> pa.RecordBatch:
-        """The rejected lines and their texts in FOUND_SCHEMA; line numbers start at 0 in the block."""
+    def reject_each(self, failed: list[tuple[str, Mask]]) -> Mask:
+        """Rejects the lines that disjoint masks [num_open] over the open lines select; returns the mask of the rest."""
+        kept = np.ones(len(self.open_lines()), np.bool_)
+        for reason, mask in failed:
+            self.reject_open(mask[kept], reason)
+            kept &= ~mask
+        return kept
+
+    def to_rejected(self, texts: pa.StringArray, numbers: Longs | None = None) -> pa.RecordBatch:
+        """The rejected lines and their texts in FOUND_SCHEMA.
+
+        Args:
+            texts: [num_rejected] text of each rejected line.
+            numbers: [num_lines] number of each line in the block; by default, they are numbered from 0.
+        """
         lines = self.rejected_lines()
         reasons = pa.DictionaryArray.from_arrays(
             pa.array(self.codes[lines].astype(np.int32) - 1), pa.array(self.reasons, pa.string())
         )
-        return pa.RecordBatch.from_arrays([pa.array(lines.astype(np.int64)), reasons, texts], schema=FOUND_SCHEMA)
+        found = lines.astype(np.int64) if numbers is None else numbers[lines]
+        return pa.RecordBatch.from_arrays([pa.array(found), reasons, texts], schema=FOUND_SCHEMA)

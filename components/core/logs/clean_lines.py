@@ -7,22 +7,30 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pc_csv
 
-from components.core.logs.lines import MAX_DIGITS, TIME_LIMIT, Block, Ids, Layout
+from components.core.logs.blocks import Block, Ids
+from components.core.logs.formats import BYTE_ORDER_MARK
+from components.core.logs.lines import Layout
 from components.core.logs.texts import get_buffers, is_utf8
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # the CSV reader would remove it
+MAX_DIGITS = 18  # every number of 18 digits fits in an int64
 
 
 def scan_clean(block: bytes, layout: Layout) -> Block | None:
-    """Returns the result of `lines.scan_block` several times as fast, or None if a line may have to be rejected."""
+    """Returns the result of `lines.scan_block` several times as fast, or None if a line may have to be rejected.
+
+    If `layout.is_quoted`, all quotes must enclose fields or be doubled inside of them.
+    """
     if b"\0" in block or block.startswith(BYTE_ORDER_MARK):
-        return None
-    num_returns = block.count(b"\r") if b"\r" in block else 0
-    if num_returns and num_returns != block.count(b"\r\n"):
         return None
     if not is_utf8(block):
         return None
-    return _scan_numbers(block, num_returns, layout) or _scan_texts(block, layout)
+    has_quotes = layout.is_quoted and b'"' in block
+    num_returns = block.count(b"\r") if b"\r" in block else 0
+    if num_returns and num_returns != block.count(b"\r\n"):
+        return None
+    if has_quotes:
+        return _scan_texts(block, layout, has_quotes=True)
+    return _scan_numbers(block, num_returns, layout) or _scan_texts(block, layout, has_quotes=False)
 
 
 def _scan_numbers(block: bytes, num_returns: int, layout: Layout) -> Block | None:
@@ -32,14 +40,16 @@ def _scan_numbers(block: bytes, num_returns: int, layout: Layout) -> Block | Non
     the lengths of the canonical forms, the other fields and the separators add up to the length of the block.
     """
     fields = block[: block.find(b"\n")].split(layout.delimiter.encode())
-    whole = {field for field in layout.text_fields if field < len(fields) and fields[field].isdigit()}
-    if not whole or b"x" in block or b"X" in block:  # the CSV reader parses hexadecimal numbers
+    ids = {field for field in layout.text_fields if field < len(fields) and fields[field].isdigit()}
+    if not ids or b"x" in block or b"X" in block:  # the CSV reader parses hexadecimal numbers
         return None
-    columns = _read_columns(block, layout, range(layout.num_fields), {*whole, layout.time_field})
+    time = layout.position(layout.columns.time)
+    has_number = time is not None and time < len(fields) and fields[time].isdigit()
+    whole = [time] if time is not None and has_number and layout.columns.time_format.is_number else []
+    columns = _read_columns(block, layout, range(layout.num_fields), {*ids, *whole})
     if columns is None:
         return None
-    num_lines = len(columns[0])
-    num_bytes = num_returns + num_lines * layout.num_fields - (not block.endswith(b"\n"))
+    num_bytes = num_returns + len(columns[0]) * layout.num_fields - (not block.endswith(b"\n"))
     for column in columns:
         if pa.types.is_integer(column.type):
             values = column.to_numpy()
@@ -49,30 +59,43 @@ def _scan_numbers(block: bytes, num_returns: int, layout: Layout) -> Block | Non
         else:
             offsets, _ = get_buffers(column)
             num_bytes += int(offsets[-1] - offsets[0])
-    ids, times = [columns[field] for field in layout.text_fields], columns[layout.time_field]
-    if num_bytes != len(block) or times.to_numpy().max(initial=0) >= TIME_LIMIT:
+    if num_bytes != len(block):
         return None
-    if not all(_is_short(column, layout.max_id_bytes) for column in ids):
-        return None
-    return Block(num_lines=num_lines, ids=ids, times=times, rejected=None)
+    return _make_block(block, layout, [columns[field] for field in layout.fields])
 
 
-def _scan_texts(block: bytes, layout: Layout) -> Block | None:
-    columns = _read_columns(block, layout, (*layout.text_fields, layout.time_field), set())
-    if columns is None:
-        return None
-    *texts, time = columns
-    if not all(_has_lengths(text, layout.max_id_bytes) for text in texts):
-        return None
-    if not (_has_lengths(time, MAX_DIGITS) and _has_digits_only(time)):
-        return None
-    times = time.cast(pa.int64())
-    if times.to_numpy().max(initial=0) >= TIME_LIMIT:
-        return None
-    return Block(num_lines=len(times), ids=texts, times=times, rejected=None)
+def _scan_texts(block: bytes, layout: Layout, *, has_quotes: bool) -> Block | None:
+    columns = _read_columns(block, layout, layout.fields, set(), has_quotes=has_quotes)
+    return None if columns is None else _make_block(block, layout, columns)
 
 
-def _read_columns(block: bytes, layout: Layout, fields: Sequence[int], whole: set[int]) -> list[Ids] | None:
+def _make_block(block: bytes, layout: Layout, columns: list[Ids]) -> Block | None:
+    """Checks the columns of `layout.fields`; None if a value has to be rejected."""
+    found = layout.columns
+    ids = columns[: len(found.text)]
+    if not all(_is_short(column, found.max_id_bytes) for column in ids):
+        return None
+    by_name = dict(zip(found.in_file, columns, strict=True))
+    num_rows = len(columns[0])
+    time = by_name.get(found.time)
+    if time is not None and pa.types.is_integer(time.type) and not found.time_offset:
+        times = found.time_format.to_milliseconds(time.to_numpy())
+        failed = found.time_format.check(times, found.time)
+    else:
+        times, failed = found.parse_times(
+            lambda name: (
+                by_name[name].cast(pa.string()) if name in by_name else pa.repeat(found.constants[name], num_rows)
+            )
+        )
+    if failed:
+        return None
+    num_lines = block.count(b"\n") + (not block.endswith(b"\n")) if layout.is_quoted else num_rows
+    return Block(num_rows=num_rows, num_lines=num_lines, ids=ids, times=pa.array(times), rejected=None)
+
+
+def _read_columns(
+    block: bytes, layout: Layout, fields: Sequence[int], whole: set[int], *, has_quotes: bool = False
+) -> list[Ids] | None:
     """Reads the columns `fields`, those in `whole` as int64; None if a line or a number cannot be parsed."""
     names = [str(field) for field in range(layout.num_fields)]
     types = {names[field]: pa.int64() if field in whole else pa.string() for field in fields}
@@ -80,7 +103,13 @@ def _read_columns(block: bytes, layout: Layout, fields: Sequence[int], whole: se
         table = pc_csv.read_csv(
             pa.BufferReader(block),
             pc_csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=names),
-            pc_csv.ParseOptions(delimiter=layout.delimiter, quote_char=False, ignore_empty_lines=False),
+            pc_csv.ParseOptions(
+                delimiter=layout.delimiter,
+                quote_char='"' if has_quotes else False,
+                double_quote=True,
+                newlines_in_values=has_quotes,
+                ignore_empty_lines=False,
+            ),
             pc_csv.ConvertOptions(
                 check_utf8=False,
                 column_types=types,

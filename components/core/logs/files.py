@@ -8,11 +8,15 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
+from urllib.parse import unquote
 
 import pyarrow as pa
 from pyarrow import fs
 
-COMPRESSION_SUFFIXES = (".gz", ".gzip", ".zst", ".zstd")
+from components.core.logs.archives import open_member
+from components.core.logs.formats import ZIP
+
+COMPRESSION_SUFFIXES = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".zip")
 GCS_RETRY_LIMIT = timedelta(minutes=1)  # by default, requests without credentials are retried for 15 minutes
 
 Tree: TypeAlias = dict[str, Any]
@@ -40,12 +44,19 @@ class LogFile:
         suffixes = [suffix.lower() for suffix in PurePosixPath(self.path).suffixes]
         return next((suffix for suffix in reversed(suffixes) if suffix not in COMPRESSION_SUFFIXES), "")
 
+    @property
+    def partition(self) -> dict[str, str]:
+        """Values by name from the folders of a Hive-style path, such as `date=2015-05-01/`."""
+        folders = PurePosixPath(self.path).parts[:-1]
+        pairs = (folder.partition("=") for folder in folders if "=" in folder)
+        return {unquote(name): unquote(value) for name, _, value in pairs}
+
     @contextmanager
-    def open_stream(self, codec: str | None = None) -> Iterator[pa.NativeFile]:
+    def open_stream(self, codec: str | None = None) -> Iterator[Any]:
         """Opens the file for sequential reading.
 
         Args:
-            codec: gzip or zstd to decompress the file; None to read its bytes unchanged.
+            codec: one of `formats.COMPRESSED` to decompress the file; None to read its bytes unchanged.
 
         Raises:
             FileNotFoundError: the file was removed after it was listed.
@@ -54,6 +65,9 @@ class LogFile:
         with _source_errors(self), self.filesystem.open_input_file(self.path) as raw:
             if codec is None:
                 yield raw
+            elif codec == ZIP:
+                with open_member(raw, self.name) as stream:
+                    yield stream
             else:
                 with pa.CompressedInputStream(raw, codec) as stream:
                     yield stream

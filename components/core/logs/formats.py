@@ -2,19 +2,21 @@
 
 import re
 
-GZIP, ZSTD, PARQUET = "gzip", "zstd", "Parquet"
+GZIP, ZSTD, BZIP2, ZIP, PARQUET = "gzip", "zstd", "bz2", "zip", "Parquet"
+COMPRESSED = (GZIP, ZSTD, BZIP2, ZIP)
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 HEAD_BYTES = 512  # enough for every signature
 
 # No header of a text log matches: all but bzip2's block mark have a control character or a non-UTF-8 byte.
 MARKS = {
     GZIP: rb"\x1f\x8b",
     ZSTD: rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18",  # a frame or a skippable frame
+    BZIP2: rb"BZh[1-9](1AY&SY|\x17rE8P\x90)",
+    ZIP: rb"PK(\x03\x04|\x05\x06|\x07\x08)",
     PARQUET: rb"PAR1\x15",  # the magic number and the first byte of a page header or footer
-    "a zip archive": rb"PK(\x03\x04|\x05\x06|\x07\x08)",
     "a tar archive": rb"(?s)(?=[^\0]+\0).{257}ustar",
     "a 7-Zip archive": rb"7z\xbc\xaf\x27\x1c",
     "a RAR archive": rb"Rar!\x1a\x07",
-    "bzip2": rb"BZh[1-9](1AY&SY|\x17rE8P\x90)",
     "xz": rb"\xfd7zXZ\0",
     "LZ4": rb"\x04\x22\x4d\x18",
     "Snappy": rb"\xff\x06\0\0sNaPpY",

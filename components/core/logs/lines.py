@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
+from components.core.logs.blocks import Block, FileColumns
 from components.core.logs.checks import Checks
 from components.core.logs.texts import (
     Bytes,
@@ -15,61 +15,51 @@ from components.core.logs.texts import (
     Positions,
     find_invalid,
     gather,
-    get_buffers,
     is_utf8,
     show_all,
 )
 
 NEWLINE, RETURN = 10, 13
 CONTROL_BELOW = 14  # NUL, tab, newline and carriage return are found in one pass
-MAX_DIGITS = 18  # every number of 18 digits fits in an int64
-TIME_LIMIT = 7_289_654_400_000  # 2201-01-01 UTC in milliseconds
+UNIT_SEPARATOR = "\x1f"  # replaces a delimiter of several characters
 
-Ids: TypeAlias = pa.StringArray | pa.Int64Array
 Bounds = Callable[[int], tuple[Positions, Positions]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The layout of a line.
+    """The layout of the lines of a file.
 
     Attributes:
+        columns: the columns to read.
         num_fields: number of fields of every line.
-        delimiter: field delimiter, one ASCII character; quotes are ordinary characters.
-        text_fields: positions of the text fields.
-        time_field: position of the time field, in milliseconds since 1970.
-        names: column names of the text fields and then of the time field, for the reasons of rejections.
-        max_id_bytes: maximum length of a text in bytes.
+        delimiter: field delimiter, one ASCII character.
+        fields: position of each of `columns.in_file` among the fields.
+        has_header: whether the first line has the names of the columns.
+        is_quoted: whether quotes around fields follow RFC 4180; otherwise, they are ordinary characters.
+        long_delimiter: delimiter in the file, if it has several characters; `delimiter` is then UNIT_SEPARATOR.
     """
 
+    columns: FileColumns
     num_fields: int
     delimiter: str
-    text_fields: tuple[int, ...]
-    time_field: int
-    names: tuple[str, ...]
-    max_id_bytes: int
+    fields: tuple[int, ...]
+    has_header: bool = True
+    is_quoted: bool = False
+    long_delimiter: str = ""
+
+    @property
+    def text_fields(self) -> tuple[int, ...]:
+        """Positions of the text columns that the file contains."""
+        return self.fields[: len(self.columns.text)]
+
+    def position(self, name: str) -> int | None:
+        """Position of a column among the fields; None if the file does not contain it."""
+        return self.fields[self.columns.in_file.index(name)] if name in self.columns.in_file else None
 
     def count_max_lines(self, num_bytes: int) -> int:
         """Maximum number of accepted lines in `num_bytes` bytes, given that no column that is read may be empty."""
-        return (num_bytes + 1) // (len(self.names) + self.num_fields)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Block:
-    """The lines of one block, either accepted or rejected.
-
-    Attributes:
-        num_lines: number of accepted and rejected lines.
-        ids: one column [num_accepted] per text field: strings, or int64 if all texts are integers in canonical form
-            (the shortest decimal text).
-        times: [num_accepted] int64 milliseconds since 1970.
-        rejected: the rejected lines in `checks.FOUND_SCHEMA`, numbered from 0, or None.
-    """
-
-    num_lines: int
-    ids: list[Ids]
-    times: pa.Int64Array
-    rejected: pa.RecordBatch | None
+        return (num_bytes + 1) // (len(self.fields) + self.num_fields)
 
 
 def scan_block(block: bytes, layout: Layout) -> Block:
@@ -77,7 +67,7 @@ def scan_block(block: bytes, layout: Layout) -> Block:
 
     A line ends with a newline or with a carriage return and a newline; the line end of the last line is optional. A
     line is accepted if it is valid UTF-8 without NUL bytes and has the expected number of fields, texts of 1 to
-    `max_id_bytes` bytes, and a time of 1 to 18 decimal digits before the year 2201.
+    `max_id_bytes` bytes, and a time in the expected format before the year 2201. Quotes are ordinary characters.
 
     Args:
         block: whole lines, less than 2 GiB.
@@ -120,14 +110,16 @@ def scan_block(block: bytes, layout: Layout) -> Block:
         last = field == layout.num_fields - 1
         return begin, stops[chosen] if last else positions[first[chosen] + field + 1]
 
-    for name, field in zip(layout.names, layout.text_fields, strict=False):
+    columns = layout.columns
+    for name, field in zip(columns.text, layout.text_fields, strict=True):
         begin, stop = bounds(field)
         checks.reject_open(stop == begin, f"empty {name}")
         begin, stop = bounds(field)
-        checks.reject_open(stop - begin > layout.max_id_bytes, f"{name} of over {layout.max_id_bytes} bytes")
-    times = _parse_times(data, bounds, checks, layout)
+        checks.reject_open(stop - begin > columns.max_id_bytes, f"{name} of over {columns.max_id_bytes} bytes")
+    times = _scan_times(data, bounds, checks, layout)
     lines = checks.rejected_lines()
     return Block(
+        num_rows=len(ends),
         num_lines=len(ends),
         ids=[gather(data, *bounds(field)) for field in layout.text_fields],
         times=times,
@@ -135,29 +127,15 @@ def scan_block(block: bytes, layout: Layout) -> Block:
     )
 
 
-def _parse_times(data: Bytes, bounds: Bounds, checks: Checks, layout: Layout) -> pa.Int64Array:
-    name = layout.names[-1]
-    begin, stop = bounds(layout.time_field)
-    texts = gather(data, begin, stop)
-    offsets, digits = get_buffers(texts)
-    is_digit = (digits - ord("0")) <= 9
-    lengths = stop - begin
-    if not is_digit.all() or lengths.min(initial=1) < 1 or lengths.max(initial=1) > MAX_DIGITS:
-        others = np.searchsorted(offsets, np.flatnonzero(~is_digit), side="right") - 1
-        num_others = np.bincount(others, minlength=len(texts))
-        negative = (num_others == 1) & (lengths > 1) & (data[begin] == ord("-"))
-        decimal = (num_others == 0) & (lengths > 0)
-        checks.reject_open(~decimal & ~negative, f"{name} is not an integer")
-        kept = decimal | negative
-        checks.reject_open(negative[kept], f"{name} is negative")
-        checks.reject_open((lengths > MAX_DIGITS)[decimal], f"{name} is beyond the year 2200")
-        texts = gather(data, *bounds(layout.time_field))
-    times = texts.cast(pa.int64())
-    late = times.to_numpy() >= TIME_LIMIT
-    if late.any():
-        checks.reject_open(late, f"{name} is beyond the year 2200")
-        times = times.filter(pa.array(~late))
-    return times
+def _scan_times(data: Bytes, bounds: Bounds, checks: Checks, layout: Layout) -> pa.Int64Array:
+    columns, num_open = layout.columns, len(checks.open_lines())
+
+    def read(name: str) -> pa.StringArray:
+        field = layout.position(name)
+        return pa.repeat(columns.constants[name], num_open) if field is None else gather(data, *bounds(field))
+
+    times, failed = columns.parse_times(read)
+    return pa.array(times[checks.reject_each(failed)])
 
 
 def _lines_of(positions: Positions | Longs, ends: Positions) -> Mask:

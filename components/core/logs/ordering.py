@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.core.events import SCHEMA
-from components.core.logs.lines import Ids
+from components.core.logs.blocks import Ids
 
 BATCH_ROWS = 1 << 18  # the ids of a batch, which Parquet hashes, fit in the cache of a core
 

@@ -1,120 +1,174 @@
-"""Splits rows of Parquet into accepted columns and rejected rows, by the same checks as lines of text."""
+"""Reads the columns of Parquet and splits its rows into accepted and rejected ones."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.types as pt
 
+from components.core.logs.blocks import Block, FileColumns
 from components.core.logs.checks import Checks
-from components.core.logs.lines import TIME_LIMIT, Block
-from components.core.logs.texts import Mask, Positions, find_invalid_values, show_all
+from components.core.logs.texts import Longs, Positions, show_all
+from components.core.logs.times import TIME_LIMIT, Failed, TimeFormat
+from components.core.logs.values import check_values, to_mask
 
-TICKS = {"ms": 1, "us": 1_000, "ns": 1_000_000}  # ticks of a timestamp per millisecond; Parquet has no other units
+TICKS = {"ms": 1, "us": 1_000, "ns": 1_000_000}  # ticks of a timestamp per millisecond
+TEXT_TYPES = (pt.is_string, pt.is_large_string, pt.is_string_view)
+BINARY_TYPES = (pt.is_binary, pt.is_large_binary, pt.is_binary_view)
 
 
-def check_types(schema: pa.Schema, names: tuple[str, ...], source: str) -> None:
+def check_types(schema: pa.Schema, columns: FileColumns, source: str) -> None:
     """Checks that the column types represent ids and times exactly.
 
     Columns of type null pass this check, but all their rows are rejected later.
 
     Args:
         schema: schema of the Parquet file.
-        names: names of the text columns, then of the time column.
+        columns: the columns of the file.
         source: name of the file, for error messages.
 
     Raises:
-        ValueError: a column is missing or duplicated, an id column has neither text nor integers, or the time column
-            has neither integers nor timestamps.
+        ValueError: an id column has neither text nor integers, the time column has neither numbers, timestamps, dates
+            nor text, or the offset column has no integers.
     """
-    if any(schema.names.count(name) != 1 for name in names):
-        raise ValueError(f"Expected each of the columns {list(names)} once in {source}. Received: {schema.names}")
-    for name in names:
-        kind = schema.field(name).type
-        if pa.types.is_dictionary(kind):
-            kind = kind.value_type
-        is_time = name == names[-1]
-        is_accepted = pa.types.is_timestamp(kind) if is_time else _is_text(kind)
-        if not (is_accepted or pa.types.is_integer(kind) or pa.types.is_null(kind)):
-            expected = "whole numbers or timestamps" if is_time else "text or whole numbers"
+    for name in columns.in_file:
+        kind = get_type(schema, name)
+        if pt.is_integer(kind) or pt.is_null(kind):
+            continue
+        if name in columns.text:
+            expected, is_accepted = "text or whole numbers", _is_any(kind, (*TEXT_TYPES, *BINARY_TYPES))
+        elif name == columns.time:
+            expected = "numbers, timestamps, dates or text"
+            is_accepted = is_moment(kind) or pt.is_floating(kind) or _is_any(kind, TEXT_TYPES)
+        else:
+            expected, is_accepted = "whole numbers", False
+        if not is_accepted:
             raise ValueError(f"Expected {expected} in the column {name} of {source}. Received: {kind}")
 
 
-def scan_rows(rows: pa.RecordBatch, names: tuple[str, ...], max_id_bytes: int) -> Block:
+def get_type(schema: pa.Schema, name: str) -> pa.DataType:
+    """Type of the values of a column."""
+    kind = schema.field(name).type
+    return kind.value_type if pt.is_dictionary(kind) else kind
+
+
+def is_moment(kind: pa.DataType) -> bool:
+    """Whether the type is a timestamp or a date, whose unit is known."""
+    return bool(pt.is_timestamp(kind) or pt.is_date(kind))
+
+
+def sample_times(rows: pa.RecordBatch, name: str) -> list[str]:
+    """Returns the times of a column as texts, for `TimeFormat.detect`; none if the type says the unit."""
+    time = _decode(rows.column(name))
+    if is_moment(time.type) or pt.is_null(time.type):
+        return []
+    if pt.is_floating(time.type):
+        return [f"{value:.9f}" for value in time.to_pylist() if value is not None and np.isfinite(value)]
+    return [str(value) for value in time.to_pylist() if value is not None]
+
+
+def scan_rows(rows: pa.RecordBatch, columns: FileColumns) -> Block:
     """Checks each row and splits the batch into accepted and rejected rows.
 
     Args:
-        rows: a batch with at least the named columns, whose types `check_types` accepts.
-        names: names of the text columns, then of the time column.
-        max_id_bytes: maximum length of a text in bytes.
+        rows: a batch with at least the columns of the file, whose types `check_types` accepts.
+        columns: the columns of the file.
     """
-    checks = Checks(rows.num_rows)
-    texts = []
-    for name in names[:-1]:
-        text = _to_binary(rows.column(name))
-        checks.reject(_mask(pc.match_substring(text, b"\0")), "NUL byte")
-        checks.reject(find_invalid_values(text), "invalid UTF-8")
-        length = pc.binary_length(text).to_numpy(zero_copy_only=False)
-        checks.reject(length == 0, f"empty {name}")
-        checks.reject(length > max_id_bytes, f"{name} of over {max_id_bytes} bytes")
-        texts.append(text)
-    name = names[-1]
-    time = rows.column(name)
-    if pa.types.is_dictionary(time.type):
-        time = time.dictionary_decode()
-    times = _to_milliseconds(time)
-    checks.reject(_mask(pc.is_null(time)), f"{name} is not an integer")
-    checks.reject(times < 0, f"{name} is negative")
-    checks.reject(times >= TIME_LIMIT, f"{name} is beyond the year 2200")
-    kept, lines = checks.open_lines(), checks.rejected_lines()
-    return Block(
+    texts = [_to_binary(rows.column(name)) for name in columns.text]
+    moments = {name: _decode(rows.column(name)) for name in columns.in_file[len(columns.text) :]}
+    times, failed = read_times(columns, moments, len(rows))
+    return check_values(
+        texts,
+        times,
+        failed,
+        columns,
+        checks=Checks(rows.num_rows),
         num_lines=rows.num_rows,
-        ids=[text.take(pa.array(kept)).cast(pa.string()) for text in texts],
-        times=pa.array(times[kept]),
-        rejected=checks.to_rejected(_show_rows(texts, time, lines)) if len(lines) else None,
+        show=lambda rejected: _show_rows(texts, list(moments.values()), rejected),
     )
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return any(
-        check(kind)
-        for check in (
-            pa.types.is_string,
-            pa.types.is_large_string,
-            pa.types.is_string_view,
-            pa.types.is_binary,
-            pa.types.is_large_binary,
-            pa.types.is_binary_view,
-        )
-    )
+def read_times(columns: FileColumns, values: Mapping[str, pa.Array], num_rows: int) -> tuple[Longs, Failed]:
+    """Converts typed times and their offsets.
+
+    Args:
+        columns: the columns of the file.
+        values: [num_rows] values of the time column and of the offset column that are in the file, by name.
+        num_rows: number of rows.
+
+    Returns:
+        Milliseconds since 1970 [num_rows], and the reasons with disjoint masks [num_rows] of the times that failed.
+    """
+
+    def read(name: str, time_format: TimeFormat) -> tuple[Longs, Failed]:
+        if name in values:
+            return _read_times(values[name], time_format, name)
+        return time_format.parse(pa.repeat(columns.constants[name], num_rows), name)
+
+    times, failed = read(columns.time, columns.time_format)
+    if not columns.time_offset:
+        return times, failed
+    return columns.add_offsets(times, failed, *read(columns.time_offset, TimeFormat()))
+
+
+def _is_any(kind: pa.DataType, checks: tuple[Callable[[pa.DataType], Any], ...]) -> bool:
+    return any(bool(check(kind)) for check in checks)
+
+
+def _decode(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pt.is_dictionary(column.type) else column
 
 
 def _to_binary(column: pa.Array) -> pa.BinaryArray:
     """Converts values to bytes; a null becomes an empty value."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_integer(column.type):
+    column = _decode(column)
+    if pt.is_integer(column.type):
         column = column.cast(pa.string())
     return pc.fill_null(column.cast(pa.binary()), b"")
 
 
-def _to_milliseconds(time: pa.Array) -> npt.NDArray[np.int64]:
-    """Milliseconds since 1970 [num_rows]: negative for times before 1970, at least TIME_LIMIT for times beyond it."""
-    if pa.types.is_uint64(time.type):
-        time = pc.min_element_wise(time, pa.scalar(TIME_LIMIT, pa.uint64()), skip_nulls=False)
-    numbers: npt.NDArray[np.int64] = pc.fill_null(time.cast(pa.int64()), 0).to_numpy()
-    return numbers // TICKS[time.type.unit] if pa.types.is_timestamp(time.type) else numbers
+def _read_times(time: pa.Array, time_format: TimeFormat, name: str) -> tuple[Longs, Failed]:
+    """Converts values to milliseconds since 1970, and finds those out of range."""
+    if _is_any(time.type, TEXT_TYPES):
+        return time_format.parse(pc.fill_null(time.cast(pa.string()), ""), name)
+    missing = to_mask(pc.is_null(time, nan_is_null=True))
+    if is_moment(time.type):
+        time_format, times = TimeFormat(), _from_timestamps(time)
+    elif pt.is_floating(time.type):
+        numbers = pc.fill_null(time, 0).to_numpy(zero_copy_only=False).astype(np.float64)
+        numbers = np.clip(np.where(missing, 0, numbers), -(2.0**62), 2.0**62)
+        is_seconds = time_format.name == "seconds"
+        whole = np.floor(numbers).astype(np.int64)
+        times = time_format.to_milliseconds(whole)
+        if is_seconds:
+            times = times + np.rint((numbers - np.floor(numbers)) * 1000).astype(np.int64)
+    else:
+        if pt.is_uint64(time.type):
+            time = pc.min_element_wise(time, pa.scalar(2**63 - 1, pa.uint64()), skip_nulls=False)
+        times = time_format.to_milliseconds(pc.fill_null(time.cast(pa.int64()), 0).to_numpy())
+    failed = [(f"empty {name}", missing)] if missing.any() else []
+    out = [(reason, mask & ~missing) for reason, mask in time_format.check(times, name)]
+    return times, failed + [(reason, mask) for reason, mask in out if mask.any()]
 
 
-def _mask(values: pa.BooleanArray) -> Mask:
-    mask: Mask = values.to_numpy(zero_copy_only=False)
-    return mask
+def _from_timestamps(time: pa.Array) -> Longs:
+    if pt.is_date(time.type):
+        time = time.cast(pa.timestamp("ms"))
+    numbers: Longs = pc.fill_null(time.cast(pa.int64()), 0).to_numpy()
+    if time.type.unit == "s":
+        return np.clip(numbers, -TIME_LIMIT, TIME_LIMIT) * 1000
+    return numbers // TICKS[time.type.unit]
 
 
-def _show_rows(texts: list[pa.BinaryArray], time: pa.Array, lines: Positions) -> pa.StringArray:
+def _show_rows(texts: list[pa.BinaryArray], times: list[pa.Array], rejected: Positions) -> pa.StringArray:
     """Texts of the given rows, with tab-separated values."""
-    rows = pa.array(lines)
-    time = time.take(rows)
-    if pa.types.is_timestamp(time.type):
-        time = time.cast(pa.timestamp(time.type.unit))  # in UTC, independent of the machine's time zone database
-    times = pc.fill_null(time.cast(pa.string()), "")
-    return pc.binary_join_element_wise(*(show_all(text.take(rows)) for text in texts), times, "\t")
+    rows = pa.array(rejected)
+    shown = [show_all(text.take(rows)) for text in texts]
+    for time in times:
+        time = time.take(rows)
+        if pt.is_timestamp(time.type):
+            time = time.cast(pa.timestamp(time.type.unit))  # in UTC, independent of the machine's time zone database
+        shown.append(pc.fill_null(time.cast(pa.string()), ""))
+    return pc.binary_join_element_wise(*shown, "\t")

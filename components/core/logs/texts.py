@@ -101,6 +101,8 @@ def show_all(values: pa.StringArray | pa.BinaryArray) -> pa.StringArray:
 
 def show(value: bytes) -> str:
     """Applies `show_all` to one value."""
+    if len(value) <= MAX_TEXT_BYTES and b"\0" not in value and is_utf8(value):
+        return value.decode()
     text: str = show_all(pa.array([value], pa.binary()))[0].as_py()
     return text
 

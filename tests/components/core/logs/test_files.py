@@ -16,11 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.core.events import SPLITS
+from components.core.logs.columns import LogForm
 from components.core.logs.data_report import DataReport
 from components.core.logs.draft import Acceptance
 from components.core.logs.drift import compare
 from components.core.logs.files import find_files
 from components.ingest.step import IngestParameters, ingest
+
+MILLISECONDS = LogForm(time_format="milliseconds")
 
 
 @pytest.fixture
@@ -152,9 +155,9 @@ def test_a_bucket_is_read_like_a_folder(bucket, tmp_path):
     assert [file.name for file in find_files("s3://logs/days/*")] == ["s3://logs/days/1.tsv", "s3://logs/days/2.tsv.gz"]
     sources = {"train": "s3://logs/days", "valid": "s3://logs/days/1.tsv", "test": "s3://logs/days/*.gz"}
     with pytest.raises(ValueError, match=r"line 3 of s3://logs/days/2\.tsv\.gz: 'broken'"):
-        ingest(sources, tmp_path / "events", IngestParameters())
+        ingest(sources, tmp_path / "events", IngestParameters(form=MILLISECONDS))
     put(bucket, "days/2.tsv.gz", HEADER + b"b\tx\t3\n")
-    assert ingest(sources, tmp_path / "events", IngestParameters()).num_accepted == 6
+    assert ingest(sources, tmp_path / "events", IngestParameters(form=MILLISECONDS)).num_accepted == 6
 
 
 @pytest.mark.parametrize("folder", ["lr=[0.002]", "what?", "a*b", "a b", "日本é", "it's", "a+b&c#d%20"])
@@ -184,7 +187,7 @@ def test_a_bucket_of_the_other_cloud_is_read_like_a_folder(tmp_path, monkeypatch
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         found = find_files("gs://logs/days/*")
         assert [file.name for file in found] == ["gs://logs/days/1.tsv", "gs://logs/days/2.tsv.gz"]
-        assert ingest(sources, tmp_path / "events", IngestParameters()).num_accepted == 6
+        assert ingest(sources, tmp_path / "events", IngestParameters(form=MILLISECONDS)).num_accepted == 6
         with pytest.raises(FileNotFoundError, match=r"Expected a file, a folder .* Received: gs://logs/weeks"):
             find_files("gs://logs/weeks")
 
@@ -210,7 +213,7 @@ def test_drift_is_measured_against_a_bucket(bucket, tmp_path):
     acceptance = Acceptance()
     for name, rows in (("before", b"a\tx\t1\na\ty\t2\n"), ("now", b"a\tx\t1\na\tx\t2\nb\tz\t3\nb\tx\t4\n")):
         (tmp_path / f"{name}.tsv").write_bytes(HEADER + rows)
-        ingest(dict.fromkeys(SPLITS, tmp_path / f"{name}.tsv"), tmp_path / name, IngestParameters())
+        ingest(dict.fromkeys(SPLITS, tmp_path / f"{name}.tsv"), tmp_path / name, IngestParameters(form=MILLISECONDS))
     for path in (tmp_path / "before").iterdir():
         bucket.upload_file(str(path), "logs", f"runs/1/events/{path.name}")
     report = DataReport.read(tmp_path / "now" / "report.json")
@@ -231,9 +234,9 @@ def test_drift_is_measured_against_a_bucket(bucket, tmp_path):
 def test_a_step_measures_drift_against_a_bucket(bucket, tmp_path):
     (tmp_path / "log.tsv").write_bytes(HEADER + b"a\tx\t1\na\ty\t2\n")
     sources = dict.fromkeys(SPLITS, tmp_path / "log.tsv")
-    ingest(sources, tmp_path / "first", IngestParameters())
+    ingest(sources, tmp_path / "first", IngestParameters(form=MILLISECONDS))
     for path in (tmp_path / "first").iterdir():
         bucket.upload_file(str(path), "logs", f"first/{path.name}")
     acceptance = Acceptance(previous_events="s3://logs/first/")
-    report = ingest(sources, tmp_path / "second", IngestParameters(acceptance=acceptance))
+    report = ingest(sources, tmp_path / "second", IngestParameters(form=MILLISECONDS, acceptance=acceptance))
     assert [each["verdict"] for each in report.drift] == ["ok"] * 4

@@ -8,7 +8,7 @@ from broken_lines import COLUMNS, HEADER, mutate, read, read_by_hand
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from components.core.logs.columns import LogColumns
+from components.core.logs.columns import LogColumns, LogForm
 from components.core.logs.files import find_files
 from components.core.logs.reader import read_log
 
@@ -136,7 +136,9 @@ def test_a_file_that_disappears_says_so(tmp_path):
         (b"", "an empty file"),
         (b"SessionId\tItem\tTime\n", r"Received: \['SessionId', 'Item', 'Time'\]"),
         (b"SessionId\tItemId\tTime\tTime\n", "once in"),
-        (b"SessionId,ItemId,Time\n", r"separated by '\\t'"),
+        (b"SessionId ItemId Time\n", r"separated by '\\t'"),
+        (b'"SessionId"\t"ItemId"\t"Time"\n', "The names have quotes: set quoting=rfc4180"),
+        (b"12\t214\t1396867869277\n", "If the first line is an event, set column_names"),
     ],
 )
 def test_a_header_without_the_columns_says_so(tmp_path, text, message):
@@ -159,7 +161,7 @@ def test_parquet_rows_go_through_the_same_checks(tmp_path):
     assert accepted == [(1, "a", "007", 5)]
     assert [(line, reason) for line, reason, _ in rejected] == [
         (2, "invalid UTF-8"), (3, "empty SessionId"), (4, "NUL byte"), (5, "ItemId of over 256 bytes"),
-        (6, "Time is not an integer"), (7, "Time is negative"),
+        (6, "empty Time"), (7, "Time is negative"),
     ]  # fmt: skip
 
 
@@ -178,7 +180,7 @@ def read_times(folder, times, **options):
     return [found[line] for line in range(1, len(times) + 1)]
 
 
-NEGATIVE, LATE, MISSING = "Time is negative", "Time is beyond the year 2200", "Time is not an integer"
+NEGATIVE, LATE, MISSING = "Time is negative", "Time is beyond the year 2200", "empty Time"
 LAST_MS = 7_289_654_399_999  # of the year 2200
 
 
@@ -241,18 +243,23 @@ def test_an_id_of_any_exact_type_is_read_or_refuses_its_row(tmp_path, ids, found
     assert [by_line[line] for line in range(1, len(ids) + 1)] == found
 
 
-NOT_EXACT = [pa.float16(), pa.float32(), pa.float64(), pa.decimal128(20, 0), pa.date32(), pa.time64("us"), pa.bool_(),
+NOT_EXACT = [pa.decimal128(20, 0), pa.time64("us"), pa.bool_(),
              pa.duration("s"), pa.list_(pa.int64()), pa.struct([("a", pa.int64())])]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", [*NOT_EXACT, pa.string()])
+@pytest.mark.parametrize("kind", [*NOT_EXACT, pa.binary()])
 def test_times_of_other_types_are_refused_at_once(tmp_path, kind):
     pq.write_table(pa.table({"SessionId": ["s"], "ItemId": ["i"], "Time": pa.nulls(1, kind)}), tmp_path / "log.parquet")
-    with pytest.raises(ValueError, match=r"Expected whole numbers or timestamps in the column Time of .*\. Received: "):
+    with pytest.raises(
+        ValueError, match=r"Expected numbers, timestamps, dates or text in the column Time of .*\. Received: "
+    ):
         read_log(find_files(str(tmp_path / "log.parquet")), COLUMNS)
 
 
-@pytest.mark.parametrize("kind", [*NOT_EXACT, pa.binary(4), pa.timestamp("ms")])
+@pytest.mark.parametrize(
+    "kind",
+    [*NOT_EXACT, pa.float16(), pa.float32(), pa.float64(), pa.date32(), pa.binary(4), pa.timestamp("ms")],
+)
 def test_ids_of_other_types_are_refused_at_once(tmp_path, kind):
     pq.write_table(pa.table({"SessionId": pa.nulls(1, kind), "ItemId": ["i"], "Time": [5]}), tmp_path / "log.parquet")
     with pytest.raises(ValueError, match=r"Expected text or whole numbers in the column SessionId of .*\. Received: "):
@@ -284,8 +291,24 @@ def test_broken_parquet_says_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"time": "SessionId"}, {"delimiter": "ab"}, {"delimiter": "\n"}, {"max_id_bytes": 0}]
+    "wrong",
+    [
+        {"time": "SessionId"},
+        {"time_offset": "Time"},
+        {"text": ("", "b")},
+        {"form": LogForm(column_names=("SessionId", "Time"))},
+    ],
 )
 def test_columns_are_checked(wrong):
     with pytest.raises(ValueError, match=r"Expected .* Received: "):
         LogColumns(**{"text": ("SessionId", "ItemId"), "time": "Time", **wrong})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"delimiter": "\x1f"}, {"delimiter": "é"}, {"delimiter": "\n"}, {"max_id_bytes": 0}, {"time_format": "ms"},
+     {"quoting": "yes"}, {"column_names": ("SessionId", "ItemId", "Time", "Time")}],
+)  # fmt: skip
+def test_the_form_is_checked(wrong):
+    with pytest.raises(ValueError, match=r"Expected .* Received: "):
+        LogForm(**wrong)

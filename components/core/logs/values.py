@@ -1,0 +1,114 @@
+"""Checks the values of rows, from any format, and splits the rows into accepted and rejected ones."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.core.logs.blocks import Block, FileColumns
+from components.core.logs.checks import Checks
+from components.core.logs.texts import Longs, Mask, Positions, find_invalid_values, show_all
+from components.core.logs.times import Failed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """An event that was read on its own.
+
+    Attributes:
+        line: number of its line in the block, from 0.
+        text: its text in the file.
+        values: values of `FileColumns.in_file`; None for a missing value.
+        reason: why it is rejected; empty if only its values remain to be checked.
+    """
+
+    line: int
+    text: bytes
+    values: Sequence[bytes | None] = ()
+    reason: str = ""
+
+
+def make_block(rows: list[Row], columns: FileColumns, num_lines: int) -> Block:
+    """Checks the values of rows.
+
+    Args:
+        rows: the rows of a block.
+        columns: the columns of the file.
+        num_lines: number of lines of the block.
+    """
+    checks = Checks(len(rows))
+    for reason in dict.fromkeys(row.reason for row in rows if row.reason):
+        checks.reject(np.array([row.reason == reason for row in rows]), reason)
+    empty = (None,) * len(columns.in_file)
+    values = [pa.array(column, pa.binary()) for column in zip(*(row.values or empty for row in rows), strict=True)]
+    if not values:
+        values = [pa.array([], pa.binary()) for _ in columns.in_file]
+    values = [pc.fill_null(column, b"") for column in values]
+    by_name = dict(zip(columns.in_file, values, strict=True))
+
+    def read(name: str) -> pa.StringArray:
+        if name in columns.constants:
+            return pa.repeat(columns.constants[name], len(rows))
+        return show_all(by_name[name])
+
+    times, failed = columns.parse_times(read)
+    lines = np.array([row.line for row in rows], np.int64)
+    return check_values(
+        [by_name[name] for name in columns.text],
+        times,
+        failed,
+        columns,
+        checks=checks,
+        num_lines=num_lines,
+        lines=lines,
+        show=lambda rejected: show_all(pa.array([rows[row].text for row in rejected], pa.binary())),
+    )
+
+
+def check_values(
+    texts: list[pa.BinaryArray],
+    times: Longs,
+    failed: Failed,
+    columns: FileColumns,
+    *,
+    checks: Checks,
+    num_lines: int,
+    lines: Longs | None = None,
+    show: Callable[[Positions], pa.StringArray],
+) -> Block:
+    """Checks the texts of rows and splits the rows into accepted and rejected ones.
+
+    Args:
+        texts: [num_rows] values of each of `columns.text`; an empty value is rejected.
+        times: [num_rows] milliseconds since 1970.
+        failed: reasons with disjoint masks [num_rows] of the times that cannot be accepted.
+        columns: the columns of the file.
+        checks: the checks of the rows, some of which may have been rejected already.
+        num_lines: number of lines of the block.
+        lines: [num_rows] line of each row in the block; by default, each row is a line.
+        show: returns the texts of the rows at the given positions, for the file of rejected lines.
+    """
+    for name, text in zip(columns.text, texts, strict=True):
+        checks.reject(to_mask(pc.match_substring(text, b"\0")), "NUL byte")
+        checks.reject(find_invalid_values(text), "invalid UTF-8")
+        length = pc.binary_length(text).to_numpy(zero_copy_only=False)
+        checks.reject(length == 0, f"empty {name}")
+        checks.reject(length > columns.max_id_bytes, f"{name} of over {columns.max_id_bytes} bytes")
+    for reason, mask in failed:
+        checks.reject(mask, reason)
+    kept, rejected = checks.open_lines(), checks.rejected_lines()
+    return Block(
+        num_rows=checks.num_lines,
+        num_lines=num_lines,
+        ids=[text.take(pa.array(kept)).cast(pa.string()) for text in texts],
+        times=pa.array(times[kept]),
+        rejected=checks.to_rejected(show(rejected), lines) if len(rejected) else None,
+    )
+
+
+def to_mask(values: pa.BooleanArray) -> Mask:
+    """Converts booleans without nulls to NumPy."""
+    mask: Mask = values.to_numpy(zero_copy_only=False)
+    return mask

@@ -1,0 +1,133 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from broken_lines import read_events
+
+from components.core.logs.columns import LogColumns, LogForm
+from components.core.logs.files import find_files
+from components.core.logs.reader import read_log
+
+T = 1_441_412_644_102
+
+
+def make(text=("s", "i"), time="t", optional=(), **form):
+    return LogColumns(text=text, time=time, optional=optional, form=LogForm(**form))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "columns"),
+    [
+        ("log.csv", f"s,i,t\n1,2,{T}\n", make()),
+        ("log.txt", f"s,i,t\n1,2,{T}\n", make()),
+        ("log.csv", f"s;i;t\n1;2;{T}\n", make()),
+        ("log.dat", f"t|s|i|\n{T}|1|2|\n", make()),
+        ("log.tsv", f"s\ti,j\tt\ti\n1\t9\t{T}\t2\n", make()),
+        ("log.csv", f"s::i::t\n1::2::{T}\n", make(delimiter="::")),
+        ("log.csv", f"1,2,x,{T}\n", make(text=("1", "2"), time="4", has_header=False)),
+        ("log.dat", f"\ufeff1,{T},2,0\r\n", make(column_names=("s", "t", "i", "category"))),
+        ("log", f"1 2 {T}\n", make(text=("1", "2"), time="3", has_header=False, delimiter=" ")),
+        ("log.dat", f"1::2::5::{T}\n", make(column_names=("s", "i", "rating", "t"), delimiter="::")),
+    ],
+)  # fmt: skip
+def test_files_with_and_without_a_header(tmp_path, name, data, columns):
+    (tmp_path / name).write_text(data, newline="")
+    assert read_events(tmp_path / name, columns) == ([("1", "2", T)], [])
+
+
+@pytest.mark.parametrize(
+    ("data", "columns", "message"),
+    [
+        (f"1,2,{T}\n", make(column_names=("s", "i", "t", "x")), "to have s, i, t, x.* Received: 3 fields in the line"),
+        (f"1,2,{T}\n", make(text=("1", "2"), time="4", has_header=False), "fields with the numbers 1, 2, 4"),
+        ("", make(has_header=False), "an empty file"),
+        (f"1,2,{T}\n", make(), "set column_names to the names of the columns"),
+    ],
+)
+def test_a_first_line_without_the_columns_says_so(tmp_path, data, columns, message):
+    (tmp_path / "log.csv").write_text(data)
+    with pytest.raises(ValueError, match=message):
+        read_log(find_files(str(tmp_path / "log.csv")), columns)
+
+
+def test_the_first_line_without_a_header_has_the_number_1(tmp_path):
+    (tmp_path / "log.csv").write_text(f"1,2\n1,2,{T}\n3,4,x\n" + f"1,2,{T}\n" * 10)
+    columns = make(text=("1", "2"), time="3", has_header=False, delimiter=",")
+    with pytest.raises(ValueError, match="Received: 2 fields"):
+        read_log(find_files(str(tmp_path / "log.csv")), columns)
+    (tmp_path / "log.csv").write_text(f"1,2,{T}\n3,4,x\n" + f"1,2,{T}\n" * 10)
+    accepted, rejected = read_events(tmp_path / "log.csv", columns)
+    assert len(accepted) == 11
+    assert [(line, text) for line, _, text in rejected] == [(2, "3,4,x")]
+
+
+def test_a_long_delimiter_is_shown_and_its_stand_in_is_no_delimiter(tmp_path):
+    lines = [f"1::2::{T}"] * 5 + [f"1\x1f2\x1f{T}", "1::2", f"1:2::3::{T}"]
+    (tmp_path / "log.dat").write_text("\n".join(lines) + "\n")
+    columns = make(text=("1", "2"), time="3", has_header=False, delimiter="::")
+    accepted, rejected = read_events(tmp_path / "log.dat", columns)
+    assert accepted == [("1", "2", T)] * 5 + [("1:2", "3", T)]
+    assert rejected == [
+        (6, "NUL byte", f"1\\x002\\x00{T}"), (7, "wrong number of fields, not 3", "1::2"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.parquet", "log.jsonl"])
+def test_folders_of_a_path_give_columns(tmp_path, name):
+    for date, event in (("2015-05-01", "view"), ("2015-05-02", "add%20to cart")):
+        path = tmp_path / f"date={date}" / f"event={event}" / name
+        path.parent.mkdir(parents=True)
+        if name == "log.csv":
+            path.write_text("s,i\n1,2\n")
+        elif name == "log.jsonl":
+            path.write_text('{"s": 1, "i": 2}\n')
+        else:
+            pq.write_table(pa.table({"s": [1], "i": [2]}), path)
+    rows = [tuple(row.values()) for batch in read_log(find_files(str(tmp_path)), make(("s", "i", "event"), "date"))
+            for row in batch.events.cast(pa.schema([*((n, pa.string()) for n in ("s", "i", "event")), ("date", pa.int64())])).to_pylist()]  # noqa: E501  # fmt: skip
+    assert rows == [("1", "2", "view", 1430438400000), ("1", "2", "add to cart", 1430524800000)]
+
+
+def test_a_column_of_the_file_comes_before_one_of_its_path(tmp_path):
+    (tmp_path / "s=9").mkdir()
+    (tmp_path / "s=9" / "log.csv").write_text(f"s,i,t\n1,2,{T}\n")
+    assert read_events(tmp_path / "s=9" / "log.csv", make())[0] == [("1", "2", T)]
+
+
+def test_an_optional_column_may_be_missing(tmp_path):
+    (tmp_path / "1.csv").write_text(f"s,i,event,t\n1,2,view,{T}\n")
+    (tmp_path / "2.csv").write_text(f"s,i,eventdate,t\n3,4,x,{T}\n")
+    with_event, without = read_log(find_files(str(tmp_path)), make(("s", "i", "event"), optional=("event",)))
+    assert (with_event.events.schema.names, with_event.missing) == (["s", "i", "event", "t"], ())
+    assert (without.events.schema.names, without.missing) == (["s", "i", "t"], ("event",))
+
+
+@pytest.mark.parametrize("other", ["event_type", "action", "behavior", "Interaction", "type"])
+def test_an_optional_column_that_may_have_another_name_is_refused(tmp_path, other):
+    (tmp_path / "log.csv").write_text(f"s,i,{other},t\n1,2,view,{T}\n")
+    with pytest.raises(ValueError, match=f"has no column event, but {other} may have .* event_column={other}"):
+        read_log(find_files(str(tmp_path / "log.csv")), make(("s", "i", "event"), optional=("event",)))
+
+
+def test_a_zip_archive_with_several_files_is_refused(tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "log.zip", "w") as archive:
+        archive.writestr("a.csv", "x")
+        archive.writestr("b.csv", "x")
+    with pytest.raises(ValueError, match=r"Expected one file in the zip archive .*log\.zip\. Received: a\.csv, b\.csv"):
+        read_log(find_files(str(tmp_path / "log.zip")), make())
+
+
+def test_a_damaged_zip_archive_says_so(tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "log.zip", "w") as archive:
+        archive.writestr("a.csv", "s,i,t\n" + f"1,2,{T}\n" * 9)
+    data = bytearray((tmp_path / "log.zip").read_bytes())
+    data[60] ^= 1
+    (tmp_path / "log.zip").write_bytes(data)
+    with pytest.raises(ValueError, match=r"Expected to read the zip archive .*log\.zip to its end"):
+        list(read_log(find_files(str(tmp_path / "log.zip")), make()))
+    (tmp_path / "log.zip").write_bytes(data[:80])
+    with pytest.raises(ValueError, match=r"Expected to read the zip archive .*log\.zip to its end"):
+        read_log(find_files(str(tmp_path / "log.zip")), make())

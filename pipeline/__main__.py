@@ -9,8 +9,10 @@ from typing import Any, NoReturn
 import click
 from rich.console import Console
 
+from components.core.logs.layout_table import LAYOUTS
 from components.image import IMAGE
 from pipeline import local, presets
+from pipeline.check_command import check_command
 from pipeline.cluster.schedule_commands import schedule_command
 from pipeline.cluster.submission import ClusterError
 from pipeline.cluster.submit_command import submit_command
@@ -18,9 +20,11 @@ from pipeline.compile_command import compile_command
 from pipeline.containers import make_docker_runner
 from pipeline.exit_codes import ExitCode
 from pipeline.kfp_runner import RunError
+from pipeline.layout_settings import LAYOUT_HELP
+from pipeline.layouts_command import layouts_command
 from pipeline.output_folder import OutputFolder, OutputFolderError, hold_run
 from pipeline.recommend_options import find_index, parse_session
-from pipeline.report import escape, print_items, print_metrics
+from pipeline.report import escape, print_comparison, print_findings, print_funnel, print_items, print_metrics
 from pipeline.run_options import make_local_run
 from pipeline.tasks import Tasks
 
@@ -43,6 +47,7 @@ def cli() -> None:
 @click.option("--valid", "valid_path", help="Log of the validation sessions.")
 @click.option("--test", "test_path", help="Log of the test sessions.")
 @click.option("--events", "log_path", help=f"Raw event log, instead of the three above: {LOG_HELP}")
+@click.option("--layout", type=click.Choice(list(LAYOUTS)), metavar="NAME", help=LAYOUT_HELP)
 @click.option("--as-of", metavar="DATE", help="End of the time window of --events. [default: the newest event]")
 @click.option(
     "--set",
@@ -68,13 +73,19 @@ def cli() -> None:
 )
 @click.option("--image", default=IMAGE, show_default=True, help="Container image for --runner docker.")
 def run(
-    preset: str, settings: tuple[str, ...], output_dir: Path, runner: str, image: str, **options: str | None
+    preset: str,
+    layout: str | None,
+    settings: tuple[str, ...],
+    output_dir: Path,
+    runner: str,
+    image: str,
+    **options: str | None,
 ) -> None:
     """Runs a pipeline on this machine: on split logs, on a raw log or, without a log, on a generated one.
 
     Exit codes: 0 success, 1 invalid input, 2 usage error, 3 a task failed, 130 interrupted.
     """
-    planned = make_local_run(options, settings, preset, Tasks(image=image))
+    planned = make_local_run(options, settings, preset, Tasks(image=image), layout=layout or "")
     arguments, inputs = planned.arguments, list(planned.inputs)
     with OutputFolder(output_dir) as folder:
         if planned.needs_sample_log:
@@ -84,7 +95,13 @@ def run(
                 arguments[f"{split}_path"] = str(path)
         docker_runner = make_docker_runner(image, writable=folder.path, readable=inputs) if runner == "docker" else None
         artifacts = local.run_training(planned.pipeline, arguments, folder, runner=docker_runner)
-        print_metrics(json.loads(artifacts["metrics"].read_text()), Console())
+        console = Console()
+        data = json.loads((artifacts["events"] / "report.json").read_text())
+        metrics = json.loads(artifacts["metrics"].read_text())
+        print_funnel(data, console)
+        print_metrics(metrics, console)
+        print_findings(data, console)
+        print_comparison(metrics, console)
     click.echo(f"The artifacts are in {output_dir}.")
 
 
@@ -125,6 +142,8 @@ def recommend(path: Path, session: str | None, items: tuple[str, ...], k: int, e
     print_items(answer.items, sys.stdout)
 
 
+cli.add_command(check_command)
+cli.add_command(layouts_command)
 cli.add_command(compile_command)
 cli.add_command(submit_command)
 cli.add_command(schedule_command)

@@ -1,12 +1,128 @@
-"""Prints the results of commands: the metrics of a run and recommended items."""
+"""Prints the results of commands: what became of a log, the metrics of a run and recommended items."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 TABLE_METRICS = ("recall@10", "recall@20", "recall@100", "mrr@20", "ndcg@20")
+# What the findings of a data report say, for one and for several.
+FINDINGS = {
+    "duplicates": ("1 event equals another one", "{:,} events equal another one"),
+    "backward_times": (
+        "1 session or row has an earlier time than the row before",
+        "{:,} sessions or rows have an earlier time than the row before",
+    ),
+    "sessions_in_two_splits": ("1 session is in two splits", "{:,} sessions are in two splits"),
+    "splits_out_of_order": (
+        "1 session starts before the sessions of an earlier split",
+        "{:,} sessions start before the sessions of an earlier split",
+    ),
+    "ties": ("1 session has events at equal times", "{:,} sessions have events at equal times"),
+    "long_sessions": (
+        "1 session has more events than max_session_events",
+        "{:,} sessions have more events than max_session_events",
+    ),
+    "busy_visitors": (
+        "1 visitor has more events than max_visitor_events",
+        "{:,} visitors have more events than max_visitor_events",
+    ),
+    "no_event_column": (
+        "1 file has no event column: each of its events counts",
+        "{:,} files have no event column: each of their events counts",
+    ),
+    "seconds": (
+        "1 time is before 1973-03-03: it is probably in seconds",
+        "{:,} times are before 1973-03-03: they are probably in seconds",
+    ),
+    "cut_files": (
+        "1 file has no newline after its last line, which may be incomplete",
+        "{:,} files have no newline after their last line, which may be incomplete",
+    ),
+}
+
+
+def print_funnel(document: dict[str, Any], console: Console) -> None:
+    """Prints the numbers of events that were read, dropped for each reason and kept in each split.
+
+    Args:
+        document: the contents of report.json.
+        console: the console to print to.
+    """
+    funnel = document.get("funnel")
+    if not funnel:
+        return
+    dropped = {f"- {reason}": count for reason, count in funnel["dropped"].items()}
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    for label, count in {"events read": funnel["read"], **dropped, **funnel["kept"]}.items():
+        table.add_row(Text(escape(label)), f"{count:,}", f"{count / max(1, funnel['read']):.1%}")
+    console.print(table)
+
+
+def print_splits(document: dict[str, Any], console: Console) -> None:
+    """Prints the size and the time span of each split.
+
+    Args:
+        document: the contents of report.json.
+        console: the console to print to.
+    """
+    table = Table("", *document["splits"])
+    splits = document["splits"].values()
+    for label, key in (("events", "num_events"), ("sessions", "num_sessions"), ("items", "num_items")):
+        table.add_row(label, *(f"{split[key]:,}" for split in splits))
+    for label, key in (("first event", "first_time"), ("last event", "last_time")):
+        table.add_row(label, *(_show_time(split[key]) for split in splits))
+    console.print(table)
+
+
+def print_findings(document: dict[str, Any], console: Console) -> None:
+    """Prints how times were read, the rejected lines and the findings that are not zero, each in a line.
+
+    Args:
+        document: the contents of report.json.
+        console: the console to print to.
+    """
+    lines = []
+    formats = document.get("time_formats", {})
+    if formats:
+        counts = [f"{count:,} x {name}" for name, count in formats.items()] if len(formats) > 1 else formats
+        lines.append(f"Times were read as {', '.join(counts)}")
+    if document["num_rejected"]:
+        reasons = ", ".join(f"{count:,} x {reason}" for reason, count in document["rejected_by_reason"].items())
+        lines.append(f"{document['num_rejected']:,} of {document['num_lines']:,} lines were rejected: {reasons}")
+    for name, count in document["findings"].items():
+        if count:
+            one, several = FINDINGS.get(name, (f"1 {name}", f"{{:,}} {name}"))
+            lines.append(one if count == 1 else several.format(count))
+    for line in lines:
+        console.print(Text(f"{escape(line)}."))
+
+
+def print_comparison(document: dict[str, Any], console: Console) -> None:
+    """Prints the baselines that the model does not beat, if there are any.
+
+    The metrics are recall and MRR at 20 or, if they were not computed at 20, at the highest cut-off.
+
+    Args:
+        document: the contents of metrics.json.
+        console: the console to print to.
+    """
+    model = document["model"]
+    cutoff = 20 if "recall@20" in model else max(int(name.partition("@")[2]) for name in model)
+    ahead = {}
+    for baseline, summary in document["baselines"].items():
+        metrics = [name for name in (f"recall@{cutoff}", f"mrr@{cutoff}") if model[name] <= summary[name]]
+        if metrics:
+            ahead[baseline] = " and ".join(metrics)
+    if ahead:
+        baselines = ", ".join(f"{baseline} ({metrics})" for baseline, metrics in ahead.items())
+        console.print(Text(f"The model is not better than these baselines: {baselines}.", style="bold red"))
 
 
 def print_metrics(document: dict[str, Any], console: Console) -> None:
@@ -63,3 +179,9 @@ def print_items(items: Iterable[tuple[str, float]], stream: TextIO) -> None:
 def escape(text: str) -> str:
     r"""Replaces each non-printable character by its Python escape sequence, such as `\x1b`."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def _show_time(milliseconds: int | None) -> str:
+    if milliseconds is None:
+        return ""
+    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M}"

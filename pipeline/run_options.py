@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pipeline import presets
+from pipeline.layout_settings import get_layout_settings
 from pipeline.retraining import make_retraining_pipeline
 from pipeline.settings import parse_settings
 from pipeline.tasks import Tasks
@@ -38,22 +39,25 @@ class LocalRun:
     inputs: tuple[Path, ...]
 
 
-def make_local_run(options: Mapping[str, str | None], settings: tuple[str, ...], preset: str, tasks: Tasks) -> LocalRun:
+def make_local_run(
+    options: Mapping[str, str | None], settings: tuple[str, ...], preset: str, tasks: Tasks, *, layout: str = ""
+) -> LocalRun:
     """Selects the pipeline and its arguments. `--train PATH` and `--set train_path=PATH` are equivalent.
 
     Args:
         options: values of the options in OPTIONS, by parameter name; None for options that are not given.
-        settings: values of `--set`; they override the preset.
+        settings: values of `--set`; they override the layout, which overrides the preset.
         preset: name of the preset; empty for `sample` if no log is given, and `default` otherwise.
         tasks: the settings of all tasks.
+        layout: name of the log's layout; empty for none.
 
     Raises:
-        click.UsageError: a parameter is given twice, or options cannot be combined.
+        click.UsageError: a parameter is given twice, options cannot be combined, or the layout is unknown.
         FileNotFoundError: a local file or folder does not exist.
         ValueError: a preset or parameter is unknown, or a value has the wrong type.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    _check_once(given, settings)
+    check_once(given, settings)
     settings += tuple(f"{name}={value}" for name, value in given.items())
     names = {_name(setting) for setting in settings}
     missing = [option for name, option in SPLIT_OPTIONS.items() if name not in names]
@@ -65,6 +69,8 @@ def make_local_run(options: Mapping[str, str | None], settings: tuple[str, ...],
     if 0 < len(missing) < 3:
         raise click.UsageError(f"Expected --train, --valid and --test together. Missing: {', '.join(missing)}")
     needs_sample_log = not is_raw and bool(missing)
+    if layout and needs_sample_log:
+        raise click.UsageError("Expected --layout together with a log. Received: --layout alone")
     preset = preset or (presets.SAMPLE if needs_sample_log else presets.DEFAULT)
     pipeline = make_retraining_pipeline(tasks) if is_raw else make_training_pipeline(tasks)
     parameters = pipeline.component_spec.inputs
@@ -75,6 +81,11 @@ def make_local_run(options: Mapping[str, str | None], settings: tuple[str, ...],
             f"The preset {preset!r} cannot be combined with {'--events' if is_raw else '--train, --valid and --test'}: "
             f"that pipeline has no parameter {', '.join(foreign)}."
         )
+    if layout:
+        try:
+            arguments.update(get_layout_settings(layout, parameters))
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
     arguments.update(parse_settings(settings, parameters))
     inputs = []
     for name in ("train_path", "valid_path", "test_path", "log_path", "previous_events"):
@@ -86,7 +97,16 @@ def make_local_run(options: Mapping[str, str | None], settings: tuple[str, ...],
     return LocalRun(pipeline=pipeline, arguments=arguments, needs_sample_log=needs_sample_log, inputs=tuple(inputs))
 
 
-def _check_once(given: Mapping[str, str], settings: tuple[str, ...]) -> None:
+def check_once(given: Mapping[str, str], settings: tuple[str, ...]) -> None:
+    """Checks that each parameter is given once.
+
+    Args:
+        given: values of options in OPTIONS, by parameter name.
+        settings: values of `--set`.
+
+    Raises:
+        click.UsageError: a parameter is given twice, or is one that the run sets itself.
+    """
     seen = set()
     for setting in settings:
         name = _name(setting)

@@ -1,7 +1,10 @@
 """Parses and checks the values of pipeline parameters."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
+
+_ELEMENTS = {str: "texts", int: "integers", float: "numbers"}
 
 
 def parse_settings(settings: tuple[str, ...], inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,6 +32,9 @@ def parse_settings(settings: tuple[str, ...], inputs: Mapping[str, Any]) -> dict
         try:
             parsed[name] = parsers[kind](value) if kind in parsers else _parse_list(value, inputs[name].default)
         except ValueError as error:
+            if kind not in parsers:
+                elements = _ELEMENTS[_list_type(inputs[name].default)]
+                kind = f"list: {elements} with commas between them, or a JSON list of {elements}"
             raise ValueError(f"Expected {name} to be of the type {kind}. Received: {value!r}") from error
     return parsed
 
@@ -41,9 +47,25 @@ def _parse_bool(text: str) -> bool:
 
 
 def _parse_list(text: str, default: list[Any]) -> list[Any]:
-    """Parses comma-separated values, with the type of the default's elements; strings if the default is empty."""
-    kind = type(default[0]) if default else str
-    return [kind(part) for part in text.split(",")]
+    """Parses a JSON list, or values separated by commas; an empty text is an empty list."""
+    kind = _list_type(default)
+    if not text.startswith("["):
+        return [kind(part) for part in text.split(",")] if text else []
+    values = json.loads(text)
+    if not _is_list_of(values, kind):
+        raise ValueError(text)
+    return [kind(value) for value in values]
+
+
+def _list_type(default: list[Any]) -> type:
+    """Returns the type of a list parameter's elements: that of the default's, or text if the default is empty."""
+    return type(default[0]) if default else str
+
+
+def _is_list_of(values: Any, kind: type) -> bool:
+    """Whether the values are a list of the type; integers are floats, booleans are no numbers."""
+    kinds = (int, float) if kind is float else (kind,)
+    return isinstance(values, list) and all(type(value) in kinds for value in values)
 
 
 def check_parameters(parameters: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
@@ -69,5 +91,12 @@ def check_parameters(parameters: Mapping[str, Any], inputs: Mapping[str, Any]) -
         if name not in inputs:
             raise ValueError(f"Expected a parameter, one of {', '.join(inputs)}. Received: {name!r}")
         kind = inputs[name].type
-        if not isinstance(value, types.get(kind, (list,))) or (isinstance(value, bool) and kind != "Boolean"):
+        if kind not in types:
+            # KFP passes the elements on as they are: an event type 0 would be read as "0.0".
+            elements = _list_type(inputs[name].default)
+            if not _is_list_of(value, elements):
+                raise ValueError(
+                    f"Expected {name} to be of the type list of {_ELEMENTS[elements]}. Received: {value!r}"
+                )
+        elif not isinstance(value, types[kind]) or (isinstance(value, bool) and kind != "Boolean"):
             raise ValueError(f"Expected {name} to be of the type {kind}. Received: {value!r}")

@@ -13,7 +13,8 @@ from components.core.logs.files import find_files
 from components.core.logs.reader import read_log
 
 HEADER = b"SessionId\tItemId\tTime\n"
-COLUMNS = LogColumns(text=("SessionId", "ItemId"), time="Time", form=LogForm(time_format="milliseconds"))
+MILLISECONDS = LogForm(time_format="milliseconds")  # for logs whose times are small numbers
+COLUMNS = LogColumns(text=("SessionId", "ItemId"), time="Time", form=MILLISECONDS)
 SPLICES = [
     b"\0",
     b"\xff",

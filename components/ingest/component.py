@@ -25,8 +25,11 @@ def ingest(
     sample_fraction: float = 1.0,
     sample_unit: str = "sessions",
     random_seed: int = 42,
+    max_session_events: int = 2000,
+    bot_action: str = "cut",
     max_rejected_share: float = 0.01,
     data_errors: List[str] = [],  # noqa: B006
+    allowed_findings: List[str] = [],  # noqa: B006
     previous_events: str = "",
     drift_bounds: List[str] = [  # noqa: B006
         "volume=0.5:2.0",
@@ -53,8 +56,11 @@ def ingest(
         max_id_bytes: Maximum length of an id in bytes; rows with longer ids are rejected.
         sample_fraction: Share of each split to keep.
         sample_unit: What to sample: sessions (whole ones) or events (single rows).
+        max_session_events: Sessions with more events are those of bots; 0 for no maximum.
+        bot_action: What happens to the events of bots: cut (keep the first events, up to the maximum) or drop.
         max_rejected_share: Maximum share of rows that may be rejected.
-        data_errors: Findings that fail the step: duplicates, backward_times, sessions_in_two_splits, seconds, cut_files
+        data_errors: Findings that fail the step: duplicates, backward_times, ties, seconds, cut_files, and others
+        allowed_findings: Findings that fail the step unless named here: splits_out_of_order, sessions_in_two_splits
         previous_events: Events of an earlier run (local, s3:// or gs://) to measure drift against; empty for none.
         drift_bounds: NAME=WARN:FAIL for volume, session_length, lost_items and popularity; others keep the default.
         events: Parquet files train, valid and test, ordered by session start, session and time; the rejected rows.

@@ -1,17 +1,21 @@
 """Converts the session logs of three splits to the events artifact."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pyarrow import fs
+
 from components.core.events import SPLITS
+from components.core.logs.acceptance import Acceptance, check_bots
 from components.core.logs.columns import LogColumns, LogForm
 from components.core.logs.data_report import DataReport
-from components.core.logs.draft import Acceptance, EventsDraft
-from components.core.logs.files import find_files
-from components.core.logs.ordering import Sample
+from components.core.logs.draft import EventsDraft
+from components.core.logs.files import LogFile, find_files
+from components.core.logs.ordering import Sample, SortedEvents
 from components.core.logs.reader import read_log
 from components.core.machine import limit_arrow_threads
+from components.ingest.bots import LongSessions
 from components.ingest.sorter import EventSorter, encode_ids
 
 SAMPLE_UNITS = ("sessions", "events")
@@ -37,6 +41,8 @@ class IngestParameters:
     sample_fraction: float = 1.0
     sample_unit: str = "sessions"
     random_seed: int = 42
+    max_session_events: int = 2000
+    bot_action: str = "cut"
     acceptance: Acceptance = field(default_factory=Acceptance)
 
     def __post_init__(self) -> None:
@@ -46,6 +52,7 @@ class IngestParameters:
             raise ValueError(
                 f"Expected sample_unit to be one of {', '.join(SAMPLE_UNITS)}. Received: {self.sample_unit!r}"
             )
+        check_bots({"max_session_events": self.max_session_events}, self.bot_action)
         _ = self.columns  # checks the columns
 
     @property
@@ -80,10 +87,13 @@ def ingest(sources: Mapping[str, str | Path], events_dir: Path, parameters: Inge
     Raises:
         FileNotFoundError: a source does not exist.
         OSError: the disk is full.
-        ValueError: a source is empty, lacks a column, is truncated, or violates the conditions of acceptance.
+        ValueError: a source is empty, lacks a column, is truncated, or violates the conditions of acceptance; or a file
+            is given for two splits.
     """
     limit_arrow_threads()
     files = {split: find_files(str(sources[split])) for split in SPLITS}
+    if "sessions_in_two_splits" not in parameters.acceptance.allowed_findings:
+        _check_different(files)
     logs = {split: read_log(files[split], parameters.columns, encode_ids) for split in SPLITS}
     with EventsDraft(events_dir, parameters.acceptance) as draft:
         for split in reversed(SPLITS):
@@ -92,5 +102,31 @@ def ingest(sources: Mapping[str, str | Path], events_dir: Path, parameters: Inge
                 draft.count(batch)
                 sorter.add(batch.events)
             draft.check_lines()
-            draft.write_split(split, sorter.sorted_batches())
+            draft.write_split(split, _without_bots(sorter, draft, parameters))
         return draft.publish()
+
+
+def _without_bots(sorter: EventSorter, draft: EventsDraft, parameters: IngestParameters) -> Iterator[SortedEvents]:
+    """Yields the sorted events, and counts those that are dropped."""
+    long_sessions = LongSessions(parameters.max_session_events, parameters.bot_action)
+    yield from long_sessions.cut(sorter.sorted_batches())
+    draft.drop("sampled out", sorter.num_rows - long_sessions.num_read)
+    draft.drop("long sessions", long_sessions.num_dropped)
+    draft.findings["long_sessions"] += long_sessions.num_sessions
+
+
+def _check_different(files: Mapping[str, list[LogFile]]) -> None:
+    seen: dict[str, str] = {}
+    for split in SPLITS:
+        for path in {_identify(file) for file in files[split]}:
+            if path in seen:
+                raise ValueError(
+                    f"Expected different files for each split. Received: {path} for {seen[path]} and {split}. "
+                    "If this is intended, set allowed_findings=splits_out_of_order,sessions_in_two_splits"
+                )
+            seen[path] = split
+
+
+def _identify(file: LogFile) -> str:
+    is_local = isinstance(file.filesystem, fs.LocalFileSystem)
+    return str(Path(file.path).resolve()) if is_local else file.name

@@ -12,16 +12,32 @@ import ibis.expr.types as ir
 
 DAY_MS = 24 * 60 * 60 * 1000
 SESSION = ["visitor", "session_start"]
+VISIT = ["visitor", "time"]
 Keep = Callable[[ir.Table], ir.Table]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """Tables with the columns visitor, session_start, item and time."""
+    """Tables with the columns visitor, session_start, item, time, and maybe row."""
 
     train: ir.Table
     valid: ir.Table
     test: ir.Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Supported:
+    """Numbers of events after rare items and short sessions were dropped.
+
+    Attributes:
+        num_rare: number of events whose item was dropped first.
+        num_short: number of events whose session was dropped first, after it had lost events with rare items.
+        num_left: number of events that are left.
+    """
+
+    num_rare: int
+    num_short: int
+    num_left: int
 
 
 def within(events: ir.Table, *, end_ms: int, window_days: int) -> ir.Table:
@@ -30,27 +46,38 @@ def within(events: ir.Table, *, end_ms: int, window_days: int) -> ir.Table:
     return events.filter(events.time > end_ms - window_days * DAY_MS) if window_days else events
 
 
-def cut_sessions(events: ir.Table, *, max_gap_ms: int, min_session_length: int, is_in_order: bool) -> ir.Table:
+def count_outside(events: ir.Table, *, end_ms: int, window_days: int) -> ir.Table:
+    """Number of events outside the window, of those whose type is kept; see `within`."""
+    is_outside = events.time > end_ms
+    if window_days:
+        is_outside |= events.time <= end_ms - window_days * DAY_MS
+    return events.agg(num_events=(events.counts & is_outside).sum())
+
+
+def cut_sessions(
+    events: ir.Table, *, max_gap_ms: int, min_session_length: int, drop_repeats: bool, is_in_order: bool
+) -> ir.Table:
     """Assigns sessions to the events whose type is kept, and drops repeated items and short sessions.
 
     A session of a visitor ends if more than `max_gap_ms` pass before the visitor's next event of any type. It is
-    identified by the time of its first event. Events at the same time are sorted by item: integers by value, other
-    texts by length in characters and then by their bytes, which is the same order for integers in canonical form.
+    identified by the time of its first event. Events at the same time are sorted by `row`, if there is such a column,
+    otherwise by item: integers by value, other texts by length in characters and then by their bytes, which is the same
+    order for integers in canonical form.
 
     Args:
-        events: visitor, item, counts (whether the type of the event is kept), time in milliseconds.
+        events: visitor, item, counts (whether the type of the event is kept), time in milliseconds, and maybe row.
         max_gap_ms: maximum gap between two events of a session, in milliseconds.
         min_session_length: sessions with fewer events are dropped.
-        is_in_order: whether the engine reads events grouped by visitor and sorted by time and item, so that windows
-            need not sort.
+        drop_repeats: whether to drop events that have the same item as the previous event of the session.
+        is_in_order: whether the engine reads events grouped by visitor and sorted by time and item (or row), so that
+            windows need not sort.
 
     Returns:
-        visitor, session_start, item and time of the kept events, without events that have the same item as the previous
-        event of the session, and without short sessions.
+        visitor, session_start, item, time, and maybe row of the kept events.
     """
     row, so_far = _windows(events, is_in_order=is_in_order)
     gap = events.time - events.time.lag().over(row)
-    is_first = ((events.visitor != events.visitor.lag().over(row)) | (gap > max_gap_ms)).fill_null(True)
+    is_first = _begins_session(events, row, max_gap_ms)
     events = events.mutate(is_first=is_first, gap=is_first.ifelse(0, gap))
     # `spent`, the sum of the gaps within sessions, never decreases, so its value at the latest start is the maximum.
     # DuckDB sums in 128 bits, but Ibis takes the sum for int64, so its `cast` method would omit this cast.
@@ -58,8 +85,9 @@ def cut_sessions(events: ir.Table, *, max_gap_ms: int, min_session_length: int, 
     spent_before = events.is_first.ifelse(events.spent, ibis.null("int64")).max().over(so_far)
     events = events.mutate(session_start=events.time - (events.spent - spent_before))
 
-    views = events.filter(events.counts).select(*SESSION, "item", "time")
-    views = _filter(views, ~_equals_row(views, [*SESSION, "item"], row, back=1))
+    views = events.filter(events.counts).drop("counts", "is_first", "gap", "spent")
+    if drop_repeats:
+        views = _filter(views, ~_equals_row(views, [*SESSION, "item"], row, back=1))
     last = min_session_length - 1
     in_session = [
         _equals_row(views, SESSION, row, back=back) & _equals_row(views, SESSION, row, back=back - last)
@@ -68,11 +96,39 @@ def cut_sessions(events: ir.Table, *, max_gap_ms: int, min_session_length: int, 
     return _filter(views, reduce(or_, in_session))
 
 
-def find_duplicates(events: ir.Table, *, is_in_order: bool) -> ir.Table:
-    """Kept events equal to the previous kept event of the visitor; for the arguments, see `cut_sessions`."""
-    row, _ = _windows(events, is_in_order=is_in_order)
+def find_suspicious(events: ir.Table, *, max_gap_ms: int, max_events: int, is_in_order: bool) -> ir.Table:
+    """Finds repeats, events that may be duplicates, and visitors that may have too many events.
+
+    Args:
+        events: as in `cut_sessions`.
+        max_gap_ms: as in `cut_sessions`.
+        max_events: number of events beyond which an event of a visitor is selected; 0 for no such events.
+        is_in_order: as in `cut_sessions`.
+
+    Returns:
+        visitor, item and time of the selected events; is_repeat (whether the previous event of the session has the same
+        item); is_tied (whether the event has the time of another event of the visitor and, if events are sorted by
+        item, the item of the previous event, too); is_beyond (whether the visitor has `max_events` events before it).
+    """
+    row, so_far = _windows(events, is_in_order=is_in_order)
+    events = events.mutate(is_first=_begins_session(events, row, max_gap_ms).cast("int64"))
+    events = events.mutate(session=ops.Cast(events.is_first.sum().over(so_far), "int64").to_expr())
     views = events.filter(events.counts)
-    return _filter(views, _equals_row(views, ["visitor", "item", "time"], row, back=1))
+    is_repeat = _equals_row(views, ["visitor", "session", "item"], row, back=1)
+    if "row" in events.columns:
+        is_tied = _equals_row(views, VISIT, row, back=1) | _equals_row(views, VISIT, row, back=-1)
+    else:
+        is_tied = _equals_row(views, [*VISIT, "item"], row, back=1)
+    is_beyond = _equals_row(views, ["visitor"], row, back=max_events) if max_events else ibis.literal(False)
+    views = views.select("visitor", "item", "time", is_repeat=is_repeat, is_tied=is_tied, is_beyond=is_beyond)
+    return views.filter(views.is_repeat | views.is_tied | views.is_beyond)
+
+
+def count_duplicates(suspicious: ir.Table, *, has_file_order: bool) -> int:
+    """Number of events that equal an earlier event of the log, from the result of `find_suspicious`."""
+    tied = suspicious.filter(suspicious.is_tied)
+    num_tied = count_rows(tied)
+    return num_tied - count_rows(tied.select("visitor", "item", "time").distinct()) if has_file_order else num_tied
 
 
 def drop_all(views: ir.Table, items: ir.Table, sessions: ir.Table) -> ir.Table:
@@ -82,7 +138,7 @@ def drop_all(views: ir.Table, items: ir.Table, sessions: ir.Table) -> ir.Table:
 
 def find_unsupported(
     views: ir.Table, keep: Keep, *, min_session_length: int, min_item_support: int
-) -> tuple[ir.Table, ir.Table]:
+) -> tuple[ir.Table, ir.Table, Supported]:
     """Finds the items and sessions to drop, repeatedly until neither rare items nor short sessions remain.
 
     The result does not depend on the order in which they are dropped. Each pass therefore checks only the sessions that
@@ -93,18 +149,34 @@ def find_unsupported(
         keep: computes and materialises a table that several expressions use.
         min_session_length: sessions with fewer events are dropped.
         min_item_support: items with fewer events are dropped.
+
+    Returns:
+        The items to drop, the sessions to drop, and the numbers of events.
     """
     items, sessions = (keep(views.select(*keys).limit(0)) for keys in (["item"], SESSION))
     support = keep(views.group_by("item").agg(num_events=views.count()))
+    num_before, num_rare = None, 0
     while True:
-        rare = keep(support.filter(support.num_events < min_item_support).select("item"))
-        if rare.count().to_pyarrow().as_py() == 0:
-            return items, sessions
+        is_rare = support.num_events < min_item_support
+        found = _read_row(
+            support.agg(
+                num_left=support.num_events.sum(),
+                num_items=is_rare.sum(),
+                num_events=is_rare.ifelse(support.num_events, 0).sum(),
+            )
+        )
+        num_before = found["num_left"] if num_before is None else num_before
+        if not found["num_items"]:
+            num_left = found["num_left"]
+            counts = Supported(num_rare=num_rare, num_short=num_before - num_rare - num_left, num_left=num_left)
+            return items, sessions, counts
+        num_rare += found["num_events"]
+        rare = keep(support.filter(is_rare).select("item"))
         # The joins that keep the fewest events come first.
         touched = drop_all(views.semi_join(rare, "item"), items, sessions).select(*SESSION).distinct()
         items = keep(items.union(rare))
         rest = keep(drop_all(views.semi_join(touched, SESSION), items, sessions))
-        short = keep(_too_few(rest, SESSION, min_session_length))
+        short = keep(find_few(rest, SESSION, min_session_length))
         gone = rest.semi_join(short, SESSION)
         lost = gone.group_by(lost_item="item").agg(num_lost=gone.count())
         support = support.anti_join(rare, "item")
@@ -145,7 +217,7 @@ def split_sessions(
         older = keep(after.filter(after.session_start < start_ms).select(*SESSION).distinct())
         cut = keep(drop_all(views.filter(views.time < start_ms).semi_join(older, SESSION), items, sessions))
         held_out.append(after.anti_join(cut, SESSION))
-        short = keep(_too_few(cut, SESSION, min_session_length))
+        short = keep(find_few(cut, SESSION, min_session_length))
         sessions = keep(sessions.union(short))
         left = left.filter(left.time < start_ms).anti_join(short, SESSION)
     train = drop_all(views.filter(views.time < valid_start), items, sessions)
@@ -153,16 +225,33 @@ def split_sessions(
 
 
 def order_events(views: ir.Table) -> ir.Table:
-    """Sorts events by session start, visitor and time; equal times by item, as in `cut_sessions`."""
-    return views.order_by("session_start", "visitor", "time", *_item_order(views))
+    """Sorts events by session start, visitor and time; equal times as in `cut_sessions`."""
+    return views.order_by("session_start", "visitor", "time", *tie_order(views))
+
+
+def count_rows(table: ir.Table) -> int:
+    """Number of rows of a table."""
+    return int(table.count().to_pyarrow().as_py())
+
+
+def _read_row(table: ir.Table) -> dict[str, int]:
+    """The only row of a table of numbers; null becomes 0."""
+    [row] = table.to_pyarrow().to_pylist()
+    return {name: int(value or 0) for name, value in row.items()}
 
 
 def _windows(events: ir.Table, *, is_in_order: bool) -> tuple[Any, Any]:
     """Windows for lag and lead, and for cumulative sums; they are partitioned by visitor only if they sort."""
     order: dict[str, Any] = {}
     if not is_in_order:
-        order = {"group_by": "visitor", "order_by": ["time", *_item_order(events)]}
+        order = {"group_by": "visitor", "order_by": ["time", *tie_order(events)]}
     return ibis.window(**order), ibis.cumulative_window(**order)
+
+
+def _begins_session(events: ir.Table, row: Any, max_gap_ms: int) -> ir.BooleanValue:
+    """Whether each event is the first of its session."""
+    is_other = events.visitor != events.visitor.lag().over(row)
+    return (is_other | (events.time - events.time.lag().over(row) > max_gap_ms)).fill_null(True)
 
 
 def _equals_row(events: ir.Table, names: list[str], row: Any, *, back: int) -> ir.BooleanValue:
@@ -180,11 +269,14 @@ def _filter(events: ir.Table, condition: ir.BooleanValue) -> ir.Table:
     return events.filter(events.is_kept).drop("is_kept")
 
 
-def _too_few(views: ir.Table, keys: list[str], minimum: int) -> ir.Table:
+def find_few(views: ir.Table, keys: list[str], minimum: int) -> ir.Table:
     """Keys with fewer than `minimum` rows."""
     counts = views.group_by(*keys).agg(num_events=views.count())
     return counts.filter(counts.num_events < minimum).select(*keys)
 
 
-def _item_order(events: ir.Table) -> list[Any]:
+def tie_order(events: ir.Table) -> list[Any]:
+    """Keys by which events of a visitor with equal times are sorted."""
+    if "row" in events.columns:
+        return ["row"]
     return ["item"] if events.item.type().is_integer() else [ibis._.item.length(), "item"]

@@ -18,15 +18,21 @@ from components.sessionize.sessions import SESSION, order_events
 SLICE_EVENTS = 122_880  # number of events that are sorted at a time, which is also the batch size of DuckDB
 
 
-def in_order(views: ir.Table, engine: Engine) -> Generator[SortedEvents, None, None]:
+def in_order(views: ir.Table, engine: Engine, *, has_session_ids: bool) -> Generator[SortedEvents, None, None]:
     """Yields the events of a split in the order of the artifact, some sessions at a time.
 
     If the first events of a session were dropped, its first remaining event may be later than that of sessions in the
     next slices. Such a session is held back.
+
+    Args:
+        views: table of a split.
+        engine: computes the table.
+        has_session_ids: whether the column visitor contains ids of sessions; otherwise a session is named after its
+            visitor and its start.
     """
     waiting: list[pa.RecordBatch] = []
     for end_ms, found in _read_slices(views, engine):
-        ready, later = _sort_slice(pa.concat_batches([*waiting, *found]), end_ms)
+        ready, later = _sort_slice(pa.concat_batches([*waiting, *found]), end_ms, has_session_ids=has_session_ids)
         waiting = [later]
         if ready is not None:
             yield ready
@@ -55,12 +61,14 @@ def _first_rows(events: pa.RecordBatch) -> npt.NDArray[np.int64]:
     return np.append(0, np.flatnonzero(is_first) + 1)
 
 
-def _sort_slice(events: pa.RecordBatch, end_ms: int) -> tuple[SortedEvents | None, pa.RecordBatch]:
+def _sort_slice(
+    events: pa.RecordBatch, end_ms: int, *, has_session_ids: bool
+) -> tuple[SortedEvents | None, pa.RecordBatch]:
     """Sorts the sessions whose first event is before `end_ms`; also returns the events of the other sessions."""
     visitor, start, item, time = (events[name] for name in (*SESSION, "item", "time"))
     first = _first_rows(events)
-    names = (ids.take(pa.array(first)).cast("string") for ids in (visitor, start))
-    session_ids = pc.binary_join_element_wise(*names, "-")
+    names = [ids.take(pa.array(first)).cast("string") for ids in (visitor, start)]
+    session_ids = names[0] if has_session_ids else pc.binary_join_element_wise(*names, "-")
     bounds = np.append(first, len(events))
     times = time.to_numpy()
     order = sort_sessions(bounds, np.arange(len(first), dtype=np.int32), times, session_ids)

@@ -1,20 +1,23 @@
 """Stages the accepted events of a log on disk for the engine."""
 
+from collections import Counter
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.core.logs.clean_lines import sum_bytes
+from components.core.logs.funnel import OTHER_TYPES, describe_counts, name_types
 
 NUM_SHARDS = 32  # so that memory can hold each shard three times
 STAGED_EVENTS = 1 << 18  # number of events that are written to the shards at a time
 STAGED_BYTES = 1 << 28
 PART_EVENTS = 2_000_000  # number of events that are cut into sessions at a time
 EVENT_NAMES = ["visitor", "item", "counts", "time"]
+MAX_TYPES = 1000  # number of event types that are counted one by one, as a column of another kind may be named
 ID_TYPES = (pa.int32(), pa.int64(), pa.string())  # each type represents all values of the types before it
 
 
@@ -27,24 +30,66 @@ class StagedLog:
     Args:
         work_dir: folder for the files.
         event_types: event types to keep.
+        has_file_order: whether to stage the position of each event in the log, in the column `row`.
     """
 
-    def __init__(self, work_dir: Path, event_types: tuple[str, ...]) -> None:
+    def __init__(self, work_dir: Path, event_types: tuple[str, ...], *, has_file_order: bool = False) -> None:
         self.work_dir = work_dir
-        self.event_types = pa.array(event_types)
+        self.event_types = event_types
+        self.names = [*EVENT_NAMES, "row"] if has_file_order else EVENT_NAMES
         self.newest = 0
         self.num_events = 0
         self.num_backward = 0
+        self.num_by_type: Counter[str] = Counter()
+        self.lock = Lock()  # of num_by_type, because `prepare` runs in several threads
         self.writers: dict[pa.DataType, list[pq.ParquetWriter]] = {}
         self.waiting: list[pa.RecordBatch] = []
 
     def prepare(self, events: pa.RecordBatch) -> pa.RecordBatch:
-        """Converts visitor, item, type and time to EVENT_NAMES; `counts` is whether the event type is kept."""
-        visitor, item, event, time = events.columns
-        counts = pc.is_in(event.cast(pa.string()), self.event_types)
+        """Converts visitor, item, type and time to EVENT_NAMES; `counts` is whether the event type is kept.
+
+        Events without a type are all kept.
+        """
+        visitor, item, *types, time = events.columns
+        counts = self._count_types(types[0]) if types else np.ones(len(time), np.bool_)
         id_type = next(kind for kind in ID_TYPES if _holds(kind, visitor) and _holds(kind, item))
         ids = [visitor.cast(id_type), item.cast(id_type)]
-        return pa.RecordBatch.from_arrays([*ids, counts, time], names=EVENT_NAMES)
+        return pa.RecordBatch.from_arrays([*ids, pa.array(counts), time], names=EVENT_NAMES)
+
+    def _count_types(self, types: pa.Array) -> npt.NDArray[np.bool_]:
+        """Counts the events of each type; returns whether the type of each event is kept [num_events]."""
+        encoded = types.dictionary_encode()
+        names, codes = encoded.dictionary.cast(pa.string()).to_pylist(), encoded.indices.to_numpy()
+        counts = np.bincount(codes, minlength=len(names)).tolist()
+        with self.lock:
+            for name, count in zip(names, counts, strict=True):
+                is_named = name in self.num_by_type or name in self.event_types or len(self.num_by_type) < MAX_TYPES
+                self.num_by_type[name if is_named else OTHER_TYPES] += count
+        are_kept: npt.NDArray[np.bool_] = np.array([name in self.event_types for name in names], np.bool_)[codes]
+        return are_kept
+
+    @property
+    def other_types(self) -> dict[str, int]:
+        """Labels of the event types that are not kept, for the funnel, and their number of events."""
+        others = {name: count for name, count in self.num_by_type.items() if name not in self.event_types}
+        return name_types(others)
+
+    def check_types(self) -> None:
+        """Checks that each event type to keep occurs in the log, if the log has types.
+
+        Raises:
+            ValueError: an event type does not occur.
+        """
+        missing = [name for name in self.event_types if not self.num_by_type[name]]
+        if missing and self.num_by_type.total():
+            raise ValueError(
+                f"Expected events of each of event_types, {', '.join(self.event_types)}. Received: none of the "
+                f"{self.num_by_type.total():,} events is of type {' or '.join(missing)}; there are {self.describe()}"
+            )
+
+    def describe(self) -> str:
+        """The event types and their number of events, the most frequent first."""
+        return describe_counts({name: count for name, count in self.num_by_type.most_common() if count})
 
     def add(self, events: pa.RecordBatch) -> None:
         """Adds events that `prepare` returned."""
@@ -52,6 +97,9 @@ class StagedLog:
             return
         times = events["time"].to_numpy()
         self.newest = max(self.newest, int(times.max()))
+        if len(self.names) > len(EVENT_NAMES):
+            rows = pa.array(np.arange(self.num_events, self.num_events + len(times)))
+            events = pa.RecordBatch.from_arrays([*events.columns, rows], names=self.names)
         self.num_events += len(times)
         self.num_backward += int((times[1:] < times[:-1]).sum())
         if self.waiting and self.waiting[0].schema != events.schema:
@@ -70,7 +118,7 @@ class StagedLog:
         for writer in narrower:
             writer.close()
             for events in pq.ParquetFile(writer.where).iter_batches(STAGED_EVENTS):
-                self._write_shards(pa.Table.from_batches([events]).cast(_schema(widest)))
+                self._write_shards(pa.Table.from_batches([events]).cast(self._schema(widest)))
             Path(writer.where).unlink()
         for writer in self.writers[widest]:
             writer.close()
@@ -86,7 +134,7 @@ class StagedLog:
             self.writers[id_type] = [
                 pq.ParquetWriter(
                     self.work_dir / f"{id_type}-{shard}.parquet",
-                    _schema(id_type),
+                    self._schema(id_type),
                     compression="none",
                     write_statistics=False,
                     use_dictionary=["item"] if pa.types.is_string(id_type) else False,
@@ -95,6 +143,10 @@ class StagedLog:
             ]
         self._write_shards(events)
 
+    def _schema(self, id_type: pa.DataType) -> pa.Schema:
+        types = [id_type, id_type, pa.bool_(), pa.int64(), pa.int64()]
+        return pa.schema(zip(self.names, types, strict=False))
+
     def _write_shards(self, events: pa.Table) -> None:
         visitor = events["visitor"].combine_chunks()
         shard = _shards(visitor)
@@ -102,10 +154,6 @@ class StagedLog:
         ends = np.cumsum(np.bincount(shard, minlength=NUM_SHARDS)).tolist()
         for writer, begin, end in zip(self.writers[visitor.type], [0, *ends], ends, strict=False):
             writer.write_table(events.slice(begin, end - begin))
-
-
-def _schema(id_type: pa.DataType) -> pa.Schema:
-    return pa.schema(zip(EVENT_NAMES, [id_type, id_type, pa.bool_(), pa.int64()], strict=True))
 
 
 def _holds(id_type: pa.DataType, ids: pa.Array) -> bool:

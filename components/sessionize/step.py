@@ -3,33 +3,29 @@
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
-import ibis.expr.types as ir
-
 from components.core.events import SPLITS
+from components.core.logs.acceptance import Acceptance, check_bots
 from components.core.logs.columns import LogColumns, LogForm
 from components.core.logs.data_report import DataReport
-from components.core.logs.draft import Acceptance, EventsDraft
+from components.core.logs.draft import EventsDraft
 from components.core.logs.files import find_files
+from components.core.logs.funnel import show_time
 from components.core.logs.reader import read_log
 from components.core.machine import limit_arrow_threads
-from components.sessionize.engines import ENGINES, Engine, start
-from components.sessionize.sessions import (
-    Splits,
-    cut_sessions,
-    find_duplicates,
-    find_unsupported,
-    split_sessions,
-    within,
-)
+from components.sessionize.bots import BotBounds
+from components.sessionize.engines import ENGINES, start
+from components.sessionize.preparation import Preparation
+from components.sessionize.sessions import DAY_MS
 from components.sessionize.slices import in_order
 from components.sessionize.staged_log import StagedLog
 
 MAX_MIN_SESSION_LENGTH = 100  # limited because each event is compared with that many neighbours
 MAX_DAYS = 100_000
+DEFAULT_EVENT_COLUMN = "event"  # a log without it has only events that count
 MAX_MINUTES = MAX_DAYS * 24 * 60
+TIE_ORDERS = ("item", "file")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +43,21 @@ class SessionizeParameters:
     """
 
     visitor_column: str = "visitorid"
+    session_column: str = ""
     item_column: str = "itemid"
-    event_column: str = "event"
+    event_column: str = DEFAULT_EVENT_COLUMN
     time_column: str = "timestamp"
     time_offset_column: str = ""
     form: LogForm = field(default_factory=LogForm)
     event_types: tuple[str, ...] = ("view",)
+    drop_repeats: bool = True
+    tie_order: str = "item"
     max_gap_minutes: float = 60.0
     min_session_length: int = 2
     min_item_support: int = 5
+    max_visitor_events: int = 50000
+    max_session_events: int = 2000
+    bot_action: str = "cut"
     as_of: str = ""
     window_days: int = 0
     test_days: int = 7
@@ -79,21 +81,30 @@ class SessionizeParameters:
                 raise ValueError(
                     f"Expected {name} to be between {lowest} and {highest}. Received: {getattr(self, name)}"
                 )
-        if not self.event_types:
+        if self.event_column and not self.event_types:
             raise ValueError("Expected at least one event type in event_types. Received: none")
         if self.sessionize_engine not in ENGINES:
             raise ValueError(
                 f"Expected sessionize_engine to be one of {', '.join(ENGINES)}. Received: {self.sessionize_engine!r}"
             )
+        if self.tie_order not in TIE_ORDERS:
+            raise ValueError(f"Expected tie_order to be one of {', '.join(TIE_ORDERS)}. Received: {self.tie_order!r}")
+        maxima = {"max_visitor_events": self.max_visitor_events, "max_session_events": self.max_session_events}
+        check_bots(maxima, self.bot_action)
         _ = self.columns, self.end_ms  # check the values
 
     @property
     def columns(self) -> LogColumns:
-        """The columns of the log."""
+        """The columns of the log: session or visitor, item, event type if there is one, and time."""
         return LogColumns(
-            text=(self.visitor_column, self.item_column, self.event_column),
+            text=(
+                self.session_column or self.visitor_column,
+                self.item_column,
+                *([self.event_column] if self.event_column else []),
+            ),
             time=self.time_column,
             time_offset=self.time_offset_column,
+            optional=(self.event_column,) if self.event_column == DEFAULT_EVENT_COLUMN else (),
             form=self.form,
         )
 
@@ -131,53 +142,58 @@ def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) 
     files = find_files(source)
     with EventsDraft(events_dir, parameters.acceptance) as draft:
         work_dir = draft.spill_dir("log")
-        staged = StagedLog(work_dir, parameters.event_types)
+        staged = StagedLog(work_dir, parameters.event_types, has_file_order=parameters.tie_order == "file")
         for batch in read_log(files, parameters.columns, staged.prepare):
             draft.count(batch)
             staged.add(batch.events)
         draft.check_lines()
+        staged.check_types()
         draft.findings["backward_times"] += staged.num_backward
+        for label, num_events in staged.other_types.items():
+            draft.drop(label, num_events)
+        preparation = _make_preparation(parameters, staged.newest)
+        draft.notes += _describe(preparation, staged)
         engine = start(parameters.sessionize_engine, work_dir, memory_gib=parameters.sessionize_memory_gib)
         try:
-            splits, duplicates = _make_splits(engine, staged, parameters)
-            draft.findings["duplicates"] += duplicates.count().to_pyarrow().as_py()
+            num_counting = staged.num_events - sum(staged.other_types.values())
+            splits, num_left = preparation.run(engine, staged.close(), draft, num_counting=num_counting)
             for split in reversed(SPLITS):
+                views = getattr(splits, split)
                 # Closed before the engine, because the prefetch of a slice may still be running.
-                with closing(in_order(getattr(splits, split), engine)) as batches:
+                with closing(in_order(views, engine, has_session_ids=bool(parameters.session_column))) as batches:
                     draft.write_split(split, batches, has_own_sessions=True)
         finally:
             engine.close()
+        draft.drop("cut at a split boundary", num_left - sum(each.num_events for each in draft.counters.values()))
         return draft.publish()
 
 
-def _make_splits(engine: Engine, staged: StagedLog, parameters: SessionizeParameters) -> tuple[Splits, ir.Table]:
-    """Returns the splits and the duplicate events."""
-    end_ms = staged.newest if parameters.end_ms is None else parameters.end_ms
-    in_window = partial(within, end_ms=end_ms, window_days=parameters.window_days)
-    views, duplicates = engine.keep_parts(
-        staged.close(),
-        lambda events: cut_sessions(
-            in_window(events),
-            max_gap_ms=round(parameters.max_gap_minutes * 60_000),
-            min_session_length=parameters.min_session_length,
-            is_in_order=engine.reads_in_order,
+def _make_preparation(parameters: SessionizeParameters, newest: int) -> Preparation:
+    has_session_ids = bool(parameters.session_column)
+    return Preparation(
+        max_gap_ms=None if has_session_ids else round(parameters.max_gap_minutes * 60_000),
+        drop_repeats=parameters.drop_repeats,
+        bots=BotBounds(
+            max_visitor_events=0 if has_session_ids else parameters.max_visitor_events,
+            max_session_events=parameters.max_session_events,
+            action=parameters.bot_action,
         ),
-        lambda events: find_duplicates(in_window(events), is_in_order=engine.reads_in_order),
-    )
-    items, sessions = find_unsupported(
-        views,
-        engine.keep,
         min_session_length=parameters.min_session_length,
         min_item_support=parameters.min_item_support,
-    )
-    splits = split_sessions(
-        views,
-        items,
-        sessions,
-        engine.keep,
-        end_ms=end_ms,
+        end_ms=newest if parameters.end_ms is None else parameters.end_ms,
+        window_days=parameters.window_days,
         test_days=parameters.test_days,
         valid_days=parameters.valid_days,
-        min_session_length=parameters.min_session_length,
     )
-    return splits, duplicates
+
+
+def _describe(preparation: Preparation, staged: StagedLog) -> list[str]:
+    """Describes the event types, the window and the splits, for the error about an empty split."""
+    end, test = preparation.end_ms, preparation.end_ms - preparation.test_days * DAY_MS
+    begin = f"from {show_time(end - preparation.window_days * DAY_MS)} " if preparation.window_days else ""
+    texts = [
+        f"The window is {begin}to {show_time(end)}; train ends and valid begins at "
+        f"{show_time(test - preparation.valid_days * DAY_MS)}, test begins at {show_time(test)}"
+    ]
+    types = staged.describe()
+    return [f"Event types: {types}; those that count: {', '.join(staged.event_types)}", *texts] if types else texts

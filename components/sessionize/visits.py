@@ -12,18 +12,19 @@ Longs = npt.NDArray[np.int64]
 
 
 def sort_visits(events: pa.Table) -> pa.Table:
-    """Groups events by visitor, and sorts the events of each visitor by time, then by item.
+    """Groups events by visitor, and sorts the events of each visitor by time, then by row or, without rows, by item.
 
     The order of the visitors is arbitrary.
 
     Args:
-        events: table with the columns of `staged_log.EVENT_NAMES` and integer ids.
+        events: table with the columns of `staged_log.EVENT_NAMES` and integer ids, and maybe the column row.
     """
     if not len(events):
         return events
-    visitor, item, time = (events[name].combine_chunks() for name in ("visitor", "item", "time"))
+    tie = "row" if "row" in events.column_names else "item"
+    visitor, second, time = (events[name].combine_chunks() for name in ("visitor", tie, "time"))
     keys = _pack(visitor, time.to_numpy())
-    order = sort_ties(np.argsort(keys), keys, item.take)
+    order = sort_ties(np.argsort(keys), keys, second.take)
     return events.take(pa.array(order))
 
 

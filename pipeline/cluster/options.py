@@ -11,6 +11,7 @@ from pipeline.cluster.cron import Cron
 from pipeline.cluster.schedule import Schedule
 from pipeline.cluster.submission import Submission
 from pipeline.compilation import PIPELINES, TARGETS, compile_pipeline
+from pipeline.layout_settings import LAYOUT_HELP, get_layout_settings
 from pipeline.settings import parse_settings
 from pipeline.tasks import Tasks
 
@@ -99,6 +100,7 @@ RUN_SETTINGS = (
 SUBMISSION_SETTINGS = (
     *TASK_SETTINGS,
     Setting(name="preset", default=presets.DEFAULT, choices=tuple(presets.PRESETS), help="Parameters to start from."),
+    Setting(name="layout", default="", help=LAYOUT_HELP),
     *RUN_SETTINGS,
 )
 # When a schedule starts runs.
@@ -158,12 +160,17 @@ def make_submission(values: Mapping[str, Any], parameters: Mapping[str, Any]) ->
 
     Args:
         values: values of SUBMISSION_SETTINGS, the target and the pipeline, by name.
-        parameters: values of pipeline parameters; they override the preset.
+        parameters: values of pipeline parameters; they override the layout, which overrides the preset.
+
+    Raises:
+        ValueError: the preset or the layout is unknown, or the pipeline cannot read logs of the layout.
     """
+    tasks = make_tasks(values)
+    layout = get_layout_settings(values["layout"], compile_pipeline(values["pipeline"], tasks).inputs)
     return Submission(
         pipeline=values["pipeline"],
-        tasks=make_tasks(values),
-        parameters={**presets.get_preset(values["preset"]), **parameters},
+        tasks=tasks,
+        parameters={**presets.get_preset(values["preset"]), **layout, **parameters},
         **{setting.name: values[setting.name] for setting in RUN_SETTINGS},
     )
 

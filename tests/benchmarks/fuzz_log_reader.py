@@ -116,7 +116,7 @@ def outcome(path: Path, data: bytes, kind: Kind, *, is_cut: bool) -> str:
             raise
         return "refused with a message"
     if (accepted, rejected) != kind.judge(data):
-        raise AssertionError(f"read wrongly: {path}")
+        raise AssertionError(f"read wrongly: {data!r}")
     return "read with rejected lines" if rejected else "read"
 
 

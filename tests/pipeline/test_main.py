@@ -12,10 +12,11 @@ from pipeline.cluster.submission import ClusterError
 from pipeline.exit_codes import ExitCode
 from pipeline.output_folder import OutputFolder
 from pipeline.presets import PRESETS
+from pipeline.retraining import make_retraining_pipeline
 from pipeline.settings import parse_settings
 from pipeline.training import make_training_pipeline
 
-INPUTS = make_training_pipeline().component_spec.inputs
+INPUTS = {**make_training_pipeline().component_spec.inputs, **make_retraining_pipeline().component_spec.inputs}
 
 
 def test_settings_are_typed():
@@ -26,6 +27,27 @@ def test_settings_are_typed():
 
 
 @pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("event_types=view,addtocart", ["view", "addtocart"]),
+        ("event_types=0", ["0"]),
+        ('event_types=["a,b", "0"]', ["a,b", "0"]),
+        ("event_types=[]", []),
+        ("event_types=", []),
+        ('event_types=["[x]"]', ["[x]"]),
+        ("evaluate_ks=[5, 20]", [5, 20]),
+        ("evaluate_ks=", []),
+        ("data_errors=seconds", ["seconds"]),
+        ('data_errors=["seconds"]', ["seconds"]),
+    ],
+)
+def test_a_list_is_values_with_commas_or_json(setting, value):
+    (parsed,) = parse_settings((setting,), INPUTS).values()
+    assert parsed == value
+    assert list(map(type, parsed)) == list(map(type, value))
+
+
+@pytest.mark.parametrize(
     ("setting", "message"),
     [
         ("epochs=3", "Expected NAME=VALUE with one of the names .*max_epochs.* Received: epochs=3"),
@@ -33,6 +55,12 @@ def test_settings_are_typed():
         ("max_epochs=many", "Expected max_epochs to be of the type Integer. Received: 'many'"),
         ("refit=maybe", "Expected refit to be of the type Boolean. Received: 'maybe'"),
         ("evaluate_ks=5;10", "Expected evaluate_ks to be of the type .* Received: '5;10'"),
+        ("evaluate_ks=[5, 10", "evaluate_ks to be .*, or a JSON list of integers. Received: '\\[5, 10'"),
+        ("evaluate_ks=[5, 10.5]", "evaluate_ks to be .*, or a JSON list of integers. Received: '\\[5, 10.5\\]'"),
+        ("evaluate_ks=[true]", "evaluate_ks to be .*, or a JSON list of integers. Received: '\\[true\\]'"),
+        ("event_types=[0]", "event_types to be .*, or a JSON list of texts. Received: '\\[0\\]'"),
+        ("event_types=[view]", "event_types to be .*, or a JSON list of texts. Received: '\\[view\\]'"),
+        ('event_types=["a"],b', "event_types to be .*, or a JSON list of texts. Received: "),
     ],
 )
 def test_a_wrong_setting_is_said(setting, message):

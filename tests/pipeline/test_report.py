@@ -4,7 +4,16 @@ import os
 import pytest
 from rich.console import Console
 
-from pipeline.report import print_items, print_metrics
+from components.core.logs.draft import FINDINGS as FOUND
+from pipeline.report import (
+    FINDINGS,
+    print_comparison,
+    print_findings,
+    print_funnel,
+    print_items,
+    print_metrics,
+    print_splits,
+)
 
 DOCUMENT = {
     "model": {"recall@20": 0.5, "mrr@20": 0.25, "recall@7": 0.4},
@@ -18,9 +27,31 @@ DOCUMENT = {
 }
 
 
-def printed(document):
+# The parts of report.json that are printed.
+DATA = {
+    "num_lines": 12_541,
+    "num_rejected": 3,
+    "rejected_by_reason": {"Time is not an integer": 2, "ItemId is empty": 1},
+    "findings": {"duplicates": 0, "ties": 12, "cut_files": 1, "long_sessions": 1},
+    "funnel": {
+        "read": 12_541,
+        "dropped": {
+            "rejected: Time is not an integer": 2,
+            "rejected: ItemId is empty": 1,
+            "event type: [red]\x1b": 2_397,
+        },
+        "kept": {"train": 8_141, "valid": 1_000, "test": 1_000},
+    },
+    "splits": {
+        "train": {"num_events": 8_141, "num_sessions": 2_000, "num_items": 300, "first_time": 0, "last_time": 999},
+        "valid": {"num_events": 0, "num_sessions": 0, "num_items": 0, "first_time": None, "last_time": None},
+    },
+}
+
+
+def printed(document, show=print_metrics):
     stream = io.StringIO()
-    print_metrics(document, Console(file=stream, width=120))
+    show(document, Console(file=stream, width=120))
     return " ".join(stream.getvalue().split())
 
 
@@ -40,6 +71,80 @@ def test_a_sample_of_the_targets_is_said():
     assert printed({**DOCUMENT, "num_targets_in_split": 5_000}).startswith(
         "1,000 targets of the test sessions (sampled from 5,000), ranked among 2,000 items"
     )
+
+
+def test_the_funnel_accounts_for_every_line_and_obeys_no_event_type():
+    funnel = DATA["funnel"]
+    assert funnel["read"] == sum(funnel["dropped"].values()) + sum(funnel["kept"].values())
+    assert printed(DATA, print_funnel) == (
+        "events read 12,541 100.0% - rejected: Time is not an integer 2 0.0% - rejected: ItemId is empty 1 0.0% "
+        r"- event type: [red]\x1b 2,397 19.1% train 8,141 64.9% valid 1,000 8.0% test 1,000 8.0%"
+    )
+
+
+def test_the_splits_have_sizes_and_times():
+    text = printed(DATA, print_splits)
+    assert "│ events │ 8,141 │ 0 │ │ sessions │ 2,000 │ 0 │ │ items │ 300 │ 0 │" in text
+    assert "│ last event │ 1970-01-01 00:00 │ │" in text
+
+
+def test_what_was_found_is_said_in_words_and_what_was_not_is_left_out():
+    assert printed(DATA, print_findings) == (
+        "3 of 12,541 lines were rejected: 2 x Time is not an integer, 1 x ItemId is empty. "
+        "12 sessions have events at equal times. "
+        "1 file has no newline after its last line, which may be incomplete. "
+        "1 session has more events than max_session_events."
+    )
+    nothing = {**DATA, "num_rejected": 0, "findings": dict.fromkeys(FINDINGS, 0)}
+    assert printed(nothing, print_findings) == ""
+
+
+@pytest.mark.parametrize(
+    ("formats", "text"),
+    [
+        ({"seconds since 1970": 5}, "Times were read as seconds since 1970."),
+        (
+            {"seconds since 1970": 2_000, "ISO 8601 with time zone": 1},
+            "Times were read as 2,000 x seconds since 1970, 1 x ISO 8601 with time zone.",
+        ),
+    ],
+)
+def test_how_times_were_read_is_said(formats, text):
+    found = {**DATA, "num_rejected": 0, "findings": {}, "time_formats": formats}
+    assert printed(found, print_findings) == text
+
+
+@pytest.mark.parametrize("count", [1, 2_000])
+def test_each_finding_has_its_words(count):
+    assert set(FOUND) <= FINDINGS.keys()
+    for name in FINDINGS:
+        text = printed({**DATA, "num_rejected": 0, "findings": {name: count}}, print_findings)
+        assert text.startswith(f"{count:,} ")
+        assert text.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("model", "baselines", "text"),
+    [
+        ({"recall@20": 0.5, "mrr@20": 0.2}, {"popularity": {"recall@20": 0.4, "mrr@20": 0.1}}, ""),
+        (
+            {"recall@20": 0.5, "mrr@20": 0.2, "ndcg@20": 0.1},
+            {
+                "popularity": {"recall@20": 0.4, "mrr@20": 0.2, "ndcg@20": 0.9},
+                "markov": {"recall@20": 0.6, "mrr@20": 0.3},
+                "item_knn": {"recall@20": 0.4, "mrr@20": 0.1},
+            },
+            "The model is not better than these baselines: popularity (mrr@20), markov (recall@20 and mrr@20).",
+        ),
+        (
+            {"recall@5": 0.9, "mrr@5": 0.9, "recall@10": 0.1, "mrr@10": 0.5},
+            {"stan": {"recall@5": 0.1, "mrr@5": 0.1, "recall@10": 0.2, "mrr@10": 0.4}},
+            "The model is not better than these baselines: stan (recall@10).",
+        ),
+    ],
+)
+def test_a_model_that_does_not_beat_a_baseline_is_said_by_name(model, baselines, text):
+    assert printed({"model": model, "baselines": baselines}, print_comparison) == text
 
 
 ITEMS = [("é漢😀", 1.5), ("\x1b[31mred\u202e", 0.25), ("tab\tnewline\nreturn\r", -1.0)]

@@ -3,6 +3,7 @@ import pytest
 from factories import make_events
 
 from components.core.events import write_split
+from components.core.logs.layout_table import LAYOUTS
 from pipeline import presets
 from pipeline.run_options import OPTIONS, make_local_run
 from pipeline.tasks import Tasks
@@ -17,8 +18,8 @@ def logs(tmp_path, monkeypatch):
     return tmp_path
 
 
-def choose(*settings, preset="", **options):
-    return make_local_run({**dict.fromkeys(OPTIONS), **options}, settings, preset, Tasks())
+def choose(*settings, preset="", layout="", **options):
+    return make_local_run({**dict.fromkeys(OPTIONS), **options}, settings, preset, Tasks(), layout=layout)
 
 
 SPLITS = {"train_path": "a", "valid_path": "b", "test_path": "c"}
@@ -125,3 +126,55 @@ def test_a_preset_of_the_other_pipeline_is_refused_by_what_it_sets(logs):
 def test_what_is_not_there_is_said_before_the_run(logs, options, settings, message):
     with pytest.raises(FileNotFoundError, match=message):
         choose(*settings, **options)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_raw_log_gets_all_settings_of_its_layout(logs, layout):
+    run = choose(log_path="log.csv", layout=layout)
+    assert run.arguments == {**LAYOUTS[layout].settings, "log_path": str(logs / "log.csv")}
+    assert run.arguments.keys() <= run.pipeline.component_spec.inputs.keys()
+
+
+def test_a_setting_or_an_option_overrides_the_layout_which_overrides_the_preset(logs, monkeypatch):
+    monkeypatch.setitem(presets.PRESETS, "small", {"max_epochs": 2, "test_days": 3, "valid_days": 3})
+    run = choose("test_days=2", log_path="log.csv", as_of="2017-12-01", preset="small", layout="taobao")
+    assert run.arguments["max_epochs"] == 2
+    assert run.arguments["valid_days"] == LAYOUTS["taobao"].settings["valid_days"] == 1
+    assert run.arguments["test_days"] == 2
+    assert run.arguments["as_of"] == "2017-12-01"
+
+
+@pytest.mark.parametrize(
+    ("layout", "settings"),
+    [
+        ("gru4rec", {"session_column": "SessionId", "item_column": "ItemId", "time_column": "Time", "delimiter": "\t"}),
+        (
+            "diginetica",
+            {
+                "session_column": "sessionId",
+                "item_column": "itemId",
+                "time_column": "eventdate",
+                "time_format": "iso",
+                "time_offset_column": "timeframe",
+                "delimiter": ";",
+            },
+        ),
+    ],
+)
+def test_split_logs_get_the_settings_of_their_layout_that_describe_files(logs, layout, settings):
+    arguments = choose(layout=layout, **SPLITS).arguments
+    assert arguments == {**settings, **{name: str(logs / path) for name, path in SPLITS.items()}}
+
+
+@pytest.mark.parametrize(
+    ("layout", "options", "message"),
+    [
+        ("movielens", SPLITS, "whose log contains sessions .* Received: movielens, whose sessions are cut from a raw"),
+        ("otto", SPLITS, "every event counts .* Received: otto, whose events are selected by type from a raw log"),
+        ("hm", {}, "Expected --layout together with a log. Received: --layout alone"),
+        ("movie", {"log_path": "log.csv"}, "Expected a layout, one of retailrocket, .* Received: 'movie'"),
+    ],
+)
+def test_a_layout_that_cannot_be_used_is_refused_with_the_reason(logs, layout, options, message):
+    with pytest.raises(click.UsageError, match=message):
+        choose(layout=layout, **options)

@@ -9,6 +9,7 @@ from components.core.logs.blocks import FileColumns
 from components.core.logs.files import LogFile
 from components.core.logs.formats import BYTE_ORDER_MARK, find_wide_encoding
 from components.core.logs.json_lines import KINDS, JsonLayout, find_path, peek
+from components.core.logs.layouts import describe_fit
 from components.core.logs.lines import UNIT_SEPARATOR, Layout
 from components.core.logs.quotes import split_fields
 from components.core.logs.texts import show
@@ -183,12 +184,13 @@ class LogColumns:
         delimiter = max(tried, key=lambda each: len(tried[each]))
         raise ValueError(self._explain(tried[delimiter], delimiter, line, file))
 
-    def find_json(self, documents: list[Any], file: LogFile) -> JsonLayout:
+    def find_json(self, documents: list[Any], file: LogFile, first_line: str) -> JsonLayout:
         """Finds the columns in the first lines of a JSON lines file.
 
         Args:
             documents: the parsed lines.
             file: the file.
+            first_line: the first line, for the error message.
 
         Raises:
             ValueError: a column is missing, or the columns are in different lists.
@@ -204,7 +206,7 @@ class LogColumns:
         if columns is None or len(lists) > 1:
             raise ValueError(
                 f"Expected the keys {list(self.wanted)} in {file.name}, or paths such as events.item in one list. "
-                f"Received: {keys}"
+                f"Received: {keys}{_suggest(first_line)}"
             )
         list_path = next(iter(lists), None)
         places = [found[name] for name in columns.in_file]
@@ -231,21 +233,27 @@ class LogColumns:
 
     def _explain(self, fields: list[str], delimiter: str, line: bytes, file: LogFile) -> str:
         """Explains why the columns were not found."""
+        fit = _suggest(show(line))
         if not self.reads_header:
             names = ", ".join(self.form.column_names) or f"fields with the numbers {', '.join(self.wanted)}"
             return (
                 f"Expected each line of {file.name} to have {names}, separated by {delimiter!r}. "
-                f"Received: {len(fields)} fields in the line {show(line[:200])!r}"
+                f"Received: {len(fields)} fields in the line {show(line[:200])!r}{fit}"
             )
         message = (
             f"Expected each of the columns {list(self.wanted)} once in {file.name}, "
             f"separated by {delimiter!r}. Received: {fields}"
         )
         if any(field.strip('"') in self.wanted and field not in self.wanted for field in fields):
-            return f"{message}. The names have quotes: set quoting=rfc4180."
+            return f"{message}{fit}. The names have quotes: set quoting=rfc4180."
         if any(re.fullmatch(r"-?\d+(\.\d+)?", field) for field in fields):
-            return f"{message}. If the first line is an event, set column_names to the names of the columns, in order."
-        return message
+            return f"{message}{fit}. If the first line is an event, set column_names to the names of all columns."
+        return message + fit
+
+
+def _suggest(first_line: str) -> str:
+    fit = describe_fit(first_line)
+    return f". {fit}" if fit else ""
 
 
 def _split(line: bytes, delimiter: str, *, is_quoted: bool) -> list[str]:

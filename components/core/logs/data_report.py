@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.core.logs.funnel import check_funnel, show_time
 from components.core.logs.ordering import SortedEvents
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
@@ -20,18 +20,26 @@ EMPTY_COUNTS = pa.table({"item_id": pa.array([], pa.string()), "count": pa.array
 
 
 class SplitCounter:
-    """Accumulates the statistics of one split from batches of whole sessions."""
+    """Accumulates the statistics of one split from batches of whole sessions.
 
-    def __init__(self) -> None:
+    Args:
+        keeps_starts: whether to keep the start of each session in memory, for `count_starts_before`.
+    """
+
+    def __init__(self, *, keeps_starts: bool = False) -> None:
+        self.keeps_starts = keeps_starts
+        self.newest_start = 0
         self.num_events = 0
         self.first_time: int | None = None
         self.last_time: int | None = None
         self.num_duplicates = 0
         self.num_backward_sessions = 0
+        self.num_tied_sessions = 0
         self.sessions_of_length: npt.NDArray[np.int64] = np.zeros(1, np.int64)
         self._item_ids: pa.StringArray = EMPTY_COUNTS["item_id"].combine_chunks()
         self._num_events_of: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._item_counts: list[pa.Table] = []
+        self._starts: list[npt.NDArray[np.int64]] = []
 
     def add(self, events: SortedEvents) -> None:
         """Adds a batch."""
@@ -39,7 +47,9 @@ class SplitCounter:
         begin, end = int(events.times.min()), int(events.times.max())
         self.first_time = begin if self.first_time is None else min(begin, self.first_time)
         self.last_time = end if self.last_time is None else max(end, self.last_time)
-        lengths = np.bincount(np.bincount(events.sessions))
+        session_lengths = np.bincount(events.sessions)
+        self._add_starts(events.times[np.cumsum(session_lengths) - session_lengths])
+        lengths = np.bincount(session_lengths)
         if len(lengths) > len(self.sessions_of_length):
             self.sessions_of_length.resize(len(lengths), refcheck=False)
         self.sessions_of_length[: len(lengths)] += lengths
@@ -49,12 +59,22 @@ class SplitCounter:
         self.num_backward_sessions += len(np.unique(events.sessions[1:][backward]))
         tied = same & (events.times[1:] == events.times[:-1])
         if tied.any():
+            self.num_tied_sessions += int(np.count_nonzero(np.diff(events.sessions[1:][tied], prepend=-1)))
             rows = np.flatnonzero(np.append(tied, False) | np.append(False, tied))
             keys = pa.table(
                 [events.sessions[rows], events.times[rows], events.items[rows]],
                 names=["session", "time", "item"],
             )
             self.num_duplicates += len(rows) - keys.group_by(keys.column_names).aggregate([]).num_rows
+
+    def _add_starts(self, starts: npt.NDArray[np.int64]) -> None:
+        self.newest_start = max(self.newest_start, int(starts[-1]))
+        if self.keeps_starts:
+            self._starts.append(starts)
+
+    def count_starts_before(self, time: int) -> tuple[int, int]:
+        """Number of sessions that start before a time in milliseconds, and number of sessions; 0 without starts."""
+        return sum(int(np.searchsorted(starts, time)) for starts in self._starts), sum(map(len, self._starts))
 
     def _count_items(self, events: SortedEvents) -> None:
         counts = np.bincount(events.items, minlength=len(events.item_ids))
@@ -119,8 +139,11 @@ class DataReport:
         num_rejected: number of rejected lines.
         rejected_by_reason: number of rejected lines by reason.
         splits: report of each split by name.
-        findings: number of duplicates, backward_times, sessions_in_two_splits, seconds and cut_files.
+        findings: count of each of `acceptance.FINDINGS`.
         drift: result of `drift.compare` with the previous run; empty without a previous run.
+        funnel: what became of each line: `read`, the number of lines; `dropped`, the number of lines by label, in the
+            order of the step; `kept`, the number of events by split. Empty in reports of older versions.
+        time_formats: number of lines by the format of their times.
     """
 
     num_lines: int
@@ -130,6 +153,12 @@ class DataReport:
     splits: dict[str, SplitReport]
     findings: dict[str, int]
     drift: list[dict[str, Any]] = field(default_factory=list)
+    funnel: dict[str, Any] = field(default_factory=dict)
+    time_formats: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.funnel:
+            check_funnel(self.funnel)
 
     def write(self, path: Path) -> None:
         """Writes the report as JSON."""
@@ -162,11 +191,12 @@ class DataReport:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"Expected the data report of a run in {name}. Received: {error}") from error
 
-    def metadata(self) -> dict[str, float]:
-        """Numbers by name, for the metadata of the artifact."""
-        numbers: dict[str, float] = {
+    def metadata(self) -> dict[str, float | str]:
+        """Numbers by name, and the funnel as JSON, for the metadata of the artifact."""
+        numbers: dict[str, float | str] = {
             "num_lines": self.num_lines,
             "num_rejected": self.num_rejected,
+            "funnel": json.dumps(self.funnel, ensure_ascii=False),
             **self.findings,
         }
         for name, split in self.splits.items():
@@ -176,6 +206,12 @@ class DataReport:
             if name != "train":
                 numbers[f"{name}_unknown_item_share"] = split.unknown_item_share
         return numbers
+
+    def _funnel_rows(self) -> list[list[str]]:
+        if not self.funnel:
+            return []
+        counts = {"read": self.funnel["read"], **self.funnel["dropped"], **self.funnel["kept"]}
+        return [[label, f"{count:,}", f"{count / max(1, self.num_lines):.2%}"] for label, count in counts.items()]
 
     def to_markdown(self) -> str:
         """The report as Markdown tables."""
@@ -200,10 +236,14 @@ class DataReport:
             ["lines read", f"{self.num_lines:,}"],
             ["accepted", f"{self.num_accepted:,}"],
             *([f"rejected: {reason}", f"{count:,}"] for reason, count in self.rejected_by_reason.items()),
+            *([f"times in {name}", f"{count:,}"] for name, count in self.time_formats.items()),
             *([name.replace("_", " "), f"{count:,}"] for name, count in self.findings.items()),
         ]
         parts = [
             "# Data report",
+            "## What became of each line",
+            _table(["", "lines", "share"], self._funnel_rows()),
+            "## Splits",
             _table(["", *names], rows),
             "## What was read",
             _table(["", "number"], read),
@@ -260,11 +300,11 @@ def _quantile_name(quantile: float) -> str:
 
 
 def _show_time(milliseconds: int | None) -> str:
-    if milliseconds is None:
-        return ""
-    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+    return "" if milliseconds is None else show_time(milliseconds)
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(" ".join(cell.replace("|", "\\|").splitlines()) for cell in line) + " |" for line in lines
+    )

@@ -3,9 +3,9 @@
 import errno
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.core.events import SPLITS, split_path
+from components.core.logs.acceptance import FINDINGS, OUT_OF_ORDER_SHARE, Acceptance
 from components.core.logs.data_report import (
     SECONDS_BELOW,
     DataReport,
@@ -22,57 +23,16 @@ from components.core.logs.data_report import (
     find_shared,
     report_split,
 )
-from components.core.logs.drift import ITEM_COUNTS_NAME, REPORT_NAME, DriftBounds, compare
+from components.core.logs.drift import ITEM_COUNTS_NAME, REPORT_NAME, compare
+from components.core.logs.funnel import describe_counts, describe_span, make_funnel, show_time
 from components.core.logs.ordering import SortedEvents
 from components.core.logs.reader import Batch
 from components.core.logs.rejected import REJECTED_NAME, RejectedLines
+from components.core.logs.times import TIME_LIMIT
 
-FINDINGS = ("duplicates", "backward_times", "sessions_in_two_splits", "seconds", "cut_files")
 UNUSABLE = "?\\"  # in the path of a DuckDB database, ? starts the options and a backslash is read as a slash
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ID_COLUMNS = ["session_id", "item_id"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Acceptance:
-    """Conditions under which the step accepts a log.
-
-    Attributes:
-        max_rejected_share: maximum share of rejected lines. Reading stops as soon as the share would exceed it even
-            if all remaining lines were accepted.
-        data_errors: findings that fail the step: duplicates (rows with equal values in all columns that are read),
-            backward_times (given sessions: sessions in which a later row has an earlier time; raw log: rows with an
-            earlier time than the previous row), sessions_in_two_splits, seconds (times before 1973-03-03, which are
-            probably in seconds) and cut_files (files whose last line has no newline, so it may be incomplete).
-        previous_events: events artifact of an earlier run; empty for none.
-        drift_bounds: texts NAME=WARN:FAIL, see `DriftBounds.parse`.
-
-    Raises:
-        ValueError: a value is out of bounds, or a finding or a drift measure is unknown.
-    """
-
-    max_rejected_share: float = 0.01
-    data_errors: tuple[str, ...] = ()
-    previous_events: str = ""
-    drift_bounds: tuple[str, ...] = (
-        "volume=0.5:2.0",
-        "session_length=0.25:1.0",
-        "lost_items=0.3:0.8",
-        "popularity=0.3:0.8",
-    )
-
-    @property
-    def drift(self) -> DriftBounds:
-        """Bounds of the change since the previous run."""
-        return DriftBounds.parse(self.drift_bounds)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.max_rejected_share <= 1:
-            raise ValueError(f"Expected max_rejected_share to be between 0 and 1. Received: {self.max_rejected_share}")
-        unknown = sorted(set(self.data_errors) - set(FINDINGS))
-        if unknown:
-            raise ValueError(f"Expected data_errors to be among {', '.join(FINDINGS)}. Received: {', '.join(unknown)}")
-        _ = self.drift  # checks the bounds
 
 
 class EventsDraft:
@@ -97,7 +57,12 @@ class EventsDraft:
         self.acceptance = acceptance
         self.dir = events_dir.with_name(f".{events_dir.name}.draft")
         self.num_lines = 0
+        self.first_time = TIME_LIMIT
+        self.last_time = 0
         self.findings = dict.fromkeys(FINDINGS, 0)
+        self.dropped: dict[str, int] = {}
+        self.notes: list[str] = []
+        self.time_formats: Counter[str] = Counter()
         self.counters: dict[str, SplitCounter] = {}
         self.other_sessions = pa.array([], pa.string())
 
@@ -139,11 +104,25 @@ class EventsDraft:
             ValueError: too many lines were rejected, even if all remaining lines were accepted.
         """
         self.num_lines += batch.num_lines
+        self.time_formats[batch.times] += batch.num_lines
+        self.findings["no_event_column"] += len(batch.missing)
         self.findings["cut_files"] += batch.is_cut
-        self.findings["seconds"] += int((batch.events.column(-1).to_numpy() < SECONDS_BELOW).sum())
+        times = batch.events.column(-1).to_numpy()
+        first_time = int(times.min(initial=TIME_LIMIT))
+        self.first_time = min(self.first_time, first_time)
+        self.last_time = max(self.last_time, int(times.max(initial=0)))
+        if first_time < SECONDS_BELOW:
+            self.findings["seconds"] += int((times < SECONDS_BELOW).sum())
         if batch.rejected is not None:
             self.rejected.add(batch.rejected)
             self._check_share(batch.max_lines_left)
+
+    def drop(self, label: str, num_events: int) -> None:
+        """Counts accepted events that the step drops, under a label of the funnel.
+
+        Labels are shown in the order of their first call.
+        """
+        self.dropped[label] = self.dropped.get(label, 0) + num_events
 
     def check_lines(self) -> None:
         """Checks the share of rejected lines after all lines have been counted.
@@ -172,12 +151,13 @@ class EventsDraft:
         Args:
             split: name of the split.
             batches: events of the split.
-            has_own_sessions: whether its sessions cannot occur in other splits; this skips the check.
+            has_own_sessions: whether the step cut and split the sessions itself, in order of time. This skips the
+                comparison with other splits, and the findings about the order of the rows.
 
         Raises:
             ValueError: the split has no events.
         """
-        counter = self.counters[split] = SplitCounter()
+        counter = self.counters[split] = SplitCounter(keeps_starts=split != "train" and not has_own_sessions)
         own: list[pa.StringArray] = []
         schema = pa.schema(
             [
@@ -214,7 +194,10 @@ class EventsDraft:
             if writing is not None:
                 writing.result()
         if not counter.num_events:
-            raise ValueError(f"Expected at least one event in {split}. Received: none")
+            raise ValueError(f"Expected at least one event in {split}. Received: none. {self._describe_log()}")
+        self.findings["ties"] += counter.num_tied_sessions
+        if has_own_sessions:
+            return
         self.findings["duplicates"] += counter.num_duplicates
         self.findings["backward_times"] += counter.num_backward_sessions
         self._count_shared(own)
@@ -225,6 +208,34 @@ class EventsDraft:
         shared = find_shared(pa.chunked_array(session_ids, pa.string()), self.other_sessions)
         self.findings["sessions_in_two_splits"] += len(shared)
 
+    def _describe_log(self) -> str:
+        """What a user needs to know if a split is empty."""
+        num_events = self.num_lines - self.rejected.num_lines
+        texts = [f"The {num_events:,} events read are {describe_span(self.first_time, self.last_time)}", *self.notes]
+        dropped = {label: count for label, count in self.dropped.items() if count}
+        if dropped:
+            texts.append(f"Dropped: {describe_counts(dropped)}")
+        return ". ".join(texts)
+
+    def _find_out_of_order(self) -> list[str]:
+        """Counts the sessions that start before the newest session of an earlier split.
+
+        Returns:
+            A sentence about each split with more than OUT_OF_ORDER_SHARE of them.
+        """
+        found = []
+        for position, split in enumerate(SPLITS[1:], 1):
+            newest = max(self.counters[earlier].newest_start for earlier in SPLITS[:position])
+            num_early, num_sessions = self.counters[split].count_starts_before(newest)
+            self.findings["splits_out_of_order"] += num_early
+            if num_early > OUT_OF_ORDER_SHARE * num_sessions:
+                names = " and ".join(SPLITS[:position])
+                found.append(
+                    f"{split} begins before {names} end{'s' * (position == 1)}: {num_early:,} of its {num_sessions:,} "
+                    f"sessions start before {show_time(newest)} UTC, when the newest session of {names} starts."
+                )
+        return found
+
     def publish(self) -> DataReport:
         """Makes the data report, checks findings and drift, and moves the artifact to its final folder.
 
@@ -233,17 +244,20 @@ class EventsDraft:
             ValueError: a finding is an error, or a drift measure exceeds its bound.
         """
         train_items = self.counters["train"].item_counts()
+        out_of_order = self._find_out_of_order()
+        reasons = dict(self.rejected.reasons.most_common())
+        kept = {split: self.counters[split].num_events for split in SPLITS}
         report = DataReport(
             num_lines=self.num_lines,
             num_accepted=self.num_lines - self.rejected.num_lines,
             num_rejected=self.rejected.num_lines,
-            rejected_by_reason=dict(self.rejected.reasons.most_common()),
+            rejected_by_reason=reasons,
             splits={split: report_split(self.counters[split], train_items) for split in SPLITS},
             findings=self.findings,
+            funnel=make_funnel(self.num_lines, reasons, self.dropped, kept),
+            time_formats=dict(self.time_formats.most_common()),
         )
-        wrong = [f"{self.findings[name]:,} {name}" for name in self.acceptance.data_errors if self.findings[name]]
-        if wrong:
-            raise ValueError(f"Expected none of the findings that are errors. Received: {', '.join(wrong)}")
+        self.acceptance.check_findings(self.findings, out_of_order)
         if self.acceptance.previous_events:
             report.drift = compare(report, train_items, self.acceptance.previous_events, self.acceptance.drift)
             _check_drift(report.drift)

@@ -208,7 +208,7 @@ def _find_json(head: bytes, file: LogFile, columns: LogColumns) -> JsonLayout:
             documents.append(parse(line))
         except ValueError:
             continue
-    layout = columns.find_json(documents[:SAMPLE_ROWS], file)
+    layout = columns.find_json(documents[:SAMPLE_ROWS], file, show(head.partition(b"\n")[0]))
     return replace(layout, columns=columns.with_times(layout.columns, layout.sample_times(documents), file.name))
 
 

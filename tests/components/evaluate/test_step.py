@@ -9,8 +9,8 @@ from factories import HOSTILE_IDS
 from lookup_model import LookupModel, save_model
 
 from components.core.events import SPLITS, read_split
+from components.core.logs.acceptance import ERRORS, Acceptance
 from components.core.logs.columns import LogForm
-from components.core.logs.draft import Acceptance
 from components.evaluate.step import PADDING_ID, UNKNOWN_ID, EvaluateParameters, evaluate
 from components.ingest.step import IngestParameters, ingest
 
@@ -134,9 +134,8 @@ def test_no_item_has_the_id_of_an_unknown_item_or_of_padding(tmp_path, suffix):
     else:
         times = pa.array(range(len(items)), pa.int64())
         pq.write_table(pa.table({"SessionId": ["s"] * len(items), "ItemId": items, "Time": times}), path)
-    parameters = IngestParameters(
-        form=LogForm(max_id_bytes=4_096, time_format="milliseconds"), acceptance=Acceptance(max_rejected_share=0.5)
-    )
+    acceptance = Acceptance(max_rejected_share=0.5, allowed_findings=ERRORS)
+    parameters = IngestParameters(form=LogForm(max_id_bytes=4_096, time_format="milliseconds"), acceptance=acceptance)
     ingest(dict.fromkeys(SPLITS, path), tmp_path / "events", parameters)
     assert read_split(tmp_path / "events", "train")["item_id"].to_pylist() == accepted
 

@@ -7,14 +7,21 @@ from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
+from broken_lines import MILLISECONDS
 
 from components.core.events import SPLITS, read_split
+from components.core.logs.acceptance import ERRORS, Acceptance
 from components.core.logs.data_report import DataReport
-from components.core.logs.draft import Acceptance
 from components.core.logs.drift import Bounds, DriftBounds
 from components.ingest.step import IngestParameters, ingest
 
 HEADER = "SessionId\tItemId\tTime\n"
+
+
+def accepting(*, acceptance=Acceptance(), **settings):  # noqa: B008
+    """Parameters with which one small log can be all three splits."""
+    allowed = tuple(set(ERRORS) - set(acceptance.data_errors))
+    return IngestParameters(form=MILLISECONDS, acceptance=replace(acceptance, allowed_findings=allowed), **settings)
 
 
 def write(folder, text, name="log.tsv"):
@@ -31,13 +38,13 @@ def rows(events_dir, split="train"):
 @pytest.mark.parametrize("name", ["log.tsv", "log.tsv.gz"])
 def test_ids_stay_the_text_they_are(tmp_path, name):
     sources = write(tmp_path, HEADER + "007\t1e5\t1\n007\t9007199254740993\t2\n", name)
-    ingest(sources, tmp_path / "events", IngestParameters())
+    ingest(sources, tmp_path / "events", accepting())
     assert rows(tmp_path / "events") == [("007", "1e5", 1), ("007", "9007199254740993", 2)]
 
 
 def test_column_names_are_parameters_and_other_columns_are_left(tmp_path):
     sources = write(tmp_path, "when\twhat\tcolour\twho\n5\tx\tred\ta\n4\ty\tblue\ta\n")
-    parameters = IngestParameters(session_column="who", item_column="what", time_column="when")
+    parameters = accepting(session_column="who", item_column="what", time_column="when")
     ingest(sources, tmp_path / "events", parameters)
     assert rows(tmp_path / "events") == [("a", "y", 4), ("a", "x", 5)]
 
@@ -45,7 +52,7 @@ def test_column_names_are_parameters_and_other_columns_are_left(tmp_path):
 def test_a_missing_file_says_so(tmp_path):
     sources = dict.fromkeys(SPLITS, tmp_path / "nowhere.tsv")
     with pytest.raises(FileNotFoundError, match=r"nowhere\.tsv"):
-        ingest(sources, tmp_path / "events", IngestParameters())
+        ingest(sources, tmp_path / "events", accepting())
 
 
 @pytest.mark.parametrize(
@@ -54,7 +61,7 @@ def test_a_missing_file_says_so(tmp_path):
 )
 def test_an_empty_file_or_a_missing_column_says_so(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
-        ingest(write(tmp_path, text), tmp_path / "events", IngestParameters())
+        ingest(write(tmp_path, text), tmp_path / "events", accepting())
 
 
 def long_log(folder):
@@ -63,14 +70,14 @@ def long_log(folder):
 
 
 def test_sampled_sessions_stay_whole(tmp_path):
-    ingest(long_log(tmp_path), tmp_path / "events", IngestParameters(sample_fraction=0.3))
+    ingest(long_log(tmp_path), tmp_path / "events", accepting(sample_fraction=0.3))
     sessions = [session for session, _, _ in rows(tmp_path / "events")]
     assert len(sessions) == 120
     assert all(sessions.count(session) == 4 for session in sessions)
 
 
 def test_sampled_events_are_a_share_of_the_rows(tmp_path):
-    parameters = IngestParameters(sample_fraction=0.3, sample_unit="events")
+    parameters = accepting(sample_fraction=0.3, sample_unit="events")
     ingest(long_log(tmp_path), tmp_path / "events", parameters)
     kept = rows(tmp_path / "events")
     assert len(kept) == 120
@@ -80,7 +87,7 @@ def test_sampled_events_are_a_share_of_the_rows(tmp_path):
 
 def test_sampling_depends_on_the_seed_alone(tmp_path):
     for name, seed in (("first", 1), ("again", 1), ("other", 2)):
-        ingest(long_log(tmp_path), tmp_path / name, IngestParameters(sample_fraction=0.5, random_seed=seed))
+        ingest(long_log(tmp_path), tmp_path / name, accepting(sample_fraction=0.5, random_seed=seed))
     assert rows(tmp_path / "first") == rows(tmp_path / "again")
     assert rows(tmp_path / "first") != rows(tmp_path / "other")
 
@@ -88,7 +95,7 @@ def test_sampling_depends_on_the_seed_alone(tmp_path):
 @pytest.mark.parametrize("setting", [{"sample_fraction": 0.0}, {"sample_fraction": 1.1}, {"sample_unit": "users"}])
 def test_parameters_are_checked(setting):
     with pytest.raises(ValueError, match=f"Expected {next(iter(setting))}"):
-        IngestParameters(**setting)
+        accepting(**setting)
 
 
 def log_of(*lines):
@@ -96,7 +103,7 @@ def log_of(*lines):
 
 
 def lenient(**settings):
-    return IngestParameters(acceptance=Acceptance(max_rejected_share=1.0, **settings))
+    return accepting(acceptance=Acceptance(max_rejected_share=1.0, **settings))
 
 
 def test_accepted_and_rejected_lines_are_all_lines(tmp_path):
@@ -108,23 +115,23 @@ def test_accepted_and_rejected_lines_are_all_lines(tmp_path):
         (3, "wrong number of fields, not 3", "a\tx"),
         (4, "blank line", ""),
         (5, "empty ItemId", "a\t\t2"),
-        (6, "Time is not an integer", "a\ty\tsoon"),
+        (6, "Time is not a number of milliseconds", "a\ty\tsoon"),
     ]
     assert {row["source"] for row in rejected} == {str(sources["train"])}
 
 
 def test_too_many_rejected_lines_end_the_step_with_the_commonest_reasons(tmp_path):
-    lines = ["a\tx\t1"] * 90 + ["a\tx"] * 4 + ["a\tx\t-1"] * 3 + [""] * 2 + ["a\tx\t1.5"]
+    lines = ["a\tx\t1"] * 90 + ["a\tx"] * 4 + ["a\tx\t-1"] * 3 + [""] * 2 + ["a\tx\t1,5"]
     with pytest.raises(ValueError, match=r"Expected at most 1\.00% .* Received: 10 of 100\. 4 x wrong") as error:
-        ingest(write(tmp_path, log_of(*lines)), tmp_path / "events", IngestParameters())
+        ingest(write(tmp_path, log_of(*lines)), tmp_path / "events", accepting())
     assert "3 x Time is negative, such as line 96 of" in str(error.value)
     assert "2 x blank line" in str(error.value)
-    assert "not an integer" not in str(error.value)
+    assert "not a number" not in str(error.value)
     path = tmp_path / "events" / "rejected.parquet"
     assert str(error.value).endswith(f". All rejected lines are in {path}")
     rejected = pq.read_table(path).to_pylist()
     assert [row["line"] for row in rejected] == list(range(92, 102))
-    assert rejected[-1]["text"] == "a\tx\t1.5"
+    assert rejected[-1]["text"] == "a\tx\t1,5"
     assert sorted(path.name for path in (tmp_path / "events").iterdir()) == ["rejected.parquet"]
 
 
@@ -145,13 +152,15 @@ def test_rejected_lines_are_left_after_any_refusal_and_nothing_else_is(tmp_path,
 BLANK_LINES = """
 import re, sys, time
 from pathlib import Path
-from components.core.logs.draft import Acceptance
+from components.core.logs.acceptance import ERRORS, Acceptance
+from components.core.logs.columns import LogForm
 from components.ingest.step import IngestParameters, ingest
+form = LogForm(time_format="milliseconds")
 begin = time.process_time()
 try:
-    acceptance = Acceptance(max_rejected_share=float(sys.argv[3]))
+    acceptance = Acceptance(max_rejected_share=float(sys.argv[3]), allowed_findings=ERRORS)
     sources = dict.fromkeys(("train", "valid", "test"), sys.argv[1])
-    ingest(sources, Path(sys.argv[2]), IngestParameters(acceptance=acceptance))
+    ingest(sources, Path(sys.argv[2]), IngestParameters(form=form, acceptance=acceptance))
 except ValueError as error:
     print(error)
 # Not the peak that `resource` gives, which begins with that of the parent.
@@ -185,7 +194,7 @@ def findings(folder, **texts):
     sources = {
         split: write(folder, texts.get(split, log_of(f"{split}\tx\t9")), f"{split}.tsv")[split] for split in SPLITS
     }
-    return ingest(sources, folder / "events", IngestParameters()).findings, sources
+    return ingest(sources, folder / "events", accepting()).findings, sources
 
 
 NOW = 1441412644102
@@ -205,14 +214,14 @@ def test_findings_are_counted_and_errors_on_demand(tmp_path, name, count, texts)
     found, sources = findings(tmp_path, **texts)
     assert found[name] == count
     with pytest.raises(ValueError, match=rf"Expected none of the findings that are errors\. Received: {count} {name}"):
-        ingest(sources, tmp_path / "other", IngestParameters(acceptance=Acceptance(data_errors=(name,))))
+        ingest(sources, tmp_path / "other", accepting(acceptance=Acceptance(data_errors=(name,))))
     assert not (tmp_path / "other").exists()
 
 
 def test_a_failed_run_leaves_the_artifact_of_the_one_before(tmp_path):
-    ingest(write(tmp_path, log_of("a\tx\t1")), tmp_path / "events", IngestParameters())
+    ingest(write(tmp_path, log_of("a\tx\t1")), tmp_path / "events", accepting())
     with pytest.raises(ValueError, match="rejected"):
-        ingest(write(tmp_path, log_of("a\tx\t-1")), tmp_path / "events", IngestParameters())
+        ingest(write(tmp_path, log_of("a\tx\t-1")), tmp_path / "events", accepting())
     assert rows(tmp_path / "events") == [("a", "x", 1)]
     assert pq.read_table(tmp_path / "events" / "rejected.parquet")["reason"].to_pylist() == ["Time is negative"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events", "log.tsv"]
@@ -222,12 +231,16 @@ FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from components.ingest import disk_ordering, sorter
+from components.core.logs.acceptance import ERRORS, Acceptance
+from components.core.logs.columns import LogForm
 from components.ingest.step import IngestParameters, ingest
+form = LogForm(time_format="milliseconds")
 disk_ordering.SORT_MEMORY = "20MB"
 sorter.EventSorter.__init__.__kwdefaults__["max_rows_in_memory"] = int(sys.argv[3])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), int(sys.argv[4])))
-ingest(dict.fromkeys(("train", "valid", "test"), sys.argv[1]), Path(sys.argv[2]), IngestParameters())
+sources = dict.fromkeys(("train", "valid", "test"), sys.argv[1])
+ingest(sources, Path(sys.argv[2]), IngestParameters(form=form, acceptance=Acceptance(allowed_findings=ERRORS)))
 """
 
 
@@ -253,7 +266,7 @@ def test_the_report_counts_what_is_there(tmp_path):
         "valid": write(tmp_path, log_of("c\tx\t6", "c\tz\t7"), "2.tsv")["valid"],
         "test": write(tmp_path, log_of("d\ty\t8"), "3.tsv")["test"],
     }
-    report = ingest(sources, tmp_path / "events", IngestParameters())
+    report = ingest(sources, tmp_path / "events", accepting())
     assert DataReport.read(tmp_path / "events" / "report.json") == report
     train, valid = report.splits["train"], report.splits["valid"]
     assert (train.num_events, train.num_sessions, train.num_items) == (3, 2, 2)
@@ -269,7 +282,7 @@ def drift(folder, lines, previous, **bounds):
     wide = dict.fromkeys(("volume", "session_length", "lost_items", "popularity"), "9:9")
     drift_bounds = tuple(f"{name}={bound}" for name, bound in {**wide, **bounds}.items())
     acceptance = Acceptance(previous_events=previous, drift_bounds=drift_bounds)
-    return ingest(sources, folder / "events", IngestParameters(acceptance=acceptance)).drift
+    return ingest(sources, folder / "events", accepting(acceptance=acceptance)).drift
 
 
 def test_drift_since_the_previous_run(tmp_path):

@@ -84,7 +84,7 @@ def test_a_session_longer_than_a_slice_stays_one(tmp_path, monkeypatch):
     start = END - 9 * DAY_MS
     rows = [f"{start + 1000 * row},500,view,{row % 60},\n" for row in range(9000)]
     path.write_text(path.read_text() + "".join(rows))
-    sessionize(str(path), tmp_path / "events", SessionizeParameters())
+    sessionize(str(path), tmp_path / "events", SessionizeParameters(max_session_events=0))
     expected = reference.prepare(reference.read(path, ids_as=int))
     assert expected["valid"].groupby("session").size().max() == 9000
     for split in SPLITS:

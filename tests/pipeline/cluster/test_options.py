@@ -32,6 +32,7 @@ VALUES: dict[str, Any] = {
     "object_store_secret": "store",
     "checkpoint_claim": "checkpoints",
     "preset": "sample",
+    "layout": "gru4rec",
     "experiment": "nights",
     "service_account": "runner",
     "pipeline_root": "s3://bucket/root",
@@ -51,7 +52,14 @@ WANTED = Schedule(
             object_store_secret="store",
             checkpoint_claim="checkpoints",
         ),
-        parameters={**get_preset("sample"), **PATHS},
+        parameters={
+            **get_preset("sample"),
+            "session_column": "SessionId",
+            "item_column": "ItemId",
+            "time_column": "Time",
+            "delimiter": "\t",
+            **PATHS,
+        },
         experiment="nights",
         service_account="runner",
         pipeline_root="s3://bucket/root",
@@ -117,6 +125,19 @@ def test_the_commands_have_the_options() -> None:
         ("enabled", "no", "enabled to be of the type bool. Received: 'no'"),
         ("cron", None, "cron to be of the type str. Received: None"),
         ("preset", "best", "preset to be one of .* Received: 'best'"),
+        ("layout", "retail", "Expected a layout, one of retailrocket, .* Received: 'retail'"),
+        ("layout", "movielens", "whose log contains sessions for split logs. Received: movielens"),
+        (
+            "parameters",
+            {**PATHS, "evaluate_ks": [5.0]},
+            r"evaluate_ks to be of the type list of integers. Received: \[5.0\]",
+        ),
+        ("parameters", {**PATHS, "data_errors": [0]}, r"data_errors to be of the type list of texts. Received: \[0\]"),
+        (
+            "parameters",
+            {**PATHS, "data_errors": "seconds"},
+            "data_errors to be of the type list of texts. Received: 'seconds'",
+        ),
         ("pipeline", "serving", "pipeline to be one of training, retraining. Received: 'serving'"),
         ("parameters", [1], "parameters to be mappings"),
         ("kfp", {"enabled": 1}, "enabled to be of the type bool. Received: 1"),
@@ -168,3 +189,14 @@ def test_a_log_lies_where_pods_can_read_it(target: str, location: str, is_readab
     with pytest.raises(ValueError, match="log_path to be an address that pods can read") as refused:
         make()
     assert repr(location) in str(refused.value)
+
+
+def test_a_parameter_overrides_the_layout(parse: Any, tmp_path: Path) -> None:
+    parameters = {**PATHS, "item_column": "product"}
+    path = write(tmp_path / "schedules.yaml", {**VALUES, "parameters": parameters})
+    (schedule,) = read_schedules(path, "kfp")
+    assert schedule.submission.parameters == {**WANTED.submission.parameters, "item_column": "product"}
+    command = ["--cron=0 1 * * *", "--pipeline=training", "--layout=gru4rec"]
+    settings = [f"--set={name}={value}" for name, value in parameters.items()]
+    assert parse(*command, *settings).submission.parameters["item_column"] == "product"
+    assert parse(*command, *settings).submission.parameters["session_column"] == "SessionId"

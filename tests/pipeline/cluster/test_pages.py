@@ -24,6 +24,7 @@ COMMANDS = {
     "docs/vertex.md": {"submit", "schedule"},
     "docs/distributed-training.md": {"compile"},
     "docs/sessionize.md": {"run"},
+    "docs/your-data.md": {"run", "check"},
 }
 
 

@@ -40,7 +40,7 @@ def test_files_with_and_without_a_header(tmp_path, name, data, columns):
         (f"1,2,{T}\n", make(column_names=("s", "i", "t", "x")), "to have s, i, t, x.* Received: 3 fields in the line"),
         (f"1,2,{T}\n", make(text=("1", "2"), time="4", has_header=False), "fields with the numbers 1, 2, 4"),
         ("", make(has_header=False), "an empty file"),
-        (f"1,2,{T}\n", make(), "set column_names to the names of the columns"),
+        (f"1,2,{T}\n", make(), "set column_names to the names of all columns"),
     ],
 )
 def test_a_first_line_without_the_columns_says_so(tmp_path, data, columns, message):

@@ -11,19 +11,16 @@ import boto3
 import pyarrow.parquet as pq
 import pytest
 import storage_server
-from broken_lines import HEADER, read
+from broken_lines import HEADER, MILLISECONDS, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.core.events import SPLITS
-from components.core.logs.columns import LogForm
+from components.core.logs.acceptance import ERRORS, Acceptance
 from components.core.logs.data_report import DataReport
-from components.core.logs.draft import Acceptance
 from components.core.logs.drift import compare
 from components.core.logs.files import find_files
 from components.ingest.step import IngestParameters, ingest
-
-MILLISECONDS = LogForm(time_format="milliseconds")
 
 
 @pytest.fixture
@@ -50,6 +47,9 @@ def folder(tmp_path):
 )
 def test_files_folders_and_globs(folder, source, names):
     assert [file.name for file in find_files(f"{folder}/{source}")] == [f"{folder}/{name}" for name in names]
+
+
+ONE_LOG = IngestParameters(form=MILLISECONDS, acceptance=Acceptance(allowed_findings=ERRORS))  # one log for all splits
 
 
 def write_all(folder, names):
@@ -155,9 +155,9 @@ def test_a_bucket_is_read_like_a_folder(bucket, tmp_path):
     assert [file.name for file in find_files("s3://logs/days/*")] == ["s3://logs/days/1.tsv", "s3://logs/days/2.tsv.gz"]
     sources = {"train": "s3://logs/days", "valid": "s3://logs/days/1.tsv", "test": "s3://logs/days/*.gz"}
     with pytest.raises(ValueError, match=r"line 3 of s3://logs/days/2\.tsv\.gz: 'broken'"):
-        ingest(sources, tmp_path / "events", IngestParameters(form=MILLISECONDS))
+        ingest(sources, tmp_path / "events", ONE_LOG)
     put(bucket, "days/2.tsv.gz", HEADER + b"b\tx\t3\n")
-    assert ingest(sources, tmp_path / "events", IngestParameters(form=MILLISECONDS)).num_accepted == 6
+    assert ingest(sources, tmp_path / "events", ONE_LOG).num_accepted == 6
 
 
 @pytest.mark.parametrize("folder", ["lr=[0.002]", "what?", "a*b", "a b", "日本é", "it's", "a+b&c#d%20"])
@@ -187,7 +187,7 @@ def test_a_bucket_of_the_other_cloud_is_read_like_a_folder(tmp_path, monkeypatch
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         found = find_files("gs://logs/days/*")
         assert [file.name for file in found] == ["gs://logs/days/1.tsv", "gs://logs/days/2.tsv.gz"]
-        assert ingest(sources, tmp_path / "events", IngestParameters(form=MILLISECONDS)).num_accepted == 6
+        assert ingest(sources, tmp_path / "events", ONE_LOG).num_accepted == 6
         with pytest.raises(FileNotFoundError, match=r"Expected a file, a folder .* Received: gs://logs/weeks"):
             find_files("gs://logs/weeks")
 
@@ -210,10 +210,14 @@ def test_a_file_that_disappears_from_a_bucket_says_so(bucket, tmp_path, monkeypa
 
 
 def test_drift_is_measured_against_a_bucket(bucket, tmp_path):
-    acceptance = Acceptance()
+    acceptance = Acceptance(allowed_findings=ERRORS)
     for name, rows in (("before", b"a\tx\t1\na\ty\t2\n"), ("now", b"a\tx\t1\na\tx\t2\nb\tz\t3\nb\tx\t4\n")):
         (tmp_path / f"{name}.tsv").write_bytes(HEADER + rows)
-        ingest(dict.fromkeys(SPLITS, tmp_path / f"{name}.tsv"), tmp_path / name, IngestParameters(form=MILLISECONDS))
+        ingest(
+            dict.fromkeys(SPLITS, tmp_path / f"{name}.tsv"),
+            tmp_path / name,
+            IngestParameters(form=MILLISECONDS, acceptance=acceptance),
+        )
     for path in (tmp_path / "before").iterdir():
         bucket.upload_file(str(path), "logs", f"runs/1/events/{path.name}")
     report = DataReport.read(tmp_path / "now" / "report.json")
@@ -234,9 +238,9 @@ def test_drift_is_measured_against_a_bucket(bucket, tmp_path):
 def test_a_step_measures_drift_against_a_bucket(bucket, tmp_path):
     (tmp_path / "log.tsv").write_bytes(HEADER + b"a\tx\t1\na\ty\t2\n")
     sources = dict.fromkeys(SPLITS, tmp_path / "log.tsv")
-    ingest(sources, tmp_path / "first", IngestParameters(form=MILLISECONDS))
+    ingest(sources, tmp_path / "first", ONE_LOG)
     for path in (tmp_path / "first").iterdir():
         bucket.upload_file(str(path), "logs", f"first/{path.name}")
-    acceptance = Acceptance(previous_events="s3://logs/first/")
+    acceptance = Acceptance(previous_events="s3://logs/first/", allowed_findings=ERRORS)
     report = ingest(sources, tmp_path / "second", IngestParameters(form=MILLISECONDS, acceptance=acceptance))
     assert [each["verdict"] for each in report.drift] == ["ok"] * 4

@@ -1,0 +1,78 @@
+"""The funnel: what became of each line that was read."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+MAX_NAMES = 20  # number of event types that are named; the others share one label
+OTHER_TYPES = "other event types"
+SECONDS = (946_684_800, 4_102_444_800)  # times from 2000 to 2100 in seconds; as milliseconds they are in 1970
+
+
+def make_funnel(
+    num_lines: int, rejected: Mapping[str, int], dropped: Mapping[str, int], kept: Mapping[str, int]
+) -> dict[str, Any]:
+    """Creates the funnel of a log.
+
+    Args:
+        num_lines: number of lines read.
+        rejected: number of rejected lines by reason.
+        dropped: number of accepted but dropped events by label, in the order in which they were dropped.
+        kept: number of events of each split.
+
+    Returns:
+        A dictionary with `read`, `dropped` and `kept`. Labels without events are left out.
+
+    Raises:
+        ValueError: the numbers do not add up.
+    """
+    labels = {f"rejected: {reason}": count for reason, count in rejected.items()}
+    labels.update({label: count for label, count in dropped.items() if count})
+    funnel = {"read": num_lines, "dropped": labels, "kept": dict(kept)}
+    check_funnel(funnel)
+    return funnel
+
+
+def check_funnel(funnel: Mapping[str, Any]) -> None:
+    """Checks that each line is counted once.
+
+    Raises:
+        ValueError: the numbers do not add up.
+    """
+    counts = [*funnel["dropped"].values(), *funnel["kept"].values()]
+    if sum(counts) != funnel["read"] or min(counts) < 0:
+        raise ValueError(f"Expected the funnel to add up to the {funnel['read']} lines read. Received: {dict(funnel)}")
+
+
+def name_types(num_events: Mapping[str, int]) -> dict[str, int]:
+    """Labels of the event types in the funnel and their number of events, the most frequent first.
+
+    Args:
+        num_events: number of events by type; OTHER_TYPES stands for types that were not counted one by one.
+    """
+    in_order = sorted(set(num_events) - {OTHER_TYPES}, key=lambda name: (-num_events[name], name))
+    named = in_order[:MAX_NAMES]
+    labels = {f"event type: {name}": num_events[name] for name in named}
+    rest = sum(num_events.values()) - sum(labels.values())
+    return {**labels, OTHER_TYPES: rest} if rest else labels
+
+
+def describe_counts(counts: Mapping[str, int]) -> str:
+    """Texts such as `view 4,742, addtocart 440`, at most MAX_NAMES of them."""
+    texts = [f"{name} {count:,}" for name, count in list(counts.items())[:MAX_NAMES]]
+    return ", ".join([*texts, "..."] if len(counts) > MAX_NAMES else texts)
+
+
+def describe_span(first_time: int, last_time: int) -> str:
+    """The time of the oldest and of the newest event, and whether they look like seconds instead of milliseconds."""
+    text = f"from {show_time(first_time)} to {show_time(last_time)} UTC"
+    low, high = SECONDS
+    return f"{text} (these look like seconds)" if low <= last_time < high else text
+
+
+def show_time(milliseconds: int) -> str:
+    """Date and time in UTC; years that `datetime` cannot represent are shown as milliseconds."""
+    try:
+        return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds):%Y-%m-%d %H:%M:%S}"
+    except OverflowError:
+        return f"{milliseconds:,} ms"

@@ -1,0 +1,115 @@
+"""Cuts the staged events into sessions, and filters, counts and splits them."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from components.core.logs.draft import EventsDraft
+from components.core.logs.times import TIME_LIMIT
+from components.sessionize.bots import BotBounds, cut_bots
+from components.sessionize.engines import Engine, Expression
+from components.sessionize.sessions import (
+    Splits,
+    count_duplicates,
+    count_outside,
+    count_rows,
+    cut_sessions,
+    find_suspicious,
+    find_unsupported,
+    split_sessions,
+    within,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """How sessions are cut, filtered and split.
+
+    Attributes:
+        max_gap_ms: maximum gap between two events of a session in milliseconds; None if the sessions are given.
+        drop_repeats: whether to drop events that have the same item as the previous event of the session.
+        bots: how many events are too many.
+        min_session_length: sessions with fewer events are dropped.
+        min_item_support: items with fewer events are dropped.
+        end_ms: end of the window in milliseconds since 1970.
+        window_days: length of the window in days; 0 for no lower bound.
+        test_days: length of the test split in days.
+        valid_days: length of the validation split in days.
+    """
+
+    max_gap_ms: int | None
+    drop_repeats: bool
+    bots: BotBounds
+    min_session_length: int
+    min_item_support: int
+    end_ms: int
+    window_days: int
+    test_days: int
+    valid_days: int
+
+    def run(
+        self, engine: Engine, parts: list[list[Path]], draft: EventsDraft, *, num_counting: int
+    ) -> tuple[Splits, int]:
+        """Makes the splits and records in the draft what is found and dropped before them.
+
+        Args:
+            engine: runs the expressions.
+            parts: staged events in parts, see `StagedLog.close`.
+            draft: records the findings and the dropped events.
+            num_counting: number of staged events whose type is kept.
+
+        Returns:
+            The splits, and the number of events that are left before sessions are cut where a split begins.
+        """
+        max_gap_ms = TIME_LIMIT if self.max_gap_ms is None else self.max_gap_ms
+        in_window = partial(within, end_ms=self.end_ms, window_days=self.window_days)
+        expressions: list[Expression] = [
+            lambda events: cut_sessions(
+                in_window(events),
+                max_gap_ms=max_gap_ms,
+                min_session_length=self.min_session_length,
+                drop_repeats=self.drop_repeats,
+                is_in_order=engine.reads_in_order,
+            ),
+            lambda events: find_suspicious(
+                in_window(events),
+                max_gap_ms=max_gap_ms,
+                max_events=self.bots.suspicious_events,
+                is_in_order=engine.reads_in_order,
+            ),
+            lambda events: count_outside(events, end_ms=self.end_ms, window_days=self.window_days),
+        ]
+        views, suspicious, outside = engine.keep_parts(parts, *expressions)
+        num_outside = int(outside.num_events.sum().to_pyarrow().as_py() or 0)
+        draft.drop("outside the window", num_outside)
+        num_repeats = count_rows(suspicious.filter(suspicious.is_repeat)) if self.drop_repeats else 0
+        draft.drop("repeats", num_repeats)
+        num_short = num_counting - num_outside - num_repeats - count_rows(views)
+        draft.findings["duplicates"] += count_duplicates(suspicious, has_file_order="row" in views.columns)
+
+        suspects = engine.keep(suspicious.filter(suspicious.is_beyond).select("visitor").distinct())
+        views, bots = cut_bots(views, suspects, engine.keep, self.bots, min_session_length=self.min_session_length)
+        draft.findings["busy_visitors"] += bots.num_visitors
+        draft.findings["long_sessions"] += bots.num_sessions
+        draft.drop("busy visitors", bots.num_visitor_events)
+        draft.drop("long sessions", bots.num_session_events)
+
+        items, sessions, supported = find_unsupported(
+            views,
+            engine.keep,
+            min_session_length=self.min_session_length,
+            min_item_support=self.min_item_support,
+        )
+        draft.drop("sessions too short", num_short + bots.num_short + supported.num_short)
+        draft.drop("items too rare", supported.num_rare)
+        splits = split_sessions(
+            views,
+            items,
+            sessions,
+            engine.keep,
+            end_ms=self.end_ms,
+            test_days=self.test_days,
+            valid_days=self.valid_days,
+            min_session_length=self.min_session_length,
+        )
+        return splits, supported.num_left

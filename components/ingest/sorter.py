@@ -16,15 +16,12 @@ MAX_ROWS_IN_MEMORY = 16_000_000  # peak memory of 1 to 2 GiB
 
 
 def encode_ids(events: pa.RecordBatch) -> pa.RecordBatch:
-    """Dictionary-encodes session ids and item texts.
-
-    Each run of equal session ids has its own dictionary entry, so the dictionary may contain a session id twice.
-    """
+    """Encodes each run of equal session ids as one value, and item texts with a dictionary."""
     session, item, time = events.columns
-    is_first = np.ones(len(session), np.bool_)
-    is_first[1:] = pc.not_equal(session[1:], session[:-1]).to_numpy(zero_copy_only=False)
-    pieces = pa.array(np.cumsum(is_first, dtype=np.int32) - 1)
-    session = pa.DictionaryArray.from_arrays(pieces, session.take(pa.array(np.flatnonzero(is_first))))
+    is_last = np.ones(len(session), np.bool_)
+    is_last[:-1] = pc.not_equal(session[1:], session[:-1]).to_numpy(zero_copy_only=False)
+    last = np.flatnonzero(is_last)
+    session = pa.RunEndEncodedArray.from_arrays(pa.array(last + 1, pa.int32()), session.take(pa.array(last)))
     item = item if pa.types.is_integer(item.type) else item.dictionary_encode()
     return pa.RecordBatch.from_arrays([session, item, time], names=SCHEMA.names)
 
@@ -66,7 +63,7 @@ class EventSorter:
         for batch in self.batches:
             rows = pa.array(np.arange(row, row + len(batch)))
             session, item, time = batch.columns
-            columns = [to_texts(session), to_texts(item), time, rows]
+            columns = [to_texts(pc.run_end_decode(session)), to_texts(item), time, rows]
             self.writer.write_batch(pa.RecordBatch.from_arrays(columns, names=STAGED.names).cast(STAGED))
             row += len(batch)
         self.batches = []

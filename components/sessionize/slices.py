@@ -69,21 +69,22 @@ def _sort_slice(
     first = _first_rows(events)
     names = [ids.take(pa.array(first)).cast("string") for ids in (visitor, start)]
     session_ids = names[0] if has_session_ids else pc.binary_join_element_wise(*names, "-")
-    sessions = np.repeat(np.arange(len(first), dtype=np.int32), np.diff(first, append=len(events)))
+    bounds = np.append(first, len(events))
     times = time.to_numpy()
-    session_order, order, sessions = sort_sessions(sessions, times, session_ids)
-    is_ready = times[order[np.flatnonzero(np.diff(sessions, prepend=-1))]] < end_ms
-    num_ready = int(np.searchsorted(sessions, is_ready.sum()))
-    later = events.take(pa.array(order[num_ready:]))
+    order = sort_sessions(bounds, np.arange(len(first), dtype=np.int32), times, session_ids)
+    rows = order.get_rows(0, len(first))
+    last = int((times[rows[order.bounds[:-1]]] < end_ms).sum())
+    num_ready = int(order.bounds[last])
+    later = events.take(pa.array(rows[num_ready:]))
     if not num_ready:
         return None, later
     item = item.dictionary_encode()
     ready = SortedEvents(
-        sessions=sessions[:num_ready],
-        session_ids=session_ids.take(pa.array(session_order[: is_ready.sum()])),
-        items=item.indices.to_numpy()[order[:num_ready]],
+        sessions=order.get_sessions(0, last),
+        session_ids=session_ids.take(pa.array(order.sessions[:last])),
+        items=item.indices.to_numpy()[rows[:num_ready]],
         item_ids=item.dictionary.cast("string"),
-        times=times[order[:num_ready]],
-        rows=order[:num_ready],
+        times=times[rows[:num_ready]],
+        rows=rows[:num_ready],
     )
     return ready, later

@@ -36,6 +36,8 @@ class SplitCounter:
         self.num_backward_sessions = 0
         self.num_tied_sessions = 0
         self.sessions_of_length: npt.NDArray[np.int64] = np.zeros(1, np.int64)
+        self._item_ids: pa.StringArray = EMPTY_COUNTS["item_id"].combine_chunks()
+        self._num_events_of: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._item_counts: list[pa.Table] = []
         self._starts: list[npt.NDArray[np.int64]] = []
 
@@ -76,15 +78,25 @@ class SplitCounter:
 
     def _count_items(self, events: SortedEvents) -> None:
         counts = np.bincount(events.items, minlength=len(events.item_ids))
-        kept = np.flatnonzero(counts)
-        self._item_counts.append(
-            pa.table([events.item_ids.take(pa.array(kept)), counts[kept]], names=EMPTY_COUNTS.column_names)
-        )
+        if events.item_ids is self._item_ids:
+            self._num_events_of += counts
+            return
+        self._store_counts()
+        self._item_ids, self._num_events_of = events.item_ids, counts
         if len(self._item_counts) > MERGE_AFTER:
             self.item_counts()  # merges the tables
 
+    def _store_counts(self) -> None:
+        """Makes a table of the counts of the latest batches, which share their ids."""
+        kept = np.flatnonzero(self._num_events_of)
+        if len(kept):
+            columns = [self._item_ids.take(pa.array(kept)), self._num_events_of[kept]]
+            self._item_counts.append(pa.table(columns, names=EMPTY_COUNTS.column_names))
+            self._num_events_of[:] = 0
+
     def item_counts(self) -> pa.Table:
         """Table with the columns `item_id` and `count`, the number of events of each item of the split."""
+        self._store_counts()
         if len(self._item_counts) != 1:
             counts = pa.concat_tables([EMPTY_COUNTS, *self._item_counts])
             merged = counts.group_by("item_id").aggregate([("count", "sum")])
@@ -250,8 +262,10 @@ class DataReport:
 def report_split(counter: SplitCounter, train_items: pa.Table) -> SplitReport:
     """Computes the report of a split; `train_items` are the item counts of train."""
     counts = counter.item_counts()
-    shared = find_shared(counts["item_id"], train_items["item_id"])
-    known = pc.sum(counts["count"].filter(pc.is_in(counts["item_id"], value_set=shared))).as_py() or 0
+    known = counter.num_events
+    if counts is not train_items:
+        shared = find_shared(counts["item_id"], train_items["item_id"])
+        known = pc.sum(counts["count"].filter(pc.is_in(counts["item_id"], value_set=shared))).as_py() or 0
     items_of_count = np.unique(counts["count"].to_numpy(), return_counts=True)
     lengths = np.flatnonzero(counter.sessions_of_length[1:]) + 1
     return SplitReport(

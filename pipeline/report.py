@@ -34,6 +34,10 @@ FINDINGS = {
         "1 file has no event column: each of its events counts",
         "{:,} files have no event column: each of their events counts",
     ),
+    "missing_event_types": (
+        "1 of the event_types does not occur in the log",
+        "{:,} of the event_types do not occur in the log",
+    ),
     "seconds": (
         "1 time is before 1973-03-03: it is probably in seconds",
         "{:,} times are before 1973-03-03: they are probably in seconds",

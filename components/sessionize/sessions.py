@@ -111,9 +111,10 @@ def find_suspicious(events: ir.Table, *, max_gap_ms: int, max_events: int, is_in
         item, the item of the previous event, too); is_beyond (whether the visitor has `max_events` events before it).
     """
     row, so_far = _windows(events, is_in_order=is_in_order)
-    events = events.mutate(is_first=_begins_session(events, row, max_gap_ms).cast("int64"))
+    events = events.mutate(is_first=_begins_session(events, row, max_gap_ms))
     # Sessions of one visitor, or of all visitors of a stream, are numbered: windows need not compare the visitors.
-    events = events.mutate(session=ops.Cast(events.is_first.sum().over(so_far), "int64").to_expr())
+    # DuckDB counts rows in a quarter of the time that it takes to sum numbers.
+    events = events.mutate(session=events.count(where=events.is_first).over(so_far))
     views = events.filter(events.counts)
     is_repeat = _equals_row(views, ["session", "item"], row, back=1)
     if "row" in events.columns:

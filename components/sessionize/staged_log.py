@@ -78,18 +78,21 @@ class StagedLog:
         others = {name: count for name, count in self.num_by_type.items() if name not in self.event_types}
         return name_types(others)
 
-    def check_types(self) -> None:
-        """Checks that each event type to keep occurs in the log, if the log has types.
+    def count_missing_types(self) -> int:
+        """Number of event types to keep that do not occur in the log; 0 if the log has no types.
 
         Raises:
-            ValueError: an event type does not occur.
+            ValueError: none of them occurs.
         """
         missing = [name for name in self.event_types if not self.num_by_type[name]]
-        if missing and self.num_by_type.total():
+        if not self.num_by_type.total():
+            return 0
+        if len(missing) == len(self.event_types):
             raise ValueError(
-                f"Expected events of each of event_types, {', '.join(self.event_types)}. Received: none of the "
+                f"Expected events of the types in event_types. Received: none of the "
                 f"{self.num_by_type.total():,} events is of type {' or '.join(missing)}; there are {self.describe()}"
             )
+        return len(missing)
 
     def describe(self) -> str:
         """The event types and their number of events, the most frequent first."""

@@ -147,7 +147,7 @@ def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) 
             draft.count(batch)
             staged.add(batch.events)
         draft.check_lines()
-        staged.check_types()
+        draft.findings["missing_event_types"] += staged.count_missing_types()
         draft.findings["backward_times"] += staged.num_backward
         for label, num_events in staged.other_types.items():
             draft.drop(label, num_events)

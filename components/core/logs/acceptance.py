@@ -14,6 +14,7 @@ FINDINGS = (
     "long_sessions",
     "busy_visitors",
     "no_event_column",
+    "missing_event_types",
     "seconds",
     "cut_files",
 )

@@ -173,16 +173,6 @@ def test_every_number_is_a_parameter(tmp_path, settings, of_reference):
         assert events_of(tmp_path / "events", split) == expected_of(expected[split])
 
 
-@pytest.fixture(scope="module")
-def spark():
-    """A local session with few partitions, since the log is small."""
-    from pyspark.sql import SparkSession
-
-    session = SparkSession.builder.config("spark.sql.shuffle.partitions", "2").config("spark.ui.enabled", "false")
-    yield session.getOrCreate()
-    SparkSession.getActiveSession().stop()
-
-
 @pytest.mark.spark
 @pytest.mark.filterwarnings("ignore")  # pyspark 4.0 was written for pandas 2
 @pytest.mark.parametrize("prefix", ["", "id "])

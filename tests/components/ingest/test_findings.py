@@ -4,6 +4,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 import pytest
+from broken_lines import MILLISECONDS
 
 from components.core.events import SPLITS, read_split
 from components.core.logs.acceptance import ERRORS, Acceptance
@@ -51,10 +52,10 @@ OLD, MIDDLE, NEW = range(1000, 2000, 5), range(2000, 3000, 5), range(3000, 4000,
 def test_splits_in_another_order_are_an_error_unless_allowed(tmp_path, starts, message):
     sources = make_splits(tmp_path, starts)
     with pytest.raises(ValueError, match=rf"{message}.*Are the files swapped\?.* allowed_findings=splits_out_of_order"):
-        ingest(sources, tmp_path / "events", IngestParameters())
+        ingest(sources, tmp_path / "events", IngestParameters(form=MILLISECONDS))
     assert not (tmp_path / "events").exists()
     acceptance = Acceptance(allowed_findings=("splits_out_of_order",))
-    report = ingest(sources, tmp_path / "events", IngestParameters(acceptance=acceptance))
+    report = ingest(sources, tmp_path / "events", IngestParameters(form=MILLISECONDS, acceptance=acceptance))
     assert report.findings["splits_out_of_order"] >= 200
 
 
@@ -65,10 +66,13 @@ def test_a_few_sessions_may_start_before_the_split_before_them_ends(tmp_path, nu
     sources = make_splits(tmp_path, starts)
     if is_error:
         with pytest.raises(ValueError, match=r"valid begins before train ends: 3 of its 200 sessions"):
-            ingest(sources, tmp_path / "events", IngestParameters())
+            ingest(sources, tmp_path / "events", IngestParameters(form=MILLISECONDS))
     else:
-        assert ingest(sources, tmp_path / "events", IngestParameters()).findings["splits_out_of_order"] == 2
-        strict = IngestParameters(acceptance=Acceptance(data_errors=("splits_out_of_order",)))
+        assert (
+            ingest(sources, tmp_path / "events", IngestParameters(form=MILLISECONDS)).findings["splits_out_of_order"]
+            == 2
+        )
+        strict = IngestParameters(form=MILLISECONDS, acceptance=Acceptance(data_errors=("splits_out_of_order",)))
         with pytest.raises(ValueError, match=r"none of the findings that are errors\. Received: 2 splits_out_of_order"):
             ingest(sources, tmp_path / "strict", strict)
 
@@ -76,9 +80,9 @@ def test_a_few_sessions_may_start_before_the_split_before_them_ends(tmp_path, nu
 def test_sessions_in_two_splits_are_an_error_unless_allowed(tmp_path):
     sources = make_splits(tmp_path, (OLD, MIDDLE, NEW), prefixes="aba")
     with pytest.raises(ValueError, match=r"200 sessions occur in two splits\..*=sessions_in_two_splits"):
-        ingest(sources, tmp_path / "events", IngestParameters())
+        ingest(sources, tmp_path / "events", IngestParameters(form=MILLISECONDS))
     acceptance = Acceptance(allowed_findings=("sessions_in_two_splits",))
-    report = ingest(sources, tmp_path / "events", IngestParameters(acceptance=acceptance))
+    report = ingest(sources, tmp_path / "events", IngestParameters(form=MILLISECONDS, acceptance=acceptance))
     assert report.findings["sessions_in_two_splits"] == 200
 
 
@@ -89,11 +93,15 @@ def test_one_file_for_all_splits_is_an_error_under_any_name(tmp_path):
         with pytest.raises(
             ValueError, match=r"Expected different files for each split\. Received: .*log\.tsv for train"
         ):
-            ingest({"train": path, "valid": other, "test": other}, tmp_path / "events", IngestParameters())
+            ingest(
+                {"train": path, "valid": other, "test": other}, tmp_path / "events", IngestParameters(form=MILLISECONDS)
+            )
     copies = {split: write(tmp_path, f"{split}.tsv", [("a", "x", 1), ("b", "x", 3)]) for split in SPLITS}
     with pytest.raises(ValueError, match="set allowed_findings=splits_out_of_order,sessions_in_two_splits"):
-        ingest(copies, tmp_path / "events", IngestParameters())
-    ingest(copies, tmp_path / "events", IngestParameters(acceptance=Acceptance(allowed_findings=ERRORS)))
+        ingest(copies, tmp_path / "events", IngestParameters(form=MILLISECONDS))
+    ingest(
+        copies, tmp_path / "events", IngestParameters(form=MILLISECONDS, acceptance=Acceptance(allowed_findings=ERRORS))
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"allowed_findings": ("ties",)}, {"data_errors": ("no such",)}])
@@ -117,7 +125,7 @@ def test_sessions_with_ties_are_counted(tmp_path):
     sources = make_splits(tmp_path, (OLD, MIDDLE, NEW))
     rows = [("t", item, 1000) for item in "zyx"] + [("u", "x", 1000), ("u", "y", 1001), ("u", "z", 1001)]
     write(tmp_path, "train.tsv", rows)
-    report = ingest(sources, tmp_path / "events", IngestParameters())
+    report = ingest(sources, tmp_path / "events", IngestParameters(form=MILLISECONDS))
     assert report.findings["ties"] == 2
     items = read_split(tmp_path / "events", "train")["item_id"].to_pylist()
     assert items == [*"zyx", *"xyz"]
@@ -146,6 +154,7 @@ def test_the_funnel_is_that_of_plain_python(tmp_path, seed):
             num_long += sum(length > maximum > 0 for length in lengths.values())
             dropped["long sessions"] += len(rows) - kept[split]
     parameters = IngestParameters(
+        form=MILLISECONDS,
         sample_fraction=fraction,
         sample_unit=unit,
         max_session_events=maximum,
@@ -196,4 +205,4 @@ def test_a_split_of_bots_alone_is_empty(tmp_path):
     sources = make_splits(tmp_path, (OLD, MIDDLE, NEW))
     write(tmp_path, "test.tsv", [("bot", number, 4000 + number) for number in range(2001)])
     with pytest.raises(ValueError, match=r"at least one event in test\..* Dropped: long sessions 2,001"):
-        ingest(sources, tmp_path / "events", IngestParameters(bot_action="drop"))
+        ingest(sources, tmp_path / "events", IngestParameters(form=MILLISECONDS, bot_action="drop"))

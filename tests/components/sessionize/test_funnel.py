@@ -7,6 +7,7 @@ import sessionize_oracle as oracle
 
 from components.core.events import SPLITS, read_split
 from components.core.logs.acceptance import Acceptance
+from components.core.logs.columns import LogForm
 from components.core.logs.data_report import DataReport
 from components.sessionize.step import SessionizeParameters, sessionize
 
@@ -224,8 +225,9 @@ def test_types_without_end_are_not_counted_one_by_one(tmp_path, monkeypatch):
 def test_an_empty_split_says_why(tmp_path):
     rows = [(time // 1000, *rest) for time, *rest in make_visits("ab")] + [(END // 1000, 1, "cart", "a")]
     path = write_log(tmp_path / "log.csv", rows)
+    parameters = SessionizeParameters(form=LogForm(time_format="milliseconds"))
     with pytest.raises(ValueError, match=r"Expected at least one event in valid\. Received: none\.") as error:
-        sessionize(path, tmp_path / "events", SessionizeParameters())
+        sessionize(path, tmp_path / "events", parameters)
     for text in (
         "The 601 events read are from 1970-01-17 16:00:39 to 1970-01-17 16:42:25 UTC (these look like seconds).",
         "Event types: view 600, cart 1; those that count: view.",

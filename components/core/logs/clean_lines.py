@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.csv as pc_csv
 
 from components.core.logs.blocks import Block, Ids
-from components.core.logs.digits import read_integers
 from components.core.logs.formats import BYTE_ORDER_MARK
 from components.core.logs.lines import Layout
 from components.core.logs.texts import get_buffers, is_utf8
@@ -21,11 +20,6 @@ def scan_clean(block: bytes, layout: Layout) -> Block | None:
 
     If `layout.is_quoted`, all quotes must enclose fields or be doubled inside of them.
     """
-    columns = layout.columns
-    if columns.time in columns.in_file and columns.time_format.is_number:
-        integers = read_integers(block, layout.num_fields, ord(layout.delimiter), layout.fields)
-        if integers is not None:
-            return _make_block(block, layout, [pa.array(column) for column in integers])
     if b"\0" in block or block.startswith(BYTE_ORDER_MARK):
         return None
     if not is_utf8(block):

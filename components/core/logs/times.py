@@ -110,9 +110,10 @@ class TimeFormat:
         offsets, data = get_buffers(texts)
         lengths = np.diff(offsets)
         used = data[offsets[0] : offsets[-1]]
-        is_digit = (used - ord("0")) <= 9
-        if is_digit.all() and lengths.min(initial=1) >= 1 and lengths.max(initial=1) <= MAX_DIGITS:
+        has_only_digits = used.min(initial=ord("0")) >= ord("0") and used.max(initial=ord("0")) <= ord("9")
+        if has_only_digits and lengths.min(initial=1) >= 1 and lengths.max(initial=1) <= MAX_DIGITS:
             return self.to_milliseconds(_to_longs(texts)), np.zeros(len(texts), np.bool_)
+        is_digit = (used - ord("0")) <= 9
         place = np.flatnonzero(~is_digit) + offsets[0]
         if self.name == "seconds" and _are_decimals(data, offsets, place):
             return np.rint(texts.cast(pa.float64()).to_numpy() * 1000).astype(np.int64), np.zeros(len(texts), np.bool_)
@@ -263,6 +264,9 @@ def _are_decimals(data: Bytes, offsets: Positions, place: Longs) -> bool:
 
 def _to_longs(texts: pa.StringArray) -> Longs:
     """Converts texts of 1 to MAX_DIGITS digits; values beyond int64 become its maximum."""
+    if np.diff(get_buffers(texts)[0]).max(initial=0) < MAX_DIGITS:
+        longs: Longs = texts.cast(pa.int64()).to_numpy()
+        return longs
     numbers: npt.NDArray[np.uint64] = texts.cast(pa.uint64()).to_numpy()
     return np.minimum(numbers, np.uint64(2**63 - 1)).astype(np.int64)
 

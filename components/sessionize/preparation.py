@@ -4,17 +4,20 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import ibis.expr.types as ir
+
 from components.core.logs.draft import EventsDraft
 from components.core.logs.times import TIME_LIMIT
-from components.sessionize.bots import BotBounds, cut_bots
+from components.sessionize.bots import BotBounds, BotCounts, cut_bots
 from components.sessionize.engines import Engine, Expression
 from components.sessionize.sessions import (
     Splits,
-    count_duplicates,
     count_outside,
     count_rows,
+    count_suspicious,
     cut_sessions,
-    find_suspicious,
+    find_busy,
+    find_tied,
     find_unsupported,
     split_sessions,
     within,
@@ -27,6 +30,7 @@ class Preparation:
 
     Attributes:
         max_gap_ms: maximum gap between two events of a session in milliseconds; None if the sessions are given.
+        has_file_order: whether events at equal times are in the order of the file, otherwise in that of their items.
         drop_repeats: whether to drop events that have the same item as the previous event of the session.
         bots: how many events are too many.
         min_session_length: sessions with fewer events are dropped.
@@ -38,6 +42,7 @@ class Preparation:
     """
 
     max_gap_ms: int | None
+    has_file_order: bool
     drop_repeats: bool
     bots: BotBounds
     min_session_length: int
@@ -71,7 +76,7 @@ class Preparation:
                 drop_repeats=self.drop_repeats,
                 is_in_order=engine.reads_in_order,
             ),
-            lambda events: find_suspicious(
+            lambda events: count_suspicious(
                 in_window(events),
                 max_gap_ms=max_gap_ms,
                 max_events=self.bots.suspicious_events,
@@ -79,16 +84,23 @@ class Preparation:
             ),
             lambda events: count_outside(events, end_ms=self.end_ms, window_days=self.window_days),
         ]
-        views, suspicious, outside = engine.keep_parts(parts, *expressions)
-        num_outside = int(outside.num_events.sum().to_pyarrow().as_py() or 0)
+        if self.has_file_order:
+            expressions.append(lambda events: find_tied(in_window(events), is_in_order=engine.reads_in_order))
+        views, suspicious, outside, *tied = engine.keep_parts(parts, *expressions)
+        num_outside = _sum(outside.num_events)
         draft.drop("outside the window", num_outside)
-        num_repeats = count_rows(suspicious.filter(suspicious.is_repeat)) if self.drop_repeats else 0
+        num_repeats = _sum(suspicious.num_repeats) if self.drop_repeats else 0
         draft.drop("repeats", num_repeats)
         num_short = num_counting - num_outside - num_repeats - count_rows(views)
-        draft.findings["duplicates"] += count_duplicates(suspicious, has_file_order="row" in views.columns)
+        if tied:
+            draft.findings["duplicates"] += count_rows(tied[0]) - count_rows(tied[0].distinct())
+        else:
+            draft.findings["duplicates"] += _sum(suspicious.num_duplicates)
 
-        suspects = engine.keep(suspicious.filter(suspicious.is_beyond).select("visitor").distinct())
-        views, bots = cut_bots(views, suspects, engine.keep, self.bots, min_session_length=self.min_session_length)
+        bots = BotCounts()
+        if _sum(suspicious.num_beyond):
+            busy = engine.keep(find_busy(views, max_events=self.bots.suspicious_events))
+            views, bots = cut_bots(views, busy, engine.keep, self.bots, min_session_length=self.min_session_length)
         draft.findings["busy_visitors"] += bots.num_visitors
         draft.findings["long_sessions"] += bots.num_sessions
         draft.drop("busy visitors", bots.num_visitor_events)
@@ -113,3 +125,8 @@ class Preparation:
             min_session_length=self.min_session_length,
         )
         return splits, supported.num_left
+
+
+def _sum(numbers: ir.IntegerColumn) -> int:
+    """Sum of numbers; 0 without any."""
+    return int(numbers.sum().to_pyarrow().as_py() or 0)

@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 
 DAY_MS = 24 * 60 * 60 * 1000
 SESSION = ["visitor", "session_start"]
-SESSION_TIME = ["session", "time"]
+VISITOR_TIME = ["visitor", "time"]
 Keep = Callable[[ir.Table], ir.Table]
 
 
@@ -96,19 +96,19 @@ def cut_sessions(
     return _filter(views, reduce(or_, in_session))
 
 
-def find_suspicious(events: ir.Table, *, max_gap_ms: int, max_events: int, is_in_order: bool) -> ir.Table:
-    """Finds repeats, events that may be duplicates, and visitors that may have too many events.
+def count_suspicious(events: ir.Table, *, max_gap_ms: int, max_events: int, is_in_order: bool) -> ir.Table:
+    """Counts repeats, duplicates, and the events of visitors that may have too many.
 
     Args:
         events: as in `cut_sessions`.
         max_gap_ms: as in `cut_sessions`.
-        max_events: number of events beyond which an event of a visitor is selected; 0 for no such events.
+        max_events: number of events of a visitor beyond which an event is counted; 0 for none.
         is_in_order: as in `cut_sessions`.
 
     Returns:
-        visitor, item and time of the selected events; is_repeat (whether the previous event of the session has the same
-        item); is_tied (whether the event has the time of another event of the visitor and, if events are sorted by
-        item, the item of the previous event, too); is_beyond (whether the visitor has `max_events` events before it).
+        num_repeats, events whose previous event of the session has the same item; num_duplicates, those that have the
+        same time, too (not all of them if events are sorted by row); num_beyond, events of a visitor who has
+        `max_events` events before them.
     """
     row, so_far = _windows(events, is_in_order=is_in_order)
     events = events.mutate(is_first=_begins_session(events, row, max_gap_ms))
@@ -117,20 +117,28 @@ def find_suspicious(events: ir.Table, *, max_gap_ms: int, max_events: int, is_in
     events = events.mutate(session=events.count(where=events.is_first).over(so_far))
     views = events.filter(events.counts)
     is_repeat = _equals_row(views, ["session", "item"], row, back=1)
-    if "row" in events.columns:
-        is_tied = _equals_row(views, SESSION_TIME, row, back=1) | _equals_row(views, SESSION_TIME, row, back=-1)
-    else:
-        is_tied = is_repeat & _equals_row(views, ["time"], row, back=1)
-    is_beyond = _equals_row(views, ["visitor"], row, back=max_events) if max_events else ibis.literal(False)
-    views = views.select("visitor", "item", "time", is_repeat=is_repeat, is_tied=is_tied, is_beyond=is_beyond)
-    return views.filter(views.is_repeat | views.is_tied | views.is_beyond)
+    views = views.select(
+        is_repeat=is_repeat,
+        is_duplicate=is_repeat & _equals_row(views, ["time"], row, back=1),
+        is_beyond=_equals_row(views, ["visitor"], row, back=max_events) if max_events else ibis.literal(False),
+    )
+    return views.agg(
+        num_repeats=views.is_repeat.sum(), num_duplicates=views.is_duplicate.sum(), num_beyond=views.is_beyond.sum()
+    )
 
 
-def count_duplicates(suspicious: ir.Table, *, has_file_order: bool) -> int:
-    """Number of events that equal an earlier event of the log, from the result of `find_suspicious`."""
-    tied = suspicious.filter(suspicious.is_tied)
-    num_tied = count_rows(tied)
-    return num_tied - count_rows(tied.select("visitor", "item", "time").distinct()) if has_file_order else num_tied
+def find_tied(events: ir.Table, *, is_in_order: bool) -> ir.Table:
+    """Visitor, item and time of the events that have the time of another event of the visitor."""
+    row, _ = _windows(events, is_in_order=is_in_order)
+    views = events.filter(events.counts)
+    is_tied = _equals_row(views, VISITOR_TIME, row, back=1) | _equals_row(views, VISITOR_TIME, row, back=-1)
+    return _filter(views, is_tied).select("visitor", "item", "time")
+
+
+def find_busy(views: ir.Table, *, max_events: int) -> ir.Table:
+    """Visitors with more than `max_events` events."""
+    counts = views.group_by("visitor").agg(num_events=views.count())
+    return counts.filter(counts.num_events > max_events).select("visitor")
 
 
 def drop_all(views: ir.Table, items: ir.Table, sessions: ir.Table) -> ir.Table:

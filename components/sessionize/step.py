@@ -172,6 +172,7 @@ def _make_preparation(parameters: SessionizeParameters, newest: int) -> Preparat
     has_session_ids = bool(parameters.session_column)
     return Preparation(
         max_gap_ms=None if has_session_ids else round(parameters.max_gap_minutes * 60_000),
+        has_file_order=parameters.tie_order == "file",
         drop_repeats=parameters.drop_repeats,
         bots=BotBounds(
             max_visitor_events=0 if has_session_ids else parameters.max_visitor_events,

@@ -3,7 +3,7 @@ import pytest
 
 from components.sessionize.bots import MAX_LAG
 from components.sessionize.engines import DuckDB
-from components.sessionize.sessions import cut_sessions, find_suspicious
+from components.sessionize.sessions import count_suspicious, cut_sessions
 
 
 @pytest.mark.parametrize("id_type", [pa.int32(), pa.string()])
@@ -16,7 +16,7 @@ def test_no_window_sorts_what_comes_in_order(tmp_path, id_type, has_rows):
     engine.connection.con.register("events", schema.empty_table())
     events = engine.connection.table("events")
     cut = cut_sessions(events, max_gap_ms=1, min_session_length=3, drop_repeats=True, is_in_order=True)
-    for table in (cut, find_suspicious(events, max_gap_ms=1, max_events=MAX_LAG, is_in_order=True)):
+    for table in (cut, count_suspicious(events, max_gap_ms=1, max_events=MAX_LAG, is_in_order=True)):
         [(_, plan)] = engine.connection.con.execute(f"EXPLAIN {engine.connection.compile(table)}").fetchall()
         operators = [line for line in plan.splitlines() if "Window" in line]
         assert operators

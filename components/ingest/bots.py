@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from components.core.logs.ordering import SortedEvents
+from components.core.intake.ordering import SortedEvents
 
 
 class LongSessions:

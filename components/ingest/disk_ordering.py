@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from components.core.events import SCHEMA
-from components.core.logs.ordering import BATCH_ROWS, Sample, SortedEvents
+from components.core.intake.ordering import BATCH_ROWS, Sample, SortedEvents
 from components.core.machine import count_cpus
 
 SORT_MEMORY = "1200MB"  # memory limit of DuckDB, beyond which it spills to disk

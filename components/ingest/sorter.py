@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.core.events import SCHEMA
-from components.core.logs.ordering import BATCH_ROWS, Sample, SortedEvents, sort_in_memory, to_texts
+from components.core.intake.ordering import BATCH_ROWS, Sample, SortedEvents, sort_in_memory, to_texts
 from components.ingest.disk_ordering import STAGED, sort_on_disk
 
 MAX_ROWS_IN_MEMORY = 16_000_000  # peak memory of 1 to 2 GiB

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import ibis.expr.types as ir
 
-from components.core.logs.draft import EventsDraft
+from components.core.intake.draft import EventsDraft
 from components.core.logs.times import TIME_LIMIT
 from components.sessionize.bots import BotBounds, BotCounts, cut_bots
 from components.sessionize.engines import Engine, Expression

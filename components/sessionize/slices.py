@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.core.intake.ordering import SortedEvents, sort_sessions
 from components.core.logs.ahead import map_ahead
-from components.core.logs.ordering import SortedEvents, sort_sessions
 from components.core.logs.times import TIME_LIMIT
 from components.sessionize.engines import Engine
 from components.sessionize.sessions import SESSION, order_events

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.core.intake.funnel import OTHER_TYPES, describe_counts, name_types
 from components.core.logs.clean_lines import sum_bytes
-from components.core.logs.funnel import OTHER_TYPES, describe_counts, name_types
 
 NUM_SHARDS = 32  # so that memory can hold each shard three times
 STAGED_EVENTS = 1 << 18  # number of events that are written to the shards at a time

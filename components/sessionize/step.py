@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from components.core.events import SPLITS
-from components.core.logs.acceptance import Acceptance, check_bots
+from components.core.intake.acceptance import Acceptance, check_bots
+from components.core.intake.data_report import DataReport
+from components.core.intake.draft import EventsDraft
+from components.core.intake.funnel import show_time
 from components.core.logs.columns import LogColumns, LogForm
-from components.core.logs.data_report import DataReport
-from components.core.logs.draft import EventsDraft
 from components.core.logs.files import find_files
-from components.core.logs.funnel import show_time
 from components.core.logs.reader import read_log
 from components.core.machine import limit_arrow_threads
 from components.sessionize.bots import BotBounds

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.core.logs.ordering import sort_ties
+from components.core.intake.ordering import sort_ties
 
 KEY_BITS = 63
 

@@ -25,6 +25,13 @@ except ModuleNotFoundError as error:
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
+# Imported here, as pandas is, so that no job is timed with its imports.
+import gru4rec_reference as reference  # noqa: E402
+
+from components.core.intake.acceptance import ERRORS, Acceptance  # noqa: E402
+from components.ingest.step import IngestParameters, ingest  # noqa: E402
+from components.sessionize.step import SessionizeParameters, sessionize  # noqa: E402
+
 DAY_MS = 24 * 60 * 60 * 1000
 END = 1_442_545_200_000
 CHUNK = 2_000_000
@@ -61,9 +68,6 @@ def write_log(path: Path, num_rows: int) -> None:
 
 
 def run_ingest(path: Path, folder: Path) -> None:
-    from components.core.logs.acceptance import ERRORS, Acceptance
-    from components.ingest.step import IngestParameters, ingest
-
     small = path.with_suffix(".small.tsv")
     with path.open("rb") as stream:
         small.write_bytes(b"".join(stream.readline() for _ in range(1000)))
@@ -81,15 +85,11 @@ def run_pandas_text(path: Path, folder: Path) -> None:
 
 
 def run_sessionize(path: Path, folder: Path) -> None:
-    from components.sessionize.step import SessionizeParameters, sessionize
-
     memory_gib = 0.25 if path.stat().st_size < 2**30 else 3.0
     sessionize(str(path), folder / "events", SessionizeParameters(sessionize_memory_gib=memory_gib))
 
 
 def run_reference(path: Path, folder: Path, *, ids_as: type = int) -> None:
-    import gru4rec_reference as reference
-
     for split, events in reference.prepare(reference.read(path, ids_as=ids_as)).items():
         events.to_parquet(folder / f"{split}.parquet")
 

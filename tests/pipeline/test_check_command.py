@@ -8,7 +8,7 @@ import pytest
 from public_logs import SAMPLES
 
 from components.core.events import SPLITS, read_split
-from components.core.logs.data_report import DataReport
+from components.core.intake.data_report import DataReport
 from pipeline import __main__ as command_line
 from pipeline.exit_codes import ExitCode
 

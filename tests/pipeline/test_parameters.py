@@ -6,9 +6,9 @@ from dataclasses import fields
 import pytest
 from kfp import dsl
 
+from components.core.intake.draft import Acceptance
+from components.core.intake.drift import DriftBounds
 from components.core.logs.columns import LogForm
-from components.core.logs.draft import Acceptance
-from components.core.logs.drift import DriftBounds
 from components.core.parameters import make_parameters
 from components.evaluate.component import evaluate
 from components.evaluate.step import EvaluateParameters

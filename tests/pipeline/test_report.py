@@ -4,7 +4,7 @@ import os
 import pytest
 from rich.console import Console
 
-from components.core.logs.draft import FINDINGS as FOUND
+from components.core.intake.draft import FINDINGS as FOUND
 from pipeline.report import (
     FINDINGS,
     print_comparison,

@@ -9,7 +9,7 @@ from factories import HOSTILE_IDS
 from lookup_model import LookupModel, save_model
 
 from components.core.events import SPLITS, read_split
-from components.core.logs.acceptance import ERRORS, Acceptance
+from components.core.intake.acceptance import ERRORS, Acceptance
 from components.core.logs.columns import LogForm
 from components.evaluate.step import PADDING_ID, UNKNOWN_ID, EvaluateParameters, evaluate
 from components.ingest.step import IngestParameters, ingest

@@ -7,8 +7,8 @@ import pytest
 from broken_lines import MILLISECONDS
 
 from components.core.events import SPLITS, read_split
-from components.core.logs.acceptance import ERRORS, Acceptance
-from components.core.logs.ordering import SortedEvents
+from components.core.intake.acceptance import ERRORS, Acceptance
+from components.core.intake.ordering import SortedEvents
 from components.ingest.bots import LongSessions
 from components.ingest.step import IngestParameters, ingest
 

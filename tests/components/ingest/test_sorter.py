@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.core.events import SCHEMA
+from components.core.intake.data_report import MERGE_AFTER, SplitCounter
+from components.core.intake.ordering import Sample
 from components.core.logs import ordering
 from components.core.logs.clean_lines import to_whole_numbers
-from components.core.logs.data_report import MERGE_AFTER, SplitCounter
-from components.core.logs.ordering import Sample
 from components.ingest.sorter import EventSorter, encode_ids
 
 SESSION_IDS = st.sampled_from(["a", "b", "10", "9", "11", "ä"])

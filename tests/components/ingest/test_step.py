@@ -10,9 +10,9 @@ import pytest
 from broken_lines import MILLISECONDS
 
 from components.core.events import SPLITS, read_split
-from components.core.logs.acceptance import ERRORS, Acceptance
-from components.core.logs.data_report import DataReport
-from components.core.logs.drift import Bounds, DriftBounds
+from components.core.intake.acceptance import ERRORS, Acceptance
+from components.core.intake.data_report import DataReport
+from components.core.intake.drift import Bounds, DriftBounds
 from components.ingest.step import IngestParameters, ingest
 
 HEADER = "SessionId\tItemId\tTime\n"
@@ -152,7 +152,7 @@ def test_rejected_lines_are_left_after_any_refusal_and_nothing_else_is(tmp_path,
 BLANK_LINES = """
 import re, sys, time
 from pathlib import Path
-from components.core.logs.acceptance import ERRORS, Acceptance
+from components.core.intake.acceptance import ERRORS, Acceptance
 from components.core.logs.columns import LogForm
 from components.ingest.step import IngestParameters, ingest
 form = LogForm(time_format="milliseconds")
@@ -231,7 +231,7 @@ FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from components.ingest import disk_ordering, sorter
-from components.core.logs.acceptance import ERRORS, Acceptance
+from components.core.intake.acceptance import ERRORS, Acceptance
 from components.core.logs.columns import LogForm
 from components.ingest.step import IngestParameters, ingest
 form = LogForm(time_format="milliseconds")

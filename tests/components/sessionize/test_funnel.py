@@ -6,9 +6,9 @@ import pytest
 import sessionize_oracle as oracle
 
 from components.core.events import SPLITS, read_split
-from components.core.logs.acceptance import Acceptance
+from components.core.intake.acceptance import Acceptance
+from components.core.intake.data_report import DataReport
 from components.core.logs.columns import LogForm
-from components.core.logs.data_report import DataReport
 from components.sessionize.step import SessionizeParameters, sessionize
 
 HOUR_MS = 60 * 60 * 1000

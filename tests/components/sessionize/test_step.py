@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.core.events import SPLITS, read_split
-from components.core.logs.draft import Acceptance
+from components.core.intake.draft import Acceptance
 from components.sessionize.step import SessionizeParameters, sessionize
 
 DAY_MS = 24 * 60 * 60 * 1000

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.core.events import SPLITS
-from components.core.logs.acceptance import ERRORS, Acceptance
-from components.core.logs.data_report import DataReport
-from components.core.logs.drift import compare
+from components.core.intake.acceptance import ERRORS, Acceptance
+from components.core.intake.data_report import DataReport
+from components.core.intake.drift import compare
 from components.core.logs.files import find_files
 from components.ingest.step import IngestParameters, ingest
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.core.logs.data_report import DataReport
+from components.core.intake.data_report import DataReport
 from components.core.logs.files import LogFile, find_files
 
 REPORT_NAME = "report.json"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from components.core.logs.drift import DriftBounds
+from components.core.intake.drift import DriftBounds
 
 FINDINGS = (
     "duplicates",

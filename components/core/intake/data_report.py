@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.core.logs.funnel import check_funnel, show_time
-from components.core.logs.ordering import SortedEvents
+from components.core.intake.funnel import check_funnel, show_time
+from components.core.intake.ordering import SortedEvents
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 SECONDS_BELOW = 100_000_000_000  # as milliseconds this is 1973-03-03, as seconds the year 5138

@@ -10,7 +10,7 @@ from broken_lines import COLUMNS, HEADER
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from components.core.logs.draft import Acceptance, EventsDraft
+from components.core.intake.draft import Acceptance, EventsDraft
 from components.core.logs.files import find_files
 from components.core.logs.reader import read_log
 

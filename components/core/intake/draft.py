@@ -15,17 +15,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.core.events import SPLITS, split_path
-from components.core.logs.acceptance import FINDINGS, OUT_OF_ORDER_SHARE, Acceptance
-from components.core.logs.data_report import (
+from components.core.intake.acceptance import FINDINGS, OUT_OF_ORDER_SHARE, Acceptance
+from components.core.intake.data_report import (
     SECONDS_BELOW,
     DataReport,
     SplitCounter,
     find_shared,
     report_split,
 )
-from components.core.logs.drift import ITEM_COUNTS_NAME, REPORT_NAME, compare
-from components.core.logs.funnel import describe_counts, describe_span, make_funnel, show_time
-from components.core.logs.ordering import SortedEvents
+from components.core.intake.drift import ITEM_COUNTS_NAME, REPORT_NAME, compare
+from components.core.intake.funnel import describe_counts, describe_span, make_funnel, show_time
+from components.core.intake.ordering import SortedEvents
 from components.core.logs.reader import Batch
 from components.core.logs.rejected import REJECTED_NAME, RejectedLines
 from components.core.logs.times import TIME_LIMIT

@@ -1,5 +1,6 @@
 """The graph for raw logs, which schedules run: sessionize -> vocabulary -> train -> evaluate, export."""
 
+import functools
 from typing import Any
 
 from components.sessionize.component import sessionize
@@ -7,6 +8,7 @@ from pipeline.parameters import make_pipeline
 from pipeline.tasks import MODEL_COMPONENTS, Artifacts, Tasks
 
 
+@functools.cache
 def make_retraining_pipeline(tasks: Tasks | None = None) -> Any:
     """Creates the pipeline from `tasks`; by default, those of a local run."""
     tasks = tasks or Tasks()

@@ -47,10 +47,10 @@ def _parse_bool(text: str) -> bool:
 
 
 def _parse_list(text: str, default: list[Any]) -> list[Any]:
-    """Parses a JSON list, or values separated by commas; an empty text is an empty list."""
+    """Parses a JSON list, or values separated by commas, without spaces around them; an empty text is an empty list."""
     kind = _list_type(default)
     if not text.startswith("["):
-        return [kind(part) for part in text.split(",")] if text else []
+        return [kind(part.strip()) for part in text.split(",")] if text else []
     values = json.loads(text)
     if not _is_list_of(values, kind):
         raise ValueError(text)

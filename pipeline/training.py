@@ -1,5 +1,6 @@
 """The graph for logs that are already split: ingest -> vocabulary -> train -> evaluate, export."""
 
+import functools
 from typing import Any
 
 from components.ingest.component import ingest
@@ -7,6 +8,7 @@ from pipeline.parameters import make_pipeline
 from pipeline.tasks import MODEL_COMPONENTS, Artifacts, Tasks
 
 
+@functools.cache
 def make_training_pipeline(tasks: Tasks | None = None) -> Any:
     """Creates the pipeline from `tasks`; by default, those of a local run."""
     tasks = tasks or Tasks()

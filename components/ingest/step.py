@@ -101,7 +101,7 @@ def ingest(sources: Mapping[str, str | Path], events_dir: Path, parameters: Inge
             for batch in logs[split]:
                 draft.count(batch)
                 sorter.add(batch.events)
-            draft.check_lines()
+            draft.check_lines(f"the log of {split}")
             draft.write_split(split, _without_bots(sorter, draft, parameters))
         return draft.publish()
 

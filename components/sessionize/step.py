@@ -23,7 +23,7 @@ from components.sessionize.staged_log import StagedLog
 
 MAX_MIN_SESSION_LENGTH = 100  # limited because each event is compared with that many neighbours
 MAX_DAYS = 100_000
-DEFAULT_EVENT_COLUMN = "event"  # a log without it has only events that count
+DEFAULT_EVENT_COLUMN, DEFAULT_EVENT_TYPES = "event", ("view",)  # a log may have none of them
 MAX_MINUTES = MAX_DAYS * 24 * 60
 TIE_ORDERS = ("item", "file")
 
@@ -49,7 +49,7 @@ class SessionizeParameters:
     time_column: str = "timestamp"
     time_offset_column: str = ""
     form: LogForm = field(default_factory=LogForm)
-    event_types: tuple[str, ...] = ("view",)
+    event_types: tuple[str, ...] = DEFAULT_EVENT_TYPES
     drop_repeats: bool = True
     tie_order: str = "item"
     max_gap_minutes: float = 60.0
@@ -94,6 +94,11 @@ class SessionizeParameters:
         _ = self.columns, self.end_ms  # check the values
 
     @property
+    def _has_default_events(self) -> bool:
+        """Whether the user chose neither the column nor the types of the events, so that a log may have none."""
+        return self.event_column == DEFAULT_EVENT_COLUMN and self.event_types == DEFAULT_EVENT_TYPES
+
+    @property
     def columns(self) -> LogColumns:
         """The columns of the log: session or visitor, item, event type if there is one, and time."""
         return LogColumns(
@@ -104,7 +109,7 @@ class SessionizeParameters:
             ),
             time=self.time_column,
             time_offset=self.time_offset_column,
-            optional=(self.event_column,) if self.event_column == DEFAULT_EVENT_COLUMN else (),
+            optional=(self.event_column,) if self._has_default_events else (),
             form=self.form,
         )
 

@@ -124,15 +124,18 @@ class EventsDraft:
         """
         self.dropped[label] = self.dropped.get(label, 0) + num_events
 
-    def check_lines(self) -> None:
-        """Checks the share of rejected lines after all lines have been counted.
+    def check_lines(self, log: str = "the log") -> None:
+        """Checks the share of rejected lines after all lines of a log have been counted.
+
+        Args:
+            log: what the log is, for the error message.
 
         Raises:
             ValueError: too many lines were rejected, or the log has no events.
         """
         self._check_share(0)
         if self.rejected.num_lines == self.num_lines:
-            raise ValueError("Expected at least one event in the log. Received: a header without rows")
+            raise ValueError(f"Expected at least one event in {log}. Received: a header without rows")
 
     def _check_share(self, max_lines_left: int) -> None:
         num_rejected, limit = self.rejected.num_lines, self.acceptance.max_rejected_share

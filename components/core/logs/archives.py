@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
+import pyarrow as pa
+
 
 def find_member(stream: Any, name: str) -> zipfile.ZipInfo:
     """Returns the only file of an archive; files whose names begin with a dot or an underscore are ignored.
@@ -19,6 +21,8 @@ def find_member(stream: Any, name: str) -> zipfile.ZipInfo:
     """
     with _archive_errors(name), zipfile.ZipFile(stream) as archive:
         members = [info for info in archive.infolist() if not info.is_dir() and _is_visible(info.filename)]
+    if any(info.filename == "[Content_Types].xml" for info in members):
+        raise ValueError(f"Expected a log in {name}. Received: an Office file, such as Excel's; save it as CSV")
     if len(members) != 1:
         names = ", ".join(info.filename for info in members[:10]) or "none"
         raise ValueError(
@@ -56,5 +60,5 @@ def _is_visible(name: str) -> bool:
 def _archive_errors(name: str) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, pa.ArrowException) as error:
         raise ValueError(f"Expected to read the zip archive {name} to its end. Received: {error}") from error

@@ -8,7 +8,7 @@ from typing import Any
 from components.core.logs.blocks import FileColumns
 from components.core.logs.files import LogFile
 from components.core.logs.formats import BYTE_ORDER_MARK, find_wide_encoding
-from components.core.logs.json_lines import KINDS, JsonLayout, find_path, peek
+from components.core.logs.json_lines import JsonLayout, choose_kinds, find_path, peek
 from components.core.logs.layouts import describe_fit
 from components.core.logs.lines import UNIT_SEPARATOR, Layout
 from components.core.logs.quotes import split_fields
@@ -25,10 +25,10 @@ _OTHER_NAME = re.compile(r"date|time|stamp|id$|_id|count|num", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True)
 class LogForm:
-    """The form of the files of a log: parameters of the steps that read one; their component.py describes them.
+    r"""The form of the files of a log: parameters of the steps that read one; their component.py describes them.
 
     Attributes:
-        delimiter: field delimiter; if empty, the one with which a file has the columns.
+        delimiter: field delimiter, also `\t` for a tab; if empty, the one with which a file has the columns.
         max_id_bytes: maximum length of a text in bytes.
         time_format: format of the times, one of TIME_FORMATS.
         has_header: whether the first line of text files has the names of the columns.
@@ -159,7 +159,8 @@ class LogColumns:
         """
         if not line:
             expected = f"a header with {list(self.wanted)}" if self.reads_header else "lines"
-            raise ValueError(f"Expected {expected} in {file.name}. Received: an empty file")
+            found = "a blank first line; remove it" if file.num_bytes > len(BYTE_ORDER_MARK) else "an empty file"
+            raise ValueError(f"Expected {expected} in {file.name}. Received: {found}")
         if encoding := find_wide_encoding(line):
             raise ValueError(
                 f"Expected UTF-8 text in {file.name}. Received: {encoding}; "
@@ -216,12 +217,12 @@ class LogColumns:
             list_path=list_path,
             paths=tuple(keys for _, keys in places),
             in_list=tuple(path is not None for path, _ in places),
-            kinds=tuple(KINDS.get(type(value), KINDS[str]) for value in values),
+            kinds=choose_kinds(columns, values),
         )
 
     def _delimiters(self, suffix: str) -> list[str]:
         if self.form.delimiter:
-            return [self.form.delimiter]
+            return ["\t" if self.form.delimiter == r"\t" else self.form.delimiter]
         first = "," if suffix == ".csv" else "\t"
         return [first, *(each for each in DELIMITERS if each != first)]
 
@@ -246,6 +247,12 @@ class LogColumns:
         )
         if any(field.strip('"') in self.wanted and field not in self.wanted for field in fields):
             return f"{message}{fit}. The names have quotes: set quoting=rfc4180."
+        plain = [field.strip().lower() for field in fields]
+        if all(name.lower() in plain for name in self.wanted if name not in self.optional):
+            return f"{message}. Case and spaces count: set the names of the columns to those of the file."
+        for other in DELIMITERS:
+            if other != delimiter and set(_split(line, other, is_quoted=True)) >= set(self.wanted) - set(self.optional):
+                return f"{message}. The delimiter of the file is {other!r}: set delimiter={other}"
         if any(re.fullmatch(r"-?\d+(\.\d+)?", field) for field in fields):
             return f"{message}{fit}. If the first line is an event, set column_names to the names of all columns."
         return message + fit

@@ -103,6 +103,8 @@ def find_files(source: str) -> list[LogFile]:
         info = filesystem.get_file_info(path)
         if info.type == fs.FileType.File:
             return [LogFile(filesystem=filesystem, path=path, name=source, num_bytes=info.size)]
+        if info.type == fs.FileType.Unknown:
+            raise ValueError(f"Expected a file or a folder. Received: {source}, a pipe or a device; save it as a file")
         is_folder = info.type == fs.FileType.Directory
         root, pattern = (path, []) if is_folder else _split_glob(filesystem, path)
         selector = fs.FileSelector(root or "/", recursive=is_folder or len(pattern) > 1, allow_not_found=True)

@@ -57,7 +57,7 @@ def read_log(files: list[LogFile], columns: LogColumns, prepare: Prepare = lambd
     """Inspects all files and returns an iterator that reads them in turn, with a few blocks in memory.
 
     Args:
-        files: the files to read, in this order.
+        files: the files to read, in this order; files of 0 bytes are left out, unless all are empty.
         columns: the columns to read.
         prepare: transforms the accepted events of each batch, in a reader thread. Its argument has the text columns,
             without the optional ones that the file lacks, and then the time, with the names of the log. Its result must
@@ -69,6 +69,7 @@ def read_log(files: list[LogFile], columns: LogColumns, prepare: Prepare = lambd
         ValueError: a file is empty, has an unsupported format, lacks a column, has times without one clear format, is
             truncated, or has a line longer than 64 MiB.
     """
+    files = [file for file in files if file.num_bytes] or files[:1]
     looks = map_ahead(lambda file: inspect(file, columns), files, num_threads=NUM_OPENED, num_ahead=2 * NUM_OPENED)
     return _read_parts(list(looks), columns, prepare)
 

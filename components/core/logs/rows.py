@@ -30,8 +30,8 @@ def check_types(schema: pa.Schema, columns: FileColumns, source: str) -> None:
         source: name of the file, for error messages.
 
     Raises:
-        ValueError: an id column has neither text nor integers, the time column has neither numbers, timestamps, dates
-            nor text, or the offset column has no integers.
+        ValueError: an id column has neither text nor integers, the time column has neither integers, doubles,
+            timestamps, dates nor text, or the offset column has no integers.
     """
     for name in columns.in_file:
         kind = get_type(schema, name)
@@ -40,8 +40,8 @@ def check_types(schema: pa.Schema, columns: FileColumns, source: str) -> None:
         if name in columns.text:
             expected, is_accepted = "text or whole numbers", _is_any(kind, (*TEXT_TYPES, *BINARY_TYPES))
         elif name == columns.time:
-            expected = "numbers, timestamps, dates or text"
-            is_accepted = is_moment(kind) or pt.is_floating(kind) or _is_any(kind, TEXT_TYPES)
+            expected = "whole numbers, doubles, timestamps, dates or text"
+            is_accepted = is_moment(kind) or pt.is_float64(kind) or _is_any(kind, TEXT_TYPES)
         else:
             expected, is_accepted = "whole numbers", False
         if not is_accepted:

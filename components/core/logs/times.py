@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from components.core.logs.texts import Bytes, Longs, Mask, Positions, gather, get_buffers
 
 TIME_LIMIT = 7_289_654_400_000  # 2201-01-01 UTC in milliseconds
-# 1973-03-03 in milliseconds. Above it, and below TIME_LIMIT, a number is a time in one unit only.
-EARLIEST_DETECTED = 100_000_000_000
+# 1995-01-01 in milliseconds. From here to TIME_LIMIT a number is a time in one unit only, and counts from other starts
+# (.NET ticks, Windows file times, seconds since 2001) are times in none.
+EARLIEST_DETECTED = 788_918_400_000
 NANOSECONDS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 10**3, "nanoseconds": 1}
 ISO, AUTO = "iso", "auto"
 TIME_FORMATS = (AUTO, *NANOSECONDS, ISO)
@@ -24,6 +25,10 @@ MAX_FRACTION = 9  # digits after the decimal point that are read
 MAX_MIXED_SHARE = 0.01  # of the times by which a format is detected
 
 _NUMBER = re.compile(r"\d{1,19}(\.\d+)?")
+# YYYYMMDD, maybe with hour, minute and second. As seconds since 1970, those with an hour are after 2033.
+_DIGITS_OF_DATE = re.compile(
+    r"(199\d|20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(([01]\d|2[0-3])([0-5]\d([0-5]\d)?)?)?"
+)
 _ISO = r"\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?(Z|[+-]\d\d(:?\d\d)?| UTC)?)?"
 _ZONE = re.compile(r".{11}.*(Z|[+-][\d:]+| UTC)")
 
@@ -72,7 +77,7 @@ class TimeFormat:
         failed = []
         if (early := times < self.earliest).any():
             if self.earliest:
-                failed.append((f"{name} is before 1973-03-03 in {self.name}", early))
+                failed.append((f"{name} is before 1995 in {self.name}", early))
             else:
                 failed.append((f"{name} is negative" if self.name != ISO else f"{name} is before 1970", early))
         if (late := times >= TIME_LIMIT).any():
@@ -141,7 +146,7 @@ class TimeFormat:
         """Detects the format from some times of a file. It is the only one that fits, or an error.
 
         Args:
-            texts: some times of the file; without any, milliseconds are assumed.
+            texts: some times of the file; without any, milliseconds from 1995 on are assumed.
             name: name of the time column, for the error message.
             source: name of the file, for the error message.
 
@@ -156,7 +161,7 @@ class TimeFormat:
             examples.setdefault(kind, text)
         known = Counter({kind: count for kind, count in found.items() if kind in _KINDS})
         if not found:
-            return cls()
+            return cls(earliest=EARLIEST_DETECTED)
         if not known:
             kind, count = found.most_common(1)[0]
             raise ValueError(
@@ -178,8 +183,10 @@ _KINDS = {
     "ISO 8601 with time zone": TimeFormat(name=ISO, has_zone=True),
     "ISO 8601 without time zone": TimeFormat(name=ISO),
 }
-_SMALL, _UNKNOWN = "numbers that are no times after 1973-03-03 in any unit", "no numbers and no ISO 8601 times"
+_CALENDAR = "dates written as numbers"
+_SMALL, _UNKNOWN = "numbers that are no times from 1995 on in any unit", "no numbers and no ISO 8601 times"
 _ADVICE = {
+    _CALENDAR: "Write them in ISO 8601, such as 2015-05-01 or 2015-05-01T13:30.",
     _SMALL: "If they are numbers of events or times from another start, set time_format=milliseconds; if they are "
     "offsets to a column of dates, name that column in time_column and this one in time_offset_column.",
     _UNKNOWN: "Expected seconds, milliseconds, microseconds or nanoseconds since 1970, such as 1396867869.277, or "
@@ -188,6 +195,8 @@ _ADVICE = {
 
 
 def _classify(text: str) -> str:
+    if _DIGITS_OF_DATE.fullmatch(text):
+        return _CALENDAR
     if match := _NUMBER.fullmatch(text):
         number = int(text.removesuffix(match[1] or ""))
         for name, nanoseconds in NANOSECONDS.items():

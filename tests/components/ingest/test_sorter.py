@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.core.events import SCHEMA
+from components.core.intake import ordering
 from components.core.intake.data_report import MERGE_AFTER, SplitCounter
 from components.core.intake.ordering import Sample
-from components.core.logs import ordering
 from components.core.logs.clean_lines import to_whole_numbers
 from components.ingest.sorter import EventSorter, encode_ids
 

@@ -225,7 +225,7 @@ def test_formats_make_no_difference(tmp_path):
         assert read_split(tmp_path / "again", split).equals(read_split(tmp_path / "events", split))
 
 
-@pytest.mark.parametrize("name", ["lr=[0.002]", "a*b", 'it\'s "here"', "日本 é", "visitor=3"])
+@pytest.mark.parametrize("name", ["lr=[0.002]*", 'it\'s "here" 日本 é=3'])
 def test_folders_of_any_name_are_read_and_written(tmp_path, name):
     (tmp_path / name).mkdir()
     path = write_log(tmp_path / name / "log.csv")

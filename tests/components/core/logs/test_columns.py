@@ -131,3 +131,56 @@ def test_a_damaged_zip_archive_says_so(tmp_path):
     (tmp_path / "log.zip").write_bytes(data[:80])
     with pytest.raises(ValueError, match=r"Expected to read the zip archive .*log\.zip to its end"):
         read_log(find_files(str(tmp_path / "log.zip")), make())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"\ns,i,t\n1,2,{T}\n", "a blank first line; remove it"),
+        (f"S, i ,t\n1,2,{T}\n", "Case and spaces count"),
+        (f"s:i:t\n1:2:{T}\n", r"Expected each of the columns"),
+    ],
+)
+def test_a_header_that_nearly_fits_says_what_differs(tmp_path, text, message):
+    (tmp_path / "log.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_log(find_files(str(tmp_path / "log.csv")), make())
+
+
+def test_a_given_delimiter_that_is_another_one_says_so(tmp_path):
+    (tmp_path / "log.csv").write_text(f"s;i;t\n1;2;{T}\n")
+    with pytest.raises(ValueError, match="The delimiter of the file is ';': set delimiter=;"):
+        read_log(find_files(str(tmp_path / "log.csv")), make(delimiter=","))
+    (tmp_path / "log.csv").write_text(f"s\ti\tt\n1\t2\t{T}\n")
+    assert read_events(tmp_path / "log.csv", make(delimiter=r"\t"))[0] == [("1", "2", T)]
+
+
+def test_empty_files_among_others_are_left_out(tmp_path):
+    (tmp_path / "1.csv").write_text("")
+    with pytest.raises(ValueError, match="an empty file"):
+        read_log(find_files(str(tmp_path)), make())
+    (tmp_path / "2.csv").write_text(f"s,i,t\n1,2,{T}\n")
+    assert read_events(tmp_path, make())[0] == [("1", "2", T)]
+
+
+def test_a_spreadsheet_and_an_empty_archive_are_named(tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "log.xlsx", "w") as archive:
+        archive.writestr("[Content_Types].xml", "")
+        archive.writestr("xl/workbook.xml", "")
+    with pytest.raises(ValueError, match="an Office file, such as Excel's; save it as CSV"):
+        read_log(find_files(str(tmp_path / "log.xlsx")), make())
+    zipfile.ZipFile(tmp_path / "empty.zip", "w").close()
+    (tmp_path / "short.zip").write_bytes(b"PK\x03\x04")
+    for name in ("empty.zip", "short.zip"):
+        with pytest.raises(ValueError, match=f"zip archive .*{name}"):
+            read_log(find_files(str(tmp_path / name)), make())
+
+
+def test_a_pipe_is_refused(tmp_path):
+    import os
+
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="a pipe or a device; save it as a file"):
+        find_files(str(tmp_path / "pipe"))

@@ -100,3 +100,22 @@ def test_a_key_may_have_a_dot(tmp_path):
     columns = LogColumns(text=("user.id", "item.id"), time="Time", form=LogForm(time_format="milliseconds"))
     (tmp_path / "log").write_text('{"user.id": "u", "item": {"id": "i"}, "Time": 5}\n')
     assert read_events(tmp_path / "log", columns) == ([("u", "i", 5)], [])
+
+
+@pytest.mark.parametrize("item", ["5.0", "1e3", "NaN", "12345678901234561000.0", "true"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_number_with_a_fraction_is_no_id(tmp_path, item, is_first):
+    """Also if the first line has it, by which the fast reading chooses its types."""
+    lines = [f'{{"SessionId":1,"ItemId":{item},"Time":5}}\n', '{"SessionId":1,"ItemId":9007199254740993,"Time":6}\n']
+    (tmp_path / "log").write_text("".join(lines if is_first else lines[::-1]))
+    accepted, rejected = read_events(tmp_path / "log", COLUMNS)
+    assert accepted == [("1", "9007199254740993", 6)]
+    assert [reason for _, reason, _ in rejected] == ["ItemId is neither text nor a whole number"]
+
+
+def test_times_may_be_fractions_of_seconds(tmp_path):
+    columns = LogColumns(text=("SessionId", "ItemId"), time="Time")
+    times = [1396867869.277, 1396867870.5, 1396867871]
+    (tmp_path / "log").write_text("".join(f'{{"SessionId":1,"ItemId":2,"Time":{time}}}\n' for time in times))
+    expected = [("1", "2", round(time * 1000)) for time in times]
+    assert read_events(tmp_path / "log", columns) == (expected, [])

@@ -247,11 +247,12 @@ NOT_EXACT = [pa.decimal128(20, 0), pa.time64("us"), pa.bool_(),
              pa.duration("s"), pa.list_(pa.int64()), pa.struct([("a", pa.int64())])]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", [*NOT_EXACT, pa.binary()])
+@pytest.mark.parametrize("kind", [*NOT_EXACT, pa.binary(), pa.float16(), pa.float32()])
 def test_times_of_other_types_are_refused_at_once(tmp_path, kind):
     pq.write_table(pa.table({"SessionId": ["s"], "ItemId": ["i"], "Time": pa.nulls(1, kind)}), tmp_path / "log.parquet")
     with pytest.raises(
-        ValueError, match=r"Expected numbers, timestamps, dates or text in the column Time of .*\. Received: "
+        ValueError,
+        match=r"Expected whole numbers, doubles, timestamps, dates or text in the column Time of .*\. Received: ",
     ):
         read_log(find_files(str(tmp_path / "log.parquet")), COLUMNS)
 

@@ -14,7 +14,7 @@ from components.core.logs.files import find_files
 from components.core.logs.reader import read_log
 from components.core.logs.times import TimeFormat
 
-FIRST_MS, LIMIT_MS = 100_000_000_000, 7_289_654_400_000
+FIRST_MS, LIMIT_MS = 788_918_400_000, 7_289_654_400_000
 DETECTED = st.integers(FIRST_MS, LIMIT_MS - 1)
 
 
@@ -99,7 +99,7 @@ NOT_ISO = "t is not an ISO 8601 time without time zone"
           "": "empty t", "1969-12-31": "t is before 1970", "0001-01-01": "t is before 1970",
           "2201-01-01": "t is beyond the year 2200", "9999-12-31": "t is beyond the year 2200"}),
         ("auto", "1396867869277",
-         {"1396867869": "t is before 1973-03-03 in milliseconds", "1": "t is before 1973-03-03 in milliseconds",
+         {"1396867869": "t is before 1995 in milliseconds", "1": "t is before 1995 in milliseconds",
           "1396867869277000": "t is beyond the year 2200", "-1396867869277": "t is negative", "": "empty t",
           "+1396867869277": "t is not a number of milliseconds", "1.396e12": "t is not a number of milliseconds",
           "1,396,867,869,277": "t is not a number of milliseconds", "0x14": "t is not a number of milliseconds",
@@ -124,9 +124,15 @@ def test_a_time_in_another_format_refuses_its_line(tmp_path, time_format, good, 
         (["1396867869277"] * 10 + ["1396867869"] * 10,
          "10 x milliseconds, such as 1396867869277; 10 x seconds, such as 1396867869"),
         (["2014-04-07T10:51:09"] * 5 + ["2014-04-07T10:51:09Z"] * 5, "several formats: 5 x ISO 8601 without"),
-        (["1", "2", "3"], "3 of the first 3 times are numbers that are no times after 1973.* time_format=milliseconds"),
-        (["20140407"] * 3, "numbers that are no times after 1973"),
-        (["50000000000"], "numbers that are no times after 1973"),  # seconds of the year 3554, or milliseconds of 1971
+        (["1", "2", "3"], "3 of the first 3 times are numbers that are no times from 1995 on.* time_format=milliseconds"),
+        (["20140407"] * 3, "3 of the first 3 times are dates written as numbers, such as '20140407'. Write them in ISO"),
+        (["2014040713"], "dates written as numbers"),
+        (["201404071330"], "dates written as numbers"),
+        (["20140407133059"], "dates written as numbers"),
+        (["635324070692770000"], "numbers that are no times from 1995 on"),  # .NET ticks
+        (["130413414692770000"], "numbers that are no times from 1995 on"),  # a Windows file time
+        (["418560669.277"], "numbers that are no times from 1995 on"),  # seconds since 2001
+        (["50000000000"], "numbers that are no times from 1995 on"),  # seconds of the year 3554, or milliseconds of 1971
         (["05/03/2015"], "no numbers and no ISO 8601 times, such as '05/03/2015'"),
         (["1.5e12"], "no numbers and no ISO 8601 times"),
     ],

@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# --no-compile below leaves byte code to the first import, which must be allowed to write it.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install run test slow bench lint format golden lock image clean
 
 # What the pipeline needs, into .venv, at the versions and hashes of the lock that the image is built from. A lock is complete:

@@ -15,7 +15,7 @@ RUNS = {
         r"run_\w+ +[\d.]+ s +[\d.]+ s of CPU .*GiB",
         6,
     ),
-    "fuzz_log_reader.py": ("--cases 30 --lines 5", r"\d+ \.\w+ \w+: (read|refused)", 8),
+    "fuzz_log_reader.py": ("--cases 30 --lines 5", r"\d+ \.\w+ \w+: (read|refused)", 9),
     "ranking.py": ("--queries 50 --items 400 --dim 8 --tfrs", r"(product|ranks|top 20|by +[\d,]+) +[\d.]+ s", 5),
     "scale.py": ("--items 300", r"(ingest|vocabulary|train|evaluate|export) +[\d.]+ s +[\d.]+ GiB|recall@20 0\.\d", 6),
 }

@@ -113,7 +113,8 @@ def test_the_funnel_and_the_sessions_are_those_of_plain_python(tmp_path, small_p
 
 @pytest.mark.slow
 def test_the_funnel_over_all_parameters(tmp_path, small_pieces):
-    reports = [report for seed in range(15) if (report := check(tmp_path / str(seed), seed))]
+    seeds = (*range(16), 22, 36, 39)  # some logs have an empty split; the last three have the rarest reasons
+    reports = [report for seed in seeds if (report := check(tmp_path / str(seed), seed))]
     assert len(reports) > 7
     labels = {label.split(":")[0] for report in reports for label in report.funnel["dropped"]}
     assert labels == {

@@ -184,7 +184,7 @@ _KINDS = {
     "ISO 8601 without time zone": TimeFormat(name=ISO),
 }
 _CALENDAR = "dates written as numbers"
-_SMALL, _UNKNOWN = "numbers that are no times from 1995 on in any unit", "no numbers and no ISO 8601 times"
+_SMALL, _UNKNOWN = "numbers that are no times from 1995 on in any unit", "neither plain numbers nor ISO 8601 times"
 _ADVICE = {
     _CALENDAR: "Write them in ISO 8601, such as 2015-05-01 or 2015-05-01T13:30.",
     _SMALL: "If they are numbers of events or times from another start, set time_format=milliseconds; if they are "

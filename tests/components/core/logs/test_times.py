@@ -133,8 +133,8 @@ def test_a_time_in_another_format_refuses_its_line(tmp_path, time_format, good, 
         (["130413414692770000"], "numbers that are no times from 1995 on"),  # a Windows file time
         (["418560669.277"], "numbers that are no times from 1995 on"),  # seconds since 2001
         (["50000000000"], "numbers that are no times from 1995 on"),  # seconds of 3554, milliseconds of 1971
-        (["05/03/2015"], "no numbers and no ISO 8601 times, such as '05/03/2015'"),
-        (["1.5e12"], "no numbers and no ISO 8601 times"),
+        (["05/03/2015"], "neither plain numbers nor ISO 8601 times, such as '05/03/2015'"),
+        (["1.5e12"], "neither plain numbers nor ISO 8601 times"),
     ],
 )  # fmt: skip
 def test_times_that_fit_no_format_or_several_refuse_the_file(tmp_path, texts, message):

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,13 +18,13 @@ from components.core.intake.acceptance import FINDINGS, OUT_OF_ORDER_SHARE, Acce
 from components.core.intake.data_report import (
     SECONDS_BELOW,
     DataReport,
-    SplitCounter,
     find_shared,
     report_split,
 )
-from components.core.intake.drift import ITEM_COUNTS_NAME, REPORT_NAME, compare
+from components.core.intake.drift import ITEM_COUNTS_NAME, REPORT_NAME, check_drift, compare
 from components.core.intake.funnel import describe_counts, describe_span, make_funnel, show_time
 from components.core.intake.ordering import SortedEvents
+from components.core.intake.split_counter import SplitCounter
 from components.core.logs.reader import Batch
 from components.core.logs.rejected import REJECTED_NAME, RejectedLines
 from components.core.logs.times import TIME_LIMIT
@@ -263,7 +262,7 @@ class EventsDraft:
         self.acceptance.check_findings(self.findings, out_of_order)
         if self.acceptance.previous_events:
             report.drift = compare(report, train_items, self.acceptance.previous_events, self.acceptance.drift)
-            _check_drift(report.drift)
+            check_drift(report.drift)
         pq.write_table(train_items, self.dir / ITEM_COUNTS_NAME, compression="zstd")
         report.write(self.dir / REPORT_NAME)
         (self.dir / "report.md").write_text(report.to_markdown())
@@ -292,13 +291,3 @@ def _is_out_of_space(error: BaseException) -> bool:
     if not type(error).__module__.endswith("duckdb"):
         return False
     return any(text in str(error) for text in ("max_temp_directory_size", *map(os.strerror, NO_SPACE)))
-
-
-def _check_drift(drift: list[dict[str, Any]]) -> None:
-    failed = [
-        f"{found['name']} {found['value']:.3f} above {found['fail']:g}"
-        for found in drift
-        if found["verdict"] == "fails"
-    ]
-    if failed:
-        raise ValueError(f"Expected no drift above its bound. Received: {', '.join(failed)}")

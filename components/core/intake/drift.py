@@ -1,7 +1,7 @@
 """Measures how much the data of this run differs from the data of the previous run."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -126,6 +126,24 @@ def compare(report: DataReport, item_counts: pa.Table, previous: str, bounds: Dr
             }
         )
     return found
+
+
+def check_drift(drift: Sequence[Mapping[str, Any]]) -> None:
+    """Checks that no measure fails.
+
+    Args:
+        drift: result of `compare`.
+
+    Raises:
+        ValueError: a measure exceeds its bound.
+    """
+    failed = [
+        f"{found['name']} {found['value']:.3f} above {found['fail']:g}"
+        for found in drift
+        if found["verdict"] == "fails"
+    ]
+    if failed:
+        raise ValueError(f"Expected no drift above its bound. Received: {', '.join(failed)}")
 
 
 def _find(folder: str, name: str) -> LogFile:

@@ -8,7 +8,7 @@ from typing import Any
 from components.core.logs.blocks import FileColumns
 from components.core.logs.files import LogFile
 from components.core.logs.formats import BYTE_ORDER_MARK, find_wide_encoding
-from components.core.logs.json_lines import JsonLayout, choose_kinds, find_path, peek
+from components.core.logs.json_layout import JsonLayout, choose_kinds, find_path, peek
 from components.core.logs.layouts import describe_fit
 from components.core.logs.lines import UNIT_SEPARATOR, Layout
 from components.core.logs.quotes import split_fields
@@ -120,7 +120,7 @@ class LogColumns:
         if any(names.count(name) != 1 for name in required):
             return None
         for name in missing:
-            if similar := [other for other in names if _EVENT_NAME.search(other) and not _OTHER_NAME.search(other)]:
+            if similar := [other for other in names if other not in self.wanted and _may_be_event_type(other)]:
                 raise ValueError(
                     f"{file.name} has no column {name}, but {', '.join(similar)} may have the type of the events. Set "
                     f"event_column={similar[0]} and event_types, or event_column= (empty) if every event counts."
@@ -248,14 +248,19 @@ class LogColumns:
         if any(field.strip('"') in self.wanted and field not in self.wanted for field in fields):
             return f"{message}{fit}. The names have quotes: set quoting=rfc4180."
         plain = [field.strip().lower() for field in fields]
-        if all(name.lower() in plain for name in self.wanted if name not in self.optional):
+        required = [name for name in self.wanted if name not in self.optional]
+        if not set(required) <= set(fields) and all(name.lower() in plain for name in required):
             return f"{message}. Case and spaces count: set the names of the columns to those of the file."
         for other in DELIMITERS:
-            if other != delimiter and set(_split(line, other, is_quoted=True)) >= set(self.wanted) - set(self.optional):
+            if other != delimiter and set(_split(line, other, is_quoted=True)) >= set(required):
                 return f"{message}. The delimiter of the file is {other!r}: set delimiter={other}"
         if any(re.fullmatch(r"-?\d+(\.\d+)?", field) for field in fields):
             return f"{message}{fit}. If the first line is an event, set column_names to the names of all columns."
         return message + fit
+
+
+def _may_be_event_type(name: str) -> bool:
+    return bool(_EVENT_NAME.search(name)) and not _OTHER_NAME.search(name)
 
 
 def _suggest(first_line: str) -> str:

@@ -26,7 +26,7 @@ from components.core.logs.formats import (
     advise,
     find_format,
 )
-from components.core.logs.json_lines import JsonLayout, parse
+from components.core.logs.json_layout import JsonLayout, parse
 from components.core.logs.lines import UNIT_SEPARATOR, Layout
 from components.core.logs.quotes import parse_records
 from components.core.logs.rows import check_types, get_type, is_moment, sample_times

@@ -13,7 +13,8 @@ from components.core.logs.blocks import Block, FileColumns
 from components.core.logs.clean_lines import scan_clean, to_whole_numbers
 from components.core.logs.columns import LogColumns
 from components.core.logs.files import LogFile
-from components.core.logs.json_lines import JsonLayout, scan_json
+from components.core.logs.json_layout import JsonLayout
+from components.core.logs.json_lines import scan_json
 from components.core.logs.lines import Layout, scan_block
 from components.core.logs.parts import Part, check_length, inspect, open_parquet, replace_delimiter
 from components.core.logs.quotes import Records, scan_records, split_records

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from components.core.events import SCHEMA
 from components.core.intake import ordering
-from components.core.intake.data_report import MERGE_AFTER, SplitCounter
 from components.core.intake.ordering import Sample
+from components.core.intake.split_counter import MERGE_AFTER, SplitCounter
 from components.core.logs.clean_lines import to_whole_numbers
 from components.ingest.sorter import EventSorter, encode_ids
 

@@ -184,3 +184,16 @@ def test_a_pipe_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="a pipe or a device; save it as a file"):
         find_files(str(tmp_path / "pipe"))
+
+
+def test_a_column_that_is_there_twice_is_not_blamed_on_case(tmp_path):
+    (tmp_path / "log.csv").write_text(f"s,i,t,t\n1,2,{T},{T}\n")
+    with pytest.raises(ValueError, match=r"once in .*Received: \['s', 'i', 't', 't'\]$"):
+        read_log(find_files(str(tmp_path / "log.csv")), make())
+
+
+def test_a_column_that_is_read_is_no_event_type(tmp_path):
+    """Whatever its name: only a column that nobody asked for may have the type of the events."""
+    (tmp_path / "log.csv").write_text(f"s,item_type,t\n1,2,{T}\n")
+    [batch] = read_log(find_files(str(tmp_path / "log.csv")), make(("s", "item_type", "event"), optional=("event",)))
+    assert batch.missing == ("event",)

@@ -31,7 +31,7 @@ run: $(VENV)/.installed
 	$(BIN)/two-tower run --output output
 	@echo
 	@echo "Ask the index for items after a session:"
-	$(BIN)/two-tower recommend --index output/index --session i7,i9,i12 -k 5 --exclude-seen
+	$(BIN)/two-tower recommend --index output/index --session i7,i8,i12 -k 5 --exclude-seen
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile

@@ -10,9 +10,9 @@ import pyarrow.types as pt
 
 from components.core.logs.blocks import Block, FileColumns
 from components.core.logs.checks import Checks
-from components.core.logs.texts import Longs, Positions, show_all
+from components.core.logs.texts import Longs, Positions, show_all, to_mask
 from components.core.logs.times import TIME_LIMIT, Failed, TimeFormat
-from components.core.logs.values import check_values, to_mask
+from components.core.logs.values import check_values
 
 TICKS = {"ms": 1, "us": 1_000, "ns": 1_000_000}  # ticks of a timestamp per millisecond
 TEXT_TYPES = (pt.is_string, pt.is_large_string, pt.is_string_view)

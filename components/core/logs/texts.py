@@ -39,6 +39,12 @@ def get_buffers(texts: pa.StringArray | pa.BinaryArray) -> tuple[Positions, Byte
     return bounds, np.frombuffer(data or b"", np.uint8)
 
 
+def to_mask(values: pa.BooleanArray) -> Mask:
+    """Converts booleans without nulls to NumPy."""
+    mask: Mask = values.to_numpy(zero_copy_only=False)
+    return mask
+
+
 def is_utf8(data: bytes) -> bool:
     """Whether the bytes are valid UTF-8."""
     if data.isascii():

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.core.logs.texts import Bytes, Longs, Mask, Positions, gather, get_buffers
+from components.core.logs.texts import Bytes, Longs, Mask, Positions, gather, get_buffers, to_mask
 
 TIME_LIMIT = 7_289_654_400_000  # 2201-01-01 UTC in milliseconds
 # 1995-01-01 in milliseconds. From here to TIME_LIMIT a number is a time in one unit only, and counts from other starts
@@ -99,7 +99,7 @@ class TimeFormat:
         failed: Failed = []
         if wrong.any():
             empty = wrong & (np.diff(get_buffers(texts)[0]) == 0)
-            negative = wrong & _mask(pc.match_substring_regex(texts, r"\A-\d+(\.\d+)?\z")) & self.is_number
+            negative = wrong & to_mask(pc.match_substring_regex(texts, r"\A-\d+(\.\d+)?\z")) & self.is_number
             zone = "with" if self.has_zone else "without"
             kind = f"a number of {self.name}" if self.is_number else f"an ISO 8601 time {zone} time zone"
             found = [
@@ -222,7 +222,7 @@ def _parse_iso(texts: pa.StringArray, *, has_zone: bool) -> tuple[Longs, Mask]:
     try:
         return _cast(texts, kind), np.zeros(len(texts), np.bool_)
     except pa.ArrowInvalid:
-        right = _mask(pc.match_substring_regex(texts, rf"\A{_ISO}\z"))
+        right = to_mask(pc.match_substring_regex(texts, rf"\A{_ISO}\z"))
     times = np.zeros(len(texts), np.int64)
     rows = np.flatnonzero(right)
     pending = [rows] if len(rows) else []
@@ -278,8 +278,3 @@ def _to_longs(texts: pa.StringArray) -> Longs:
         return longs
     numbers: npt.NDArray[np.uint64] = texts.cast(pa.uint64()).to_numpy()
     return np.minimum(numbers, np.uint64(2**63 - 1)).astype(np.int64)
-
-
-def _mask(values: pa.BooleanArray) -> Mask:
-    mask: Mask = values.to_numpy(zero_copy_only=False)
-    return mask

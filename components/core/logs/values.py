@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from components.core.logs.blocks import Block, FileColumns
 from components.core.logs.checks import Checks
-from components.core.logs.texts import Longs, Mask, Positions, find_invalid_values, show_all
+from components.core.logs.texts import Longs, Positions, find_invalid_values, show_all, to_mask
 from components.core.logs.times import Failed
 
 
@@ -106,9 +106,3 @@ def check_values(
         times=pa.array(times[kept]),
         rejected=checks.to_rejected(show(rejected), lines) if len(rejected) else None,
     )
-
-
-def to_mask(values: pa.BooleanArray) -> Mask:
-    """Converts booleans without nulls to NumPy."""
-    mask: Mask = values.to_numpy(zero_copy_only=False)
-    return mask

@@ -3,6 +3,7 @@
 import inspect
 import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,6 @@ from pipeline.settings import parse_settings
 from pipeline.tasks import MODEL_COMPONENTS
 
 COMPONENTS = (sessionize_component, ingest_component, *MODEL_COMPONENTS)
-REPORT_NAME = "report.json"
-REJECTED_NAME = "rejected.parquet"
 
 
 @click.command("check")
@@ -55,17 +54,16 @@ def check_command(
     with tempfile.TemporaryDirectory(prefix="two-tower-check-") as folder:
         events_dir = keep or Path(folder) / "events"
         try:
-            _read(paths, events_dir, arguments)
+            document = _read(paths, events_dir, arguments)
         except ValueError as error:
-            if keep is None and error.__cause__ is not None and (events_dir / REJECTED_NAME).exists():
-                # The message names a file in the temporary folder.
+            # With a cause, the message names a file of rejected lines, here in the temporary folder.
+            if keep is None and error.__cause__ is not None and events_dir.exists():
                 raise ValueError(f"{error.__cause__}. Add --keep DIR to keep all rejected lines") from error
             raise
-        text = (events_dir / REPORT_NAME).read_text()
     if as_json:
-        click.echo(text, nl=False)
+        click.echo(json.dumps(document, indent=2))
         return
-    document, console = json.loads(text), Console()
+    console = Console()
     print_funnel(document, console)
     print_splits(document, console)
     print_findings(document, console)
@@ -105,16 +103,18 @@ def _make_arguments(component: Any, layout: str, as_of: str | None, settings: tu
     return {**defaults, **arguments, **parse_settings(settings, inputs)}
 
 
-def _read(paths: tuple[str, ...], events_dir: Path, arguments: dict[str, Any]) -> None:
-    """Runs the step that reads one raw log or three split logs, in this process."""
+def _read(paths: tuple[str, ...], events_dir: Path, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Runs the step that reads one raw log or three split logs, in this process; returns the data report."""
     from components.core.events import SPLITS
     from components.core.parameters import make_parameters
 
     if len(paths) == 1:
         from components.sessionize.step import SessionizeParameters, sessionize
 
-        sessionize(paths[0], events_dir, make_parameters(SessionizeParameters, arguments))
+        report = sessionize(paths[0], events_dir, make_parameters(SessionizeParameters, arguments))
     else:
         from components.ingest.step import IngestParameters, ingest
 
-        ingest(dict(zip(SPLITS, paths, strict=True)), events_dir, make_parameters(IngestParameters, arguments))
+        sources = dict(zip(SPLITS, paths, strict=True))
+        report = ingest(sources, events_dir, make_parameters(IngestParameters, arguments))
+    return asdict(report)

@@ -12,6 +12,7 @@ from components.core.machine import count_cpus
 from components.core.vocabulary import UNKNOWN
 
 Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.integer]
 ScoreTile = Callable[[slice], Floats]
 
 NEVER = np.iinfo(np.int64).max  # rank of an item that is not in the catalogue
@@ -38,6 +39,34 @@ def dot_product(queries: Floats, candidates: Floats) -> ScoreTile:
         return product
 
     return score
+
+
+def add_bonus(score: ScoreTile, query: Ints, column: Ints, bonus: Floats) -> ScoreTile:
+    """Adds a bonus to single scores.
+
+    Args:
+        score: the scores without the bonus.
+        query: [num_bonuses] ascending query number of each bonus.
+        column: [num_bonuses] column (item index minus 1) of each bonus; at most one bonus per query and column.
+        bonus: [num_bonuses] what to add.
+    """
+
+    def add(rows: slice) -> Floats:
+        tile = score(rows)
+        begin, end = np.searchsorted(query, [rows.start, rows.start + len(tile)])
+        tile[query[begin:end] - rows.start, column[begin:end]] += bonus[begin:end]
+        return tile
+
+    return add
+
+
+def for_each_tile(process: Callable[[slice], None], *, num_queries: int, num_items: int) -> None:
+    """Calls `process` with slices of the queries whose scores fit in the cache, with one thread per core."""
+    num_rows = max(1, TILE_BYTES // (4 * num_items))
+    slices = [slice(begin, begin + num_rows) for begin in range(0, num_queries, num_rows)]
+    with threadpool_limits(limits=1), ThreadPoolExecutor(count_cpus()) as pool:
+        for _ in pool.map(process, slices):
+            pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +100,8 @@ def rank_targets(score: ScoreTile, targets: npt.NDArray[np.int32], *, num_items:
     """
     ranks = np.full(len(targets), NEVER)
     top = np.empty((len(targets), min(top_k, num_items)), np.int32)
-    num_rows = max(1, TILE_BYTES // (4 * num_items))
 
-    def rank_tile(begin: int) -> None:
-        rows = slice(begin, begin + num_rows)
+    def rank_tile(rows: slice) -> None:
         tile = score(rows)
         column = np.maximum(targets[rows] - 1, 0)
         at_least = tile >= tile[np.arange(len(tile)), column][:, None]
@@ -83,9 +110,7 @@ def rank_targets(score: ScoreTile, targets: npt.NDArray[np.int32], *, num_items:
         if top_k:
             top[rows] = _top_columns(tile, top.shape[1]) + 1
 
-    with threadpool_limits(limits=1), ThreadPoolExecutor(count_cpus()) as pool:
-        for _ in pool.map(rank_tile, range(0, len(targets), num_rows)):
-            pass
+    for_each_tile(rank_tile, num_queries=len(targets), num_items=num_items)
     return Ranking(ranks=ranks, top=top)
 
 

@@ -30,3 +30,11 @@ def embed_catalogue(saved_model: Any, vocabulary: Vocabulary) -> npt.NDArray[np.
     size = 65_536
     parts = [ids[begin : begin + size] for begin in range(0, len(ids), size)]
     return np.concatenate([saved_model.candidate(tf.constant(part))["embedding"].numpy() for part in parts])
+
+
+def score_by_popularity(num_items: int) -> npt.NDArray[np.float32]:
+    """Returns the scores after a session without any known item, [num_items].
+
+    The vocabulary is sorted by descending count; the score is 1 / position, so it is different for each item.
+    """
+    return (1.0 / np.arange(1, num_items + 1)).astype(np.float32)

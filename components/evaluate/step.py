@@ -24,21 +24,17 @@ from components.core.metrics import (
     mean_popularity_percentile,
     summarize,
 )
-from components.core.ranking import NEVER, Floats, ScoreTile, dot_product, rank_targets
+from components.core.model_scores import model_scores
+from components.core.ranking import NEVER, rank_targets
 from components.core.saved_model import embed_catalogue, read_training
-from components.core.sequences import Sessions, prefix_batches, target_events
-from components.core.vocabulary import Vocabulary
+from components.core.sequences import Sessions, target_events
+from components.core.vocabulary import UNKNOWN, Vocabulary
 from components.evaluate.baselines import make_baselines
 from components.evaluate.prefixes import Prefixes
 from components.evaluate.sparse_ranking import rank_sparse
 
-BATCH_SIZE = 65_536  # number of positions per batch
 SAMPLE_SEED = 0  # seed for sampling test sessions; fixed, so that all models are tested on the same sessions
 DETAIL_K = 20  # cut-off of breakdowns, coverage and popularity bias
-
-# Strings for UNKNOWN (0) and PADDING (-1). No item has these ids: event ids are neither empty nor contain NUL.
-UNKNOWN_ID = "\0"
-PADDING_ID = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +97,10 @@ def evaluate(
     trained_on = _training_sessions(events_dir, vocabulary, include_valid=training["parameters"]["refit"])
     max_length = training["parameters"]["max_session_length"]
     targets, num_items = sessions.items[events], vocabulary.num_items
-    scores = model_scores(model_dir, vocabulary, sessions, events, max_length=max_length)
+    with literal_path(model_dir) as path:
+        model = tf.saved_model.load(path)
+        candidates = embed_catalogue(model, vocabulary)
+        scores = model_scores(model, candidates, vocabulary, sessions, events, max_length=max_length)
     rankings = {"model": rank_targets(scores, targets, num_items=num_items, top_k=DETAIL_K)}
     prefixes = Prefixes.before(sessions, events, max_length=max_length)
     baselines = make_baselines(trained_on, prefixes, num_items=num_items)
@@ -123,6 +122,7 @@ def evaluate(
             {name: summarize(each[is_known], ks) for name, each in ranks.items()} if is_known.any() else {}
         ),
         "intervals": _intervals(ranks, events - position, ks),
+        "by_repeat": _breakdown(ranks["model"], group_by_repeat(sessions, events)),
         "by_prefix_length": _breakdown(ranks["model"], group_by_prefix(position)),
         "by_target_popularity": _breakdown(ranks["model"], group_by_popularity(sessions.items[events], vocabulary)),
         f"coverage@{DETAIL_K}": {
@@ -171,6 +171,16 @@ def _breakdown(ranks: Ranks, groups: dict[str, npt.NDArray[np.bool_]]) -> dict[s
     }
 
 
+def group_by_repeat(sessions: Sessions, events: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.bool_]]:
+    """Groups targets by whether their item stands in the session before them; unknown items are others."""
+    session = np.repeat(np.arange(sessions.num_sessions), sessions.lengths)
+    key = session * (int(sessions.items.max()) + 1) + sessions.items
+    is_first = np.zeros(len(key), np.bool_)
+    is_first[np.unique(key, return_index=True)[1]] = True
+    is_repeat = ~is_first[events] & (sessions.items[events] != UNKNOWN)
+    return {"repeats": is_repeat, "others": ~is_repeat}
+
+
 def group_by_prefix(length: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.bool_]]:
     """Groups targets by the number of events before them in the session."""
     bounds = (1, 2, 3, 5, 10, 20)
@@ -192,29 +202,3 @@ def count_unknown_sessions(events_dir: Path, sessions: Sessions) -> int:
     """Counts the sessions that are not in the train split."""
     trained = pc.unique(read_split(events_dir, "train")["session_id"].cast(pa.string()))
     return sessions.num_sessions - int(pc.sum(pc.is_in(sessions.session_ids, value_set=trained)).as_py())
-
-
-def model_scores(
-    model_dir: Path, vocabulary: Vocabulary, sessions: Sessions, events: npt.NDArray[np.int64], *, max_length: int
-) -> ScoreTile:
-    """Computes the scores of a SavedModel, which receives each prefix as in serving: as string item ids.
-
-    Args:
-        model_dir: the SavedModel.
-        vocabulary: the items to score.
-        sessions: the sessions that contain the targets.
-        events: [num_targets] indices of the targets in `sessions.items`.
-        max_length: maximum number of events per prefix, the newest; the model reads no more.
-    """
-    with literal_path(model_dir) as path:
-        model = tf.saved_model.load(path)
-    candidates = embed_catalogue(model, vocabulary)
-    queries: Floats = np.empty((len(events), candidates.shape[1]), np.float32)
-    row_of = np.empty(len(sessions.items), np.int64)
-    row_of[events] = np.arange(len(events))
-    id_of = np.array([UNKNOWN_ID, *vocabulary.item_ids.to_pylist(), PADDING_ID], dtype=object)
-    session_ids = np.array(sessions.session_ids.to_pylist(), dtype=object)
-    for batch in prefix_batches(sessions, events, max_length=max_length, batch_size=BATCH_SIZE):
-        embedding = model.query(tf.constant(session_ids[batch.session]), tf.constant(id_of[batch.items]))
-        queries[row_of[batch.target]] = embedding["embedding"].numpy()
-    return dot_product(queries, candidates)

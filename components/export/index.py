@@ -6,16 +6,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import tensorflow as tf
 
 from components.core.literal_paths import literal_path
+from components.core.saved_model import score_by_popularity
+from components.core.vocabulary import Vocabulary
 
 INT32_MAX = np.iinfo(np.int32).max
 
 
 class Index(tf.Module):
-    """Query tower and exact top-k in one graph.
+    """Query tower, pointer and exact top-k in one graph.
+
+    A session without any known item gets the most popular items, with the scores 1, 1/2, 1/3, ...
 
     Signatures of the SavedModel; `num_items` is the size of the catalogue:
         serving_default:
@@ -32,11 +35,12 @@ class Index(tf.Module):
     `k` below 1, or different numbers of rows in `exclude_ids` and `item_ids`, raise InvalidArgumentError.
     """
 
-    def __init__(self, saved_model: Any, *, item_ids: pa.StringArray, candidates: npt.NDArray[np.float32]) -> None:
+    def __init__(self, saved_model: Any, *, vocabulary: Vocabulary, candidates: npt.NDArray[np.float32]) -> None:
         super().__init__()
         self.saved_model = saved_model
-        self.num_items = len(item_ids)
-        self.item_ids = tf.constant(item_ids.to_pylist())
+        self.num_items = vocabulary.num_items
+        self.item_ids = tf.constant(vocabulary.item_ids.to_pylist())
+        self.popularity = tf.constant(score_by_popularity(vocabulary.num_items))
         self.candidates = tf.Variable(candidates, trainable=False)
         self.rows = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(self.item_ids, tf.range(self.num_items, dtype=tf.int64)),
@@ -62,10 +66,10 @@ class Index(tf.Module):
         ]
         with tf.control_dependencies(checks):
             k = tf.minimum(k, self.num_items)
-        query = self.saved_model.query(tf.fill([num_sessions], ""), item_ids)["embedding"]
+        scores = self.score(item_ids)
         # Enough candidates even if all excluded items rank first.
         num_best = tf.minimum(k + tf.shape(exclude_ids)[1], self.num_items)
-        scores, best = tf.math.top_k(tf.matmul(query, self.candidates, transpose_b=True), k=num_best)
+        scores, best = tf.math.top_k(scores, k=num_best)
         excluded = tf.cast(self.rows.lookup(exclude_ids), tf.int32)
         # Sort for binary search; the sentinel `num_items` keeps the positions from searchsorted in bounds.
         excluded = tf.sort(tf.pad(excluded, [[0, 0], [0, 1]], constant_values=self.num_items))
@@ -73,6 +77,16 @@ class Index(tf.Module):
         scores, order = tf.math.top_k(tf.where(is_excluded, -np.inf, scores), k=k)
         best = tf.gather(best, order, batch_dims=1)
         return {"item_ids": tf.where(scores == -np.inf, "", tf.gather(self.item_ids, best)), "scores": scores}
+
+    def score(self, item_ids: tf.Tensor) -> tf.Tensor:
+        """Scores the catalogue for sessions [batch_size, length] of item ids, [batch_size, num_items]."""
+        rows = tf.cast(self.rows.lookup(item_ids), tf.int32)
+        query = self.saved_model.query(tf.fill([tf.shape(item_ids)[0]], ""), item_ids)
+        scores = tf.matmul(query["embedding"], self.candidates, transpose_b=True)
+        is_known = rows >= 0
+        cell = tf.stack([tf.cast(tf.where(is_known)[:, 0], tf.int32), tf.boolean_mask(rows, is_known)], axis=1)
+        scores = tf.tensor_scatter_nd_add(scores, cell, tf.boolean_mask(query["bonus"], is_known))
+        return tf.where(tf.reduce_any(is_known, axis=1, keepdims=True), scores, self.popularity)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, "item_ids")])
     def known(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -101,7 +115,7 @@ class Recommendation(NamedTuple):
 def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: bool) -> Recommendation:
     """Queries an exported index for the best next items of one session.
 
-    A session without a known item is embedded as a session of unknown items.
+    A session without a known item gets the most popular items.
 
     Args:
         index_dir: the SavedModel that `Index.save` writes.

@@ -1,6 +1,5 @@
 """SavedModel -> top-k index and the candidate embeddings."""
 
-import itertools
 import json
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import tensorflow as tf
 from components.core.events import read_split
 from components.core.literal_paths import literal_path
 from components.core.machine import limit_tensorflow_threads
+from components.core.model_scores import model_scores
 from components.core.saved_model import embed_catalogue, read_training
 from components.core.sequences import Sessions
 from components.core.vocabulary import Vocabulary
@@ -59,28 +59,34 @@ def export(
     limit_tensorflow_threads()
     vocabulary = Vocabulary.read(vocabulary_path)
     parameters = read_training(model_dir)["parameters"]
-    probes = _probes(events_dir, vocabulary, max_length=parameters["max_session_length"])
     # Saving the index copies the model's assets, so their path must stay valid until then.
     with literal_path(model_dir) as path:
         model = tf.saved_model.load(path)
         candidates = embed_catalogue(model, vocabulary)
-        Index(model, item_ids=vocabulary.item_ids, candidates=candidates).save(index_dir)
-    queries = model.query(tf.fill([len(probes)], ""), tf.constant(probes))["embedding"].numpy()
-    _check(index_dir, probes, vocabulary.item_ids.to_pylist(), queries @ candidates.T)
+        Index(model, vocabulary=vocabulary, candidates=candidates).save(index_dir)
+    events = read_split(events_dir, "test")
+    sessions = Sessions.encode(events, vocabulary)
+    probed = sessions.offsets[1:][sessions.lengths > 1][:NUM_PROBES] - 1
+    max_length = parameters["max_session_length"]
+    scores = model_scores(model, candidates, vocabulary, sessions, probed, max_length=max_length)
+    prefixes = _prefixes(events["item_id"], sessions, probed, max_length=max_length)
+    _check(index_dir, prefixes, vocabulary.item_ids.to_pylist(), scores(slice(len(probed))))
     description = describe_embeddings(parameters, dimension=candidates.shape[1])
     write_embeddings(vocabulary.item_ids, candidates, description, embeddings_path)
     return Exported(num_items=vocabulary.num_items, embeddings=description)
 
 
-def _probes(events_dir: Path, vocabulary: Vocabulary, *, max_length: int) -> list[list[str]]:
-    """Returns the newest `max_length` item ids of NUM_PROBES test sessions, padded with "" to equal length."""
-    events = read_split(events_dir, "test")
-    offsets = Sessions.encode(events, vocabulary).offsets[: NUM_PROBES + 1].tolist()
-    sessions = [
-        events["item_id"][max(begin, end - max_length) : end].to_pylist() for begin, end in itertools.pairwise(offsets)
+def _prefixes(
+    item_ids: pa.ChunkedArray, sessions: Sessions, events: npt.NDArray[np.int64], *, max_length: int
+) -> list[list[str]]:
+    """Returns the newest `max_length` item ids before each event, padded with "" to equal length."""
+    begin = sessions.offsets[np.searchsorted(sessions.offsets, events, side="right") - 1]
+    prefixes = [
+        item_ids.slice(first, event - first).to_pylist()
+        for first, event in zip(np.maximum(begin, events - max_length).tolist(), events.tolist(), strict=True)
     ]
-    length = max(map(len, sessions))
-    return [items + [""] * (length - len(items)) for items in sessions]
+    length = max(map(len, prefixes))
+    return [items + [""] * (length - len(items)) for items in prefixes]
 
 
 def _check(index_dir: Path, sessions: list[list[str]], item_ids: list[str], exact: npt.NDArray[np.float32]) -> None:

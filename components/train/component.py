@@ -17,6 +17,7 @@ def train(
     num_negatives: int = 1536,
     correct_sampling: bool = True,
     session_negatives: bool = True,
+    pointer: bool = True,
     remove_accidental_hits: bool = True,
     num_hard_negatives: int = 0,
     temperature: float = 0.08,
@@ -29,6 +30,7 @@ def train(
     table_learning_rate: float = 0.015,
     learning_rate_schedule: str = "cosine",
     batch_size: int = 1024,
+    min_steps_per_epoch: int = 128,
     max_epochs: int = 8,
     max_valid_targets: int = 50_000,
     patience: int = 2,
@@ -51,6 +53,7 @@ def train(
         num_negatives: Number of negatives sampled per batch and shared by all its targets (losses sampled and bpr_max).
         correct_sampling: Subtract log q from the logits, where q is an item's sampling probability.
         session_negatives: Use the other items of a session as negatives of each of its targets (loss sampled).
+        pointer: Learn what to add to the scores of the session's own items (losses sampled and full).
         remove_accidental_hits: Mask in-batch negatives equal to the target (loss in_batch; the other losses always do).
         num_hard_negatives: Number of in-batch negatives to keep per target, those with the highest scores; 0 for all.
         temperature: Softmax temperature; scores are divided by it.
@@ -62,10 +65,11 @@ def train(
         learning_rate: Peak learning rate.
         table_learning_rate: Peak learning rate of the item embedding table (adam only); 0 for learning_rate.
         learning_rate_schedule: Learning rate schedule: constant, or cosine decay after a linear warm-up.
-        batch_size: Number of targets per batch.
+        batch_size: Maximum number of targets per batch.
+        min_steps_per_epoch: Minimum number of batches per epoch; small logs use smaller batches; 0 for no minimum.
         max_epochs: Maximum number of epochs.
         max_valid_targets: Maximum validation targets to rank per epoch, sampled by whole sessions; 0 for no limit.
-        patience: Stop after this many epochs without a better validation recall.
+        patience: Stop after this many epochs without a better sum of recall@20 and MRR@20 on valid.
         precision: Number format inside the query tower: float32 or bfloat16; table, scores and loss stay float32.
         jit_compile: Compile the query tower's training step with XLA; of use on GPUs, slower on CPUs.
         refit: Train the final model again on train and valid, for the number of epochs that was best on valid.

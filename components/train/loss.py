@@ -55,7 +55,9 @@ def sampled_softmax(
     negative_ids: tf.Tensor,
     negative_log_q: tf.Tensor,
     temperature: float,
+    positive_bonus: tf.Tensor | float = 0.0,
     certain_logits: tf.Tensor | None = None,
+    masked: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Softmax over the target, shared sampled negatives and, if given, certain (not sampled) negatives.
 
@@ -63,11 +65,11 @@ def sampled_softmax(
 
         Z = exp(s+) + sum_j exp(s_j) / q_j + sum_c exp(s_c)
 
-    where j runs over the samples other than the target and c over `certain_logits`. With q_j the inclusion probability,
-    the first sum is an unbiased estimate of the sum over the whole catalogue without the target (Horvitz & Thompson
-    1952; as an estimate of the softmax gradient, Bengio & Senecal 2008, "Adaptive Importance Sampling to Accelerate
-    Training of a Neural Probabilistic Language Model"). The second sum is added to it, so an item that is also a
-    certain negative has expected weight 2.
+    where j runs over the samples other than the target and those in `masked`, and c over `certain_logits`. With q_j the
+    inclusion probability, the first sum is an unbiased estimate of the sum over the whole catalogue without the target
+    (Horvitz & Thompson 1952; as an estimate of the softmax gradient, Bengio & Senecal 2008, "Adaptive Importance
+    Sampling to Accelerate Training of a Neural Probabilistic Language Model"). A certain negative that is not masked
+    among the samples has expected weight 2.
 
     Args:
         queries: [num_targets, embedding_dim] query embeddings.
@@ -77,13 +79,17 @@ def sampled_softmax(
         negative_ids: [num_samples] int32 item indices, distinct and ascending.
         negative_log_q: [num_samples] log q_j.
         temperature: softmax temperature; scores are divided by it.
+        positive_bonus: [num_targets] added to the logits of the targets.
         certain_logits: [num_targets, num_certain] s_c; MASKED for missing items and for the target.
+        masked: [num_masked, 2] int32 pairs of target and sample to leave out of the first sum.
 
     Returns:
         [] sum over the targets.
     """
-    positive_logits = tf.reduce_sum(queries * positives, axis=1, keepdims=True) / temperature
+    positive_logits = (tf.reduce_sum(queries * positives, axis=1) / temperature + positive_bonus)[:, tf.newaxis]
     hits = _find_hits(positive_ids, negative_ids)
+    if masked is not None:
+        hits = tf.concat([hits, masked], axis=0)
     sampled_part = _log_weighted_sum_exp(queries / temperature, negatives, tf.exp(-negative_log_q), hits)
     certain = [positive_logits] if certain_logits is None else [positive_logits, certain_logits]
     certain_part = tf.reduce_logsumexp(tf.concat(certain, axis=1), axis=1)
@@ -128,7 +134,13 @@ def _log_weighted_sum_exp(
 
 
 def full_softmax(
-    queries: tf.Tensor, candidates: tf.Tensor, *, positive_ids: tf.Tensor, temperature: float
+    queries: tf.Tensor,
+    candidates: tf.Tensor,
+    *,
+    positive_ids: tf.Tensor,
+    temperature: float,
+    bonus_cells: tf.Tensor,
+    bonus: tf.Tensor,
 ) -> tf.Tensor:
     """Softmax over the whole catalogue.
 
@@ -137,11 +149,14 @@ def full_softmax(
         candidates: [num_items, embedding_dim] candidate embeddings; row i belongs to index i + 1.
         positive_ids: [num_targets] int32 item indices from 1.
         temperature: softmax temperature; scores are divided by it.
+        bonus_cells: [num_bonuses, 2] int32 pairs of a target and a row of `candidates`.
+        bonus: [num_bonuses] added to the logits of these pairs.
 
     Returns:
         [] sum over the targets.
     """
     logits = tf.matmul(queries / temperature, candidates, transpose_b=True)
+    logits = tf.tensor_scatter_nd_add(logits, bonus_cells, bonus)
     return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(positive_ids - 1, logits))
 
 

@@ -12,6 +12,7 @@ from components.core.vocabulary import UNKNOWN
 from components.train.distribution import replica_number
 from components.train.objectives import LossInputs, make_loss
 from components.train.parameters import TrainParameters
+from components.train.pointer import OwnItems, Pointer, own_features, own_items_of_positions, own_items_of_sessions
 from components.train.towers import CandidateTower, derive_seed, make_query_tower, unit
 
 SEEDS_PER_STEP = 16  # maximum number of different seeds per step
@@ -41,6 +42,7 @@ class TwoTower(tfrs.Model):
         self.num_items = len(counts)
         self.candidate_tower = CandidateTower(self.num_items, parameters.embedding_dim, normalize=parameters.normalize)
         self.query_tower = make_query_tower(parameters, num_items=self.num_items, num_sessions=num_sessions)
+        self.pointer = Pointer() if parameters.pointer else None
         self.trend = None
         if trend is not None and trend.any():
             self.trend = tf.constant(np.append(0.0, parameters.temperature * trend), tf.float32)
@@ -72,10 +74,46 @@ class TwoTower(tfrs.Model):
         return queries if self.trend is None else tf.concat([queries, tf.ones_like(queries[..., :1])], axis=-1)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
-    def embed_last(self, session: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """Returns the query embedding after the last item of each row, [batch_size, dimension]."""
-        last = tf.maximum(tf.reduce_sum(tf.cast(items != PADDING, tf.int32), axis=1) - 1, 0)
-        return tf.gather(self.embed_positions(session, items), last, batch_dims=1)
+    def score_positions(self, session: tf.Tensor, items: tf.Tensor) -> tuple[tf.Tensor, OwnItems, tf.Tensor]:
+        """Returns all positions' queries, own items and what to add to their scores, [batch_size, length, length]."""
+        queries, own, logits, _ = self.describe_positions(session, items)
+        bonus = tf.zeros_like(logits) if self.pointer is None else self.pointer(logits, own)
+        return queries, own, self.parameters.temperature * bonus
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
+    def describe_positions(
+        self, session: tf.Tensor, items: tf.Tensor
+    ) -> tuple[tf.Tensor, OwnItems, tf.Tensor, tf.Tensor]:
+        """Describes the own items of all positions, for the calibration of the pointer.
+
+        Returns:
+            The query embeddings [batch_size, length, dimension], the own items, their logits [batch_size, length,
+            length] and their features [batch_size, length, length, NUM_FEATURES].
+        """
+        queries = self.embed_positions(session, items)
+        own = own_items_of_positions(items)
+        logits = tf.matmul(queries, self.embed_items(items), transpose_b=True) / self.parameters.temperature
+        return queries, own, logits, own_features(logits, own)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
+    def query(self, session: tf.Tensor, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Reads sessions up to their last item.
+
+        Args:
+            session: [batch_size] int32 index of a training session; 0 for any other session.
+            items: [batch_size, length] int32 item indices, padded at the end.
+
+        Returns:
+            The query embeddings [batch_size, dimension], and what to add to the score of the item at each place
+            [batch_size, length]: the pointer's bonus at the newest place of each known item, 0 elsewhere.
+        """
+        lengths = tf.reduce_sum(tf.cast(items != PADDING, tf.int32), axis=1)
+        queries = tf.gather(self.embed_positions(session, items), tf.maximum(lengths - 1, 0), batch_dims=1)
+        if self.pointer is None:
+            return queries, tf.zeros_like(items, tf.float32)
+        temperature = self.parameters.temperature
+        logits = tf.linalg.matvec(self.embed_items(items), queries) / temperature
+        return queries, temperature * self.pointer(logits, own_items_of_sessions(items, lengths))
 
     def embed_candidates(self) -> tf.Tensor:
         """Returns the candidate embeddings of all items, [num_items, dimension]; row i belongs to index i + 1."""
@@ -86,7 +124,7 @@ class TwoTower(tfrs.Model):
         embeddings = self.candidate_tower(items)
         if self.trend is None:
             return embeddings
-        return tf.concat([embeddings, tf.gather(self.trend, items)[..., tf.newaxis]], axis=-1)
+        return tf.concat([embeddings, tf.gather(self.trend, tf.maximum(items, UNKNOWN))[..., tf.newaxis]], axis=-1)
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Sums the loss over the targets of a `Batch`, or of one replica's share of it.
@@ -106,12 +144,17 @@ class TwoTower(tfrs.Model):
             items = tf.where(masked, UNKNOWN, items)
             read = tf.where(masked[:, :, tf.newaxis], self.candidate_tower(UNKNOWN), read)
         queries = self._embed_queries(inputs["session"], items, read, seed if training else None)
+        own = own_items_of_positions(inputs["items"])
+        logits = tf.matmul(queries, embeddings, transpose_b=True) / self.parameters.temperature
         loss = self.objective(
             LossInputs(
                 queries=queries,
                 targets=targets,
                 sequence=sequence,
                 sequence_embeddings=embeddings,
+                sequence_logits=logits,
+                is_own=own.is_own,
+                bonus=None if self.pointer is None else self.pointer(logits[:, :, :-1], own, training=True),
                 seed=derive_seed(shared_seed, SEEDS_PER_STEP - 2),
             )
         )

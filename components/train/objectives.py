@@ -33,6 +33,10 @@ class LossInputs:
         targets: [batch_size, length] int32 next item at each position; UNKNOWN and PADDING are not scored.
         sequence: [batch_size, length + 1] int32 items of each session, followed by its last target.
         sequence_embeddings: [batch_size, length + 1, embedding_dim] candidate embeddings of `sequence`.
+        sequence_logits: [batch_size, length, length + 1] dot product of each query and each item of `sequence`, divided
+            by the temperature.
+        is_own: [batch_size, length, length] bool, from `OwnItems`.
+        bonus: [batch_size, length, length] what the pointer adds to the logits of own items; None without a pointer.
         seed: [2] int32 random seed, equal on all replicas.
     """
 
@@ -40,6 +44,9 @@ class LossInputs:
     targets: tf.Tensor
     sequence: tf.Tensor
     sequence_embeddings: tf.Tensor
+    sequence_logits: tf.Tensor
+    is_own: tf.Tensor
+    bonus: tf.Tensor | None
     seed: tf.Tensor
 
     def select(self, values: tf.Tensor) -> tf.Tensor:
@@ -50,6 +57,18 @@ class LossInputs:
     def positives(self) -> tf.Tensor:
         """Candidate embeddings of the targets, [num_targets, embedding_dim]."""
         return self.select(self.sequence_embeddings[:, 1:])
+
+    @property
+    def is_own_target(self) -> tf.Tensor:
+        """Whether the place holds the position's target as an own item, [batch_size, length, length] bool."""
+        return self.is_own & (self.sequence[:, tf.newaxis, :-1] == self.targets[:, :, tf.newaxis])
+
+    @property
+    def positive_bonus(self) -> tf.Tensor:
+        """What the pointer adds to the logits of the targets, [num_targets]; 0 for a target that is not an own item."""
+        if self.bonus is None:
+            return tf.zeros_like(self.select(self.targets), tf.float32)
+        return self.select(tf.reduce_sum(tf.where(self.is_own_target, self.bonus, 0.0), axis=2))
 
 
 Loss = Callable[[LossInputs], tf.Tensor]
@@ -90,11 +109,20 @@ class FullSoftmax:
 
     def __call__(self, inputs: LossInputs) -> tf.Tensor:
         """See the module."""
+        target, bonus = tf.zeros([0, 2], tf.int32), tf.zeros([0])
+        if inputs.bonus is not None:
+            is_own = inputs.select(inputs.is_own)
+            where = tf.cast(tf.where(is_own), tf.int32)
+            items = inputs.select(tf.broadcast_to(inputs.sequence[:, tf.newaxis, :-1], tf.shape(inputs.is_own)))
+            target = tf.stack([where[:, 0], tf.boolean_mask(items, is_own) - 1], axis=1)
+            bonus = tf.boolean_mask(inputs.select(inputs.bonus), is_own)
         return losses.full_softmax(
             inputs.select(inputs.queries),
             self.candidate_tower(tf.range(1, self.num_items + 1)),
             positive_ids=inputs.select(inputs.targets),
             temperature=self.temperature,
+            bonus_cells=target,
+            bonus=bonus,
         )
 
 
@@ -102,14 +130,12 @@ class SampledSoftmax:
     """Softmax of each target over negatives sampled per batch and, with `session_negatives`, the items of its session.
 
     With `correct_sampling`, the term exp(s) of each sampled item is divided by the item's inclusion probability, so
-    that the terms estimate the sum over the whole catalogue without the target; otherwise each term has weight 1. The
-    session's other items are added with weight 1 each, whether they were sampled or not. With both options, the
-    expected partition function is
+    that the terms estimate the sum over the whole catalogue without the target; otherwise each term has weight 1.
 
-        exp(s_target) + sum over all other items of exp(s) + sum over the session's other items of exp(s)
-
-    so the session's other items, which are the hardest negatives, have weight 2. Masking them among the sampled items
-    would give them weight 1; recall and MRR are the same either way (docs/experiments.md).
+    With `session_negatives`, the session's other items are present with probability 1. Those that the query has seen
+    are masked among the samples, so they have weight 1 as in the softmax over the whole catalogue, and the pointer
+    learns their logits without the noise of sampling. Those that come later are kept among the samples: with both
+    terms, they are hard negatives of weight 2.
     """
 
     def __init__(self, parameters: TrainParameters, *, counts: Counts, candidate_tower: Embed) -> None:
@@ -121,9 +147,10 @@ class SampledSoftmax:
         """See the module."""
         negative_ids = self.sampler.draw(inputs.seed)
         log_q = self.sampler.log_inclusion_probability(negative_ids)
-        certain_logits = None
+        certain_logits, masked = None, None
         if self.parameters.session_negatives:
-            certain_logits = inputs.select(make_session_logits(inputs, temperature=self.parameters.temperature))
+            certain_logits = inputs.select(make_session_logits(inputs))
+            masked = find_sampled(inputs, negative_ids)
         return losses.sampled_softmax(
             inputs.select(inputs.queries),
             inputs.positives,
@@ -132,7 +159,9 @@ class SampledSoftmax:
             negative_ids=negative_ids,
             negative_log_q=log_q if self.parameters.correct_sampling else tf.zeros_like(log_q),
             temperature=self.parameters.temperature,
+            positive_bonus=inputs.positive_bonus,
             certain_logits=certain_logits,
+            masked=masked,
         )
 
 
@@ -203,19 +232,41 @@ class Sampler:
         return losses.log_inclusion_probability(tf.gather(self.probability, item_ids - 1), self.num_samples)
 
 
-def make_session_logits(inputs: LossInputs, *, temperature: float) -> tf.Tensor:
+def make_session_logits(inputs: LossInputs) -> tf.Tensor:
     """Returns the logits of each session's own items as negatives; repeated items count once.
 
     They are separate from the sampled negatives because they are present with probability 1, so no correction for
-    sampling by popularity applies.
+    sampling by popularity applies. An item that the query has seen stands at its newest place and includes the bonus of
+    the pointer; an item that comes later stands at its first place.
 
     Returns:
         [batch_size, length, length + 1]; MASKED for unknown items, padding and the position's target.
     """
-    sequence = inputs.sequence
+    sequence, place = inputs.sequence, tf.range(tf.shape(inputs.sequence)[1])
     same = sequence[:, :, tf.newaxis] == sequence[:, tf.newaxis, :]
-    count = tf.reduce_sum(tf.cast(same, tf.float32), axis=2)
-    logits = tf.matmul(inputs.queries, inputs.sequence_embeddings, transpose_b=True) / temperature
-    is_target = sequence[:, tf.newaxis, :] == inputs.targets[:, :, tf.newaxis]
-    is_negative = (sequence > UNKNOWN)[:, tf.newaxis, :] & ~is_target
-    return tf.where(is_negative, logits - tf.math.log(count)[:, tf.newaxis, :], losses.MASKED)
+    first = tf.reduce_min(tf.where(same, place, tf.size(place)), axis=2)
+    is_later = (first == place)[:, tf.newaxis, :] & (place > place[:-1, tf.newaxis])
+    is_negative = tf.pad(inputs.is_own, [[0, 0], [0, 0], [0, 1]]) | is_later
+    is_negative &= (sequence > UNKNOWN)[:, tf.newaxis, :] & (
+        sequence[:, tf.newaxis, :] != inputs.targets[:, :, tf.newaxis]
+    )
+    logits = inputs.sequence_logits
+    if inputs.bonus is not None:
+        logits += tf.pad(inputs.bonus, [[0, 0], [0, 0], [0, 1]])
+    return tf.where(is_negative, logits, losses.MASKED)
+
+
+def find_sampled(inputs: LossInputs, negative_ids: tf.Tensor) -> tf.Tensor:
+    """Returns [target, column] of each sample that is an own item of the target's query, [num_hits, 2] int32.
+
+    Args:
+        inputs: the inputs of the loss.
+        negative_ids: [num_samples] int32 item indices, distinct and ascending.
+    """
+    items = inputs.sequence[:, :-1]
+    column = tf.minimum(tf.searchsorted(negative_ids, tf.reshape(items, [-1])), tf.size(negative_ids) - 1)
+    column = tf.where(tf.gather(negative_ids, column) == tf.reshape(items, [-1]), column, -1)
+    column = tf.broadcast_to(tf.reshape(column, tf.shape(items))[:, tf.newaxis, :], tf.shape(inputs.is_own))
+    columns = inputs.select(tf.where(inputs.is_own, column, -1))
+    cell = tf.where(columns >= 0)
+    return tf.stack([tf.cast(cell[:, 0], tf.int32), tf.gather_nd(columns, cell)], axis=1)

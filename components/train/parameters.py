@@ -30,6 +30,7 @@ class TrainParameters:
     num_negatives: int = 1536
     correct_sampling: bool = True
     session_negatives: bool = True
+    pointer: bool = True
     remove_accidental_hits: bool = True
     num_hard_negatives: int = 0
     temperature: float = 0.08
@@ -42,6 +43,7 @@ class TrainParameters:
     table_learning_rate: float = 0.015
     learning_rate_schedule: str = "cosine"
     batch_size: int = 1024
+    min_steps_per_epoch: int = 128
     max_epochs: int = 8
     max_valid_targets: int = 50_000
     patience: int = 2
@@ -59,7 +61,7 @@ class TrainParameters:
             _expect(getattr(self, name) in choices, name, f"one of {', '.join(choices)}", getattr(self, name))
         for name in ("embedding_dim", "num_negatives", "batch_size", "max_epochs", "patience"):
             _expect(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("num_hard_negatives", "max_valid_targets"):
+        for name in ("num_hard_negatives", "max_valid_targets", "min_steps_per_epoch"):
             _expect(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         _expect(self.max_session_length >= 2, "max_session_length", "at least 2", self.max_session_length)
         _expect(0 <= self.random_seed <= MAX_SEED, "random_seed", f"from 0 to {MAX_SEED}", self.random_seed)
@@ -74,6 +76,9 @@ class TrainParameters:
         _expect(0 <= self.trend_weight <= 1, "trend_weight", "from 0 to 1", self.trend_weight)
         if self.reads_session_ids:
             _expect(self.loss == "in_batch", "loss", "in_batch with the session_id tower", self.loss)
+        if self.pointer:
+            has_own_logits = self.loss == "full" or (self.loss == "sampled" and self.session_negatives)
+            _expect(has_own_logits, "pointer", "false unless loss is full, or sampled with session_negatives", True)
 
     @property
     def reads_session_ids(self) -> bool:

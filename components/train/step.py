@@ -96,7 +96,7 @@ def train_model(
         root = Path(scratch)
         if checkpoint_root is not None:
             root = checkpoint_root / _fingerprint(events_dir, vocabulary_path, parameters)
-        selection, refit = History(best_epoch=1), None
+        selection, refit, pointer = History(best_epoch=1), None, None
         if parameters.max_epochs > 1 or not parameters.refit:
             model, selection = train(
                 parameters,
@@ -108,6 +108,8 @@ def train_model(
                 tensorboard_dir=root / "tensorboard" / "selection",
                 strategy=strategy,
             )
+            if model.pointer is not None:
+                pointer = model.pointer.served.numpy()
         if parameters.refit:
             sessions = Sessions.concatenate(sessions, valid)
             model, refit = train(
@@ -118,6 +120,7 @@ def train_model(
                 num_epochs=selection.best_epoch,
                 checkpoint_dir=root / "refit",
                 tensorboard_dir=root / "tensorboard" / "refit",
+                pointer=pointer,
                 strategy=strategy,
             )
         if is_chief(strategy):

@@ -48,8 +48,10 @@ class StringModel(tf.Module):
 
     Signatures of the SavedModel:
         query: session_id [batch_size], item_ids [batch_size, length] (oldest first, "" is padding at any position)
-            -> embedding [batch_size, embedding_dim]. Only the `session_id` tower reads session_id.
-        candidate: item_ids [batch_size] -> embedding [batch_size, embedding_dim].
+            -> embedding [batch_size, dimension], bonus [batch_size, length]. Only the `session_id` tower reads
+            session_id. The score of an item is the dot product of both embeddings, plus, if the item is in the session,
+            the bonus of its newest place. The bonus is 0 at all other places, and everywhere without a pointer.
+        candidate: item_ids [batch_size] -> embedding [batch_size, dimension].
 
     Args:
         model: the trained model.
@@ -75,13 +77,20 @@ class StringModel(tf.Module):
     )
     def query(self, session_id: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """Embeds sessions; an empty session is treated as a single unknown item."""
-        history = tf.ragged.boolean_mask(item_ids, item_ids != "")[:, -self.max_length :]
+        is_item = item_ids != ""
+        num_later = tf.cumsum(tf.cast(is_item, tf.int32), axis=1, reverse=True, exclusive=True)
+        is_read = is_item & (num_later < self.max_length)
+        history = tf.ragged.boolean_mask(item_ids, is_read)
         items = history.with_values(self.items.find(history.values)).to_tensor(PADDING)
         items = tf.pad(items, [[0, 0], [0, 1]], constant_values=PADDING)
         is_empty = (items == PADDING) & (tf.range(tf.shape(items)[1]) == 0)
         items = tf.where(is_empty, UNKNOWN, items)
         session = tf.zeros_like(session_id, tf.int32) if self.sessions is None else self.sessions.find(session_id)
-        return {"embedding": self.model.embed_last(session, items)}
+        embedding, bonus = self.model.query(session, items)
+        # Back to the places of the input.
+        bonus = tf.RaggedTensor.from_tensor(bonus, lengths=history.row_lengths()).flat_values
+        places = tf.where(is_read)
+        return {"embedding": embedding, "bonus": tf.scatter_nd(places, bonus, tf.shape(item_ids, places.dtype))}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "item_ids")])
     def candidate(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -12,8 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from components.core.metrics import summarize
-from components.core.ranking import dot_product, rank_targets
 from components.core.sequences import PADDING, Batch, Sessions, Windows, make_batch, make_pairs, pad_batch, plan_batches
 from components.core.vocabulary import UNKNOWN
 from components.train.checkpoints import Checkpoints, History
@@ -22,10 +20,11 @@ from components.train.model import TwoTower
 from components.train.optimizers import LazyAdam
 from components.train.parameters import TrainParameters
 from components.train.trend import log_trend
+from components.train.validation import validate
 
-SELECTION_METRIC = "recall@20"
+SELECTION_METRICS = ("recall@20", "mrr@20")  # their sum selects the epoch
 VALIDATION_KS = (1, 10, 20)
-VALIDATION_BATCH_SIZE = 32_768  # number of positions per validation batch
+MIN_BATCH_SIZE = 64  # of a batch of a small log
 WARMUP_EPOCHS = 0.5  # length of the cosine schedule's linear warm-up
 
 
@@ -38,13 +37,14 @@ def train(
     num_epochs: int,
     checkpoint_dir: Path,
     tensorboard_dir: Path | None = None,
+    pointer: npt.NDArray[np.float32] | None = None,
     strategy: tf.distribute.Strategy | None = None,
 ) -> tuple[TwoTower, History]:
     """Trains a model.
 
-    With validation sessions, training stops after `patience` epochs without a better recall and returns the weights of
-    the best epoch; otherwise it returns the weights of the last epoch. Every epoch ends with a checkpoint. A training
-    that finds its own checkpoints resumes after the last epoch.
+    With validation sessions, training stops after `patience` epochs without a better sum of recall@20 and MRR@20, and
+    returns the weights of the best epoch; otherwise it returns the weights of the last epoch. Every epoch ends with a
+    checkpoint. A training that finds its own checkpoints resumes after the last epoch.
 
     With several replicas, each processes its share of the sessions of every batch, and all apply the same update. Only
     the chief writes checkpoints and logs.
@@ -57,6 +57,8 @@ def train(
         num_epochs: maximum number of epochs; the learning rate schedule always covers `parameters.max_epochs`.
         checkpoint_dir: folder for the checkpoints of this training.
         tensorboard_dir: folder for TensorBoard logs; None to write none.
+        pointer: [NUM_FEATURES] weights that the pointer serves if there are no validation sessions to fit them to; None
+            for those learned in the loss.
         strategy: from `make_strategy`; by default the current strategy.
 
     Returns:
@@ -74,8 +76,9 @@ def train(
         else Windows.cut(sessions, max_length=parameters.max_session_length)
     )
     _check_targets(sessions, windows, valid)
+    batch_size = choose_batch_size(parameters, windows.num_targets)
     tf.keras.utils.set_random_seed(parameters.random_seed)
-    num_steps = len(plan_batches(windows.length, batch_size=parameters.batch_size))
+    num_steps = len(plan_batches(windows.length, batch_size=batch_size))
     make_model = functools.partial(
         TwoTower,
         parameters,
@@ -97,14 +100,14 @@ def train(
     history = checkpoints.restore()
     _check_shared(strategy, history, checkpoint_dir)
     history.num_targets = windows.num_targets
-    callbacks: list[tf.keras.callbacks.Callback] = [EpochEnd(parameters, history, checkpoints, valid)]
+    callbacks: list[tf.keras.callbacks.Callback] = [EpochEnd(parameters, history, checkpoints, valid, pointer)]
     if tensorboard_dir is not None and is_chief(strategy):
         callbacks.append(tf.keras.callbacks.TensorBoard(tensorboard_dir, write_graph=False))
     if not _is_over(history, parameters, num_epochs):
         model.fit(
             strategy.distribute_datasets_from_function(
                 lambda context: make_dataset(
-                    sessions, windows, parameters, first_epoch=len(history.epochs), replicas=context
+                    sessions, windows, parameters, batch_size, first_epoch=len(history.epochs), replicas=context
                 )
             ),
             epochs=num_epochs,
@@ -119,6 +122,18 @@ def train(
             checkpoints = Checkpoints(model, checkpoint_dir)
         checkpoints.restore_epoch(history.best_epoch)
     return model, history
+
+
+def choose_batch_size(parameters: TrainParameters, num_targets: int) -> int:
+    """Returns the maximum number of positions per batch.
+
+    It is `batch_size`, or less for small logs, so that an epoch has about `min_steps_per_epoch` steps: a fixed number
+    of epochs with few steps each ends long before the model has learned the log (docs/experiments.md).
+    """
+    if parameters.min_steps_per_epoch == 0:
+        return parameters.batch_size
+    few = max(num_targets // parameters.min_steps_per_epoch, MIN_BATCH_SIZE)
+    return min(parameters.batch_size, few)
 
 
 def _check_targets(sessions: Sessions, windows: Windows, valid: Sessions | None) -> None:
@@ -173,6 +188,7 @@ def make_dataset(
     sessions: Sessions,
     windows: Windows,
     parameters: TrainParameters,
+    batch_size: int,
     *,
     first_epoch: int,
     replicas: tf.distribute.InputContext | None = None,
@@ -192,7 +208,7 @@ def make_dataset(
     def batches() -> Iterator[dict[str, npt.NDArray[np.int32]]]:
         for epoch in itertools.count(first_epoch):
             rng = np.random.default_rng([parameters.random_seed, epoch])
-            for rows in plan_batches(windows.length, batch_size=parameters.batch_size, rng=rng):
+            for rows in plan_batches(windows.length, batch_size=batch_size, rng=rng):
                 batch = make_batch(sessions, windows, rows)
                 for replica in range(first, first + num_here):
                     share, targets = slice(replica, None, num_replicas), batch.targets
@@ -200,7 +216,7 @@ def make_dataset(
                         share, targets = slice(1), np.full_like(targets, PADDING)
                     part = Batch(batch.session[share] + 1, batch.items[share], targets[share])
                     if parameters.jit_compile:
-                        part = pad_batch(part, parameters.batch_size // num_replicas)
+                        part = pad_batch(part, batch_size // num_replicas)
                     yield part._asdict()
 
     signature = {
@@ -211,34 +227,23 @@ def make_dataset(
     return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(4)
 
 
-def validate(model: TwoTower, valid: Sessions, ks: tuple[int, ...]) -> dict[str, float]:
-    """Computes metrics over all targets of the sessions, each ranked exactly among all items.
-
-    Every position of a window is a query, so the model reads each session once instead of once per target.
-    """
-    windows = Windows.cut(valid, max_length=model.parameters.max_session_length)
-    queries, targets = [], []
-    for rows in plan_batches(windows.length, batch_size=VALIDATION_BATCH_SIZE):
-        batch = make_batch(valid, windows, rows)
-        unknown_session = tf.zeros(len(rows), tf.int32)
-        embeddings = model.embed_positions(unknown_session, tf.constant(batch.items)).numpy()
-        queries.append(embeddings[batch.targets != PADDING])
-        targets.append(batch.targets[batch.targets != PADDING])
-    score = dot_product(np.concatenate(queries), model.embed_candidates().numpy())
-    return summarize(rank_targets(score, np.concatenate(targets), num_items=model.num_items).ranks, ks)
-
-
 class EpochEnd(tf.keras.callbacks.Callback):
     """Validates, selects the best epoch, saves a checkpoint and stops early, in this order, hence in one callback."""
 
     def __init__(
-        self, parameters: TrainParameters, history: History, checkpoints: Checkpoints, valid: Sessions | None
+        self,
+        parameters: TrainParameters,
+        history: History,
+        checkpoints: Checkpoints,
+        valid: Sessions | None,
+        pointer: npt.NDArray[np.float32] | None,
     ) -> None:
         super().__init__()
         self.parameters = parameters
         self.history = history
         self.checkpoints = checkpoints
         self.valid = valid
+        self.pointer = pointer
         self.begin = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -257,6 +262,8 @@ class EpochEnd(tf.keras.callbacks.Callback):
             logs.update(
                 (f"valid_{name}", value) for name, value in validate(self.model, self.valid, VALIDATION_KS).items()
             )
+        elif self.model.pointer is not None:
+            self.model.pointer.serve(self.pointer)
         strategy = self.model.distribute_strategy
         logs.update(zip(logs, take_from_chief(strategy, list(logs.values())), strict=True))
         self.history.epochs.append({name: float(value) for name, value in logs.items()})
@@ -268,9 +275,9 @@ class EpochEnd(tf.keras.callbacks.Callback):
 
 
 def _best_epoch(history: History) -> int:
-    recalls = [epoch.get(f"valid_{SELECTION_METRIC}") for epoch in history.epochs]
-    known = [recall for recall in recalls if recall is not None]
-    return 1 + known.index(max(known)) if known else len(recalls)
+    names = [f"valid_{name}" for name in SELECTION_METRICS]
+    values = [sum(epoch[name] for name in names) for epoch in history.epochs if names[0] in epoch]
+    return 1 + values.index(max(values)) if values else len(history.epochs)
 
 
 def _is_over(history: History, parameters: TrainParameters, num_epochs: int) -> bool:

@@ -1,0 +1,100 @@
+"""Fits the pointer to the validation sessions, with the towers held fixed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize
+
+from components.core.ranking import ScoreTile, for_each_tile
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.integer]
+
+PRECISION = 1.0  # of the Gaussian prior of each weight, whose mean is the trained weight
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnPairs:
+    """Pairs of a query and an own item.
+
+    Attributes:
+        query: [num_pairs] ascending query number.
+        item: [num_pairs] item index, from 1.
+        logit: [num_pairs] logit without the bonus.
+        features: [num_pairs, num_features].
+    """
+
+    query: Ints
+    item: Ints
+    logit: Floats
+    features: Floats
+
+
+def log_partition_of_others(score: ScoreTile, pairs: OwnPairs, *, num_queries: int, num_items: int) -> Floats:
+    """Returns log sum exp(logit) of each query over the items that are not its own, [num_queries].
+
+    Args:
+        score: the logits, without bonus.
+        pairs: the own items.
+        num_queries: number of queries.
+        num_items: number of items in the catalogue.
+    """
+    log_partition = np.empty(num_queries, np.float32)
+
+    def sum_tile(rows: slice) -> None:
+        tile = score(rows)
+        begin, end = np.searchsorted(pairs.query, [rows.start, rows.start + len(tile)])
+        tile[pairs.query[begin:end] - rows.start, pairs.item[begin:end] - 1] = -np.inf
+        highest = np.maximum(tile.max(axis=1, keepdims=True), np.finfo(np.float32).min)
+        tile -= highest
+        np.exp(tile, out=tile)
+        with np.errstate(divide="ignore"):  # all items of a tiny catalogue can be own items
+            log_partition[rows] = np.log(tile.sum(axis=1)) + highest[:, 0]
+
+    for_each_tile(sum_tile, num_queries=num_queries, num_items=num_items)
+    return log_partition
+
+
+def fit_pointer(pairs: OwnPairs, targets: Ints, others: Floats, trained: Floats) -> Floats:
+    """Fits the weights of the pointer by maximum a posteriori.
+
+    Maximises the log-likelihood of the softmax over the whole catalogue plus the log of a Gaussian prior around the
+    trained weights. In the weights, the function is concave. In training, the towers have seen the sessions that they
+    score, so their scores of the other items are too good, and the bonus that they leave to the own items is too small;
+    a combination must be fitted where its inputs are honest (Wolpert 1992, "Stacked Generalization").
+
+    Args:
+        pairs: the own items of the queries.
+        targets: [num_queries] item index of each query's target.
+        others: [num_queries] from `log_partition_of_others`.
+        trained: [num_features] weights learned in the loss.
+
+    Returns:
+        [num_features] float32 weights; `trained` if no target tells anything about them.
+    """
+    num_queries = len(targets)
+    is_target = pairs.item == targets[pairs.query]
+    features, logit = pairs.features.astype(np.float64), pairs.logit.astype(np.float64)
+    wanted = features[is_target].sum(axis=0)
+    begin = np.searchsorted(pairs.query, np.arange(num_queries))
+    has_pairs = np.diff(np.append(begin, len(pairs.query))) > 0
+    begin = begin[has_pairs]
+
+    def loss(weights: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        bonus = features @ weights
+        total = logit + bonus
+        highest = others.astype(np.float64)
+        highest[has_pairs] = np.maximum(highest[has_pairs], np.maximum.reduceat(total, begin))
+        exponential = np.exp(total - highest[pairs.query])
+        partition = np.exp(others - highest)
+        partition[has_pairs] += np.add.reduceat(exponential, begin)
+        shift = weights - trained
+        value = np.sum((np.log(partition) + highest)[has_pairs]) - bonus[is_target].sum()
+        gradient = features.T @ (exponential / partition[pairs.query]) - wanted
+        return value + 0.5 * PRECISION * shift @ shift, gradient + PRECISION * shift
+
+    if len(begin) == 0:
+        return trained
+    fitted = optimize.minimize(loss, trained.astype(np.float64), jac=True, method="L-BFGS-B").x
+    return fitted.astype(np.float32)

@@ -5,6 +5,7 @@ import itertools
 import resource
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,17 @@ def train(
         else Windows.cut(sessions, max_length=parameters.max_session_length)
     )
     _check_targets(sessions, windows, valid)
+    counts = np.bincount(sessions.items, minlength=num_items + 1)
+    if valid is not None:
+        # The vocabulary of a refit has items of valid that this training never sees; in serving, such items are unknown.
+        valid = replace(valid, items=np.where(counts[valid.items] > 0, valid.items, UNKNOWN).astype(np.int32))
     batch_size = choose_batch_size(parameters, windows.num_targets)
     tf.keras.utils.set_random_seed(parameters.random_seed)
     num_steps = len(plan_batches(windows.length, batch_size=batch_size))
     make_model = functools.partial(
         TwoTower,
         parameters,
-        counts=np.bincount(sessions.items, minlength=num_items + 1)[1:],
+        counts=counts[1:],
         num_sessions=sessions.num_sessions,
         trend=parameters.trend_weight * log_trend(sessions.items, num_items=num_items),
     )

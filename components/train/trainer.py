@@ -79,7 +79,7 @@ def train(
     _check_targets(sessions, windows, valid)
     counts = np.bincount(sessions.items, minlength=num_items + 1)
     if valid is not None:
-        # The vocabulary of a refit has items of valid that this training never sees; in serving, such items are unknown.
+        # A refit's vocabulary has items of valid that this training never sees. In serving, such items are unknown.
         valid = replace(valid, items=np.where(counts[valid.items] > 0, valid.items, UNKNOWN).astype(np.int32))
     batch_size = choose_batch_size(parameters, windows.num_targets)
     tf.keras.utils.set_random_seed(parameters.random_seed)

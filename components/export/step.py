@@ -70,7 +70,7 @@ def export(
     max_length = parameters["max_session_length"]
     scores = model_scores(model, candidates, vocabulary, sessions, probed, max_length=max_length)
     prefixes = _prefixes(events["item_id"], sessions, probed, max_length=max_length)
-    _check(index_dir, prefixes, vocabulary.item_ids.to_pylist(), scores(slice(len(probed))))
+    _check(index_dir, prefixes, vocabulary.item_ids.to_pylist(), scores(slice(0, len(probed))))
     description = describe_embeddings(parameters, dimension=candidates.shape[1])
     write_embeddings(vocabulary.item_ids, candidates, description, embeddings_path)
     return Exported(num_items=vocabulary.num_items, embeddings=description)

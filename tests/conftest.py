@@ -1,4 +1,6 @@
+import inspect
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,19 @@ from components.vocabulary.step import make_vocabulary
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Names long bytes by their argument: compressed ones hold a time, and workers must agree on the names of tests."""
     return argname if isinstance(val, bytes) and len(val) > 20 else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stacks_without_source() -> Iterator[None]:
+    """Makes `inspect.stack` read the source of the frames only if its caller asks for it.
+
+    KFP inspects the stack at each setting of a task, for the name of a function. Under pytest, reading the source takes
+    several times as long as the compilation.
+    """
+    stack = inspect.stack
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inspect, "stack", lambda context=0: stack(context))
+        yield
 
 
 @pytest.fixture

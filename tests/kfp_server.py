@@ -6,6 +6,7 @@ Written from the API's description and the client's requests. The real one does 
 import contextlib
 import email
 import email.policy
+import functools
 import json
 import re
 import socket
@@ -211,10 +212,7 @@ class FakeKfp:
         )
         (part,) = message.iter_parts()
         try:
-            documents = list(yaml.safe_load_all(part.get_payload(decode=True)))
-            json_format.ParseDict(documents[0], pipeline_spec_pb2.PipelineSpec())
-            for document in documents[1:]:
-                json_format.ParseDict(document, pipeline_spec_pb2.PlatformSpec())
+            spec = read_spec(part.get_payload(decode=True))
         except (yaml.YAMLError, json_format.ParseError, IndexError) as error:
             raise RefusalError(400, f"no pipeline spec: {error}") from error
         item = {
@@ -224,7 +222,7 @@ class FakeKfp:
             "created_at": now(),
         }
         self.versions[item["pipeline_version_id"]] = item
-        self.specs[item["pipeline_version_id"]] = documents[0]
+        self.specs[item["pipeline_version_id"]] = spec
         return item
 
     def check_job(self, data: dict[str, Any]) -> None:
@@ -263,6 +261,16 @@ class FakeKfp:
         item["service_account"] = data.get("service_account") or "pipeline-runner"
         self.recurring_runs[item["recurring_run_id"]] = item
         return item
+
+
+@functools.cache
+def read_spec(payload: bytes) -> dict[str, Any]:
+    """The pipeline spec of a YAML, after a check of all its documents."""
+    documents = list(yaml.safe_load_all(payload))
+    json_format.ParseDict(documents[0], pipeline_spec_pb2.PipelineSpec())
+    for document in documents[1:]:
+        json_format.ParseDict(document, pipeline_spec_pb2.PlatformSpec())
+    return dict(documents[0])
 
 
 def check_cron(text: str) -> None:

@@ -4,6 +4,7 @@ Written from the API's description (the service's and the messages' comments). T
 leaves open what it refuses, this one refuses.
 """
 
+import functools
 import re
 import threading
 import zoneinfo
@@ -193,7 +194,7 @@ class FakeVertex:
         request = schedule.create_pipeline_job_request
         if request.parent != parent:
             refuse(f"the parent of the request is another: {request.parent!r}")
-        check_job(request.pipeline_job)
+        check_job(aiplatform_v1.PipelineJob.serialize(request.pipeline_job))
 
 
 def check_cron(text: str) -> None:
@@ -211,8 +212,10 @@ def check_cron(text: str) -> None:
                 refuse(f"no cron expression: {text!r}")
 
 
-def check_job(job: Any) -> None:
+@functools.cache
+def check_job(serialized: bytes) -> None:
     """Refuses a job that could not be created."""
+    job = aiplatform_v1.PipelineJob.deserialize(serialized)
     message = json_format.MessageToDict(aiplatform_v1.PipelineJob.pb(job))
     try:
         spec = json_format.ParseDict(message.get("pipelineSpec", {}), pipeline_spec_pb2.PipelineSpec())

@@ -1,5 +1,6 @@
 """What a cluster gets. One golden file is compared in full; of the others the structure."""
 
+import functools
 import os
 import runpy
 import subprocess
@@ -68,6 +69,7 @@ def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return name, target, path
 
 
+@functools.cache
 def read(path: Path) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(path.read_text()))
 

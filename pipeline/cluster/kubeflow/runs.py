@@ -50,9 +50,7 @@ def prepare_version(client: Client, submission: Submission, *, upload: bool = Tr
     """
     pipeline = compile_pipeline(submission.pipeline, submission.tasks)
     name = f"{SOURCE_VERSION}-{pipeline.content_hash}"
-    with tempfile.TemporaryDirectory() as folder, quiet():
-        path = Path(folder) / "pipeline.yaml"
-        path.write_text(pipeline.text)
+    with quiet():
         pipeline_id = client.get_pipeline_id(pipeline.name)
         if not pipeline_id:
             if not upload:
@@ -66,7 +64,10 @@ def prepare_version(client: Client, submission: Submission, *, upload: bool = Tr
         versions = list_all(client.list_pipeline_versions, "pipeline_versions", pipeline_id=pipeline_id)
         version_id = next((item.pipeline_version_id for item in versions if item.display_name == name), "")
         if not version_id and upload:
-            uploaded = client.upload_pipeline_version(str(path), name, pipeline_id=pipeline_id)
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "pipeline.yaml"
+                path.write_text(pipeline.text)
+                uploaded = client.upload_pipeline_version(str(path), name, pipeline_id=pipeline_id)
             version_id = uploaded.pipeline_version_id
     return Version(pipeline_name=pipeline.name, name=name, pipeline_id=pipeline_id, version_id=version_id)
 

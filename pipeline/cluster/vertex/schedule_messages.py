@@ -128,7 +128,10 @@ def compile_schedule(schedule: Schedule) -> Compiled:
 
 @functools.cache
 def _load(text: str) -> Any:
-    return yaml.safe_load(text)
+    """Parses a pipeline's YAML to a protobuf Struct, which messages take as it is."""
+    from google.protobuf import json_format, struct_pb2
+
+    return json_format.ParseDict(yaml.safe_load(text), struct_pb2.Struct())
 
 
 def _hash(name: str) -> str:

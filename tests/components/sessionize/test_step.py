@@ -39,16 +39,19 @@ def events_of(events_dir, split):
     starts = table.groupby("session_id")["time"].transform("min")
     in_order = table.assign(start=starts).sort_values(["start", "session_id", "time"], kind="stable")
     assert in_order.index.is_monotonic_increasing
-    return sorted(
-        tuple(group[["item_id", "time"]].itertuples(index=False, name=None)) for _, group in table.groupby("session_id")
-    )
+    return list_sessions(table["session_id"], table["item_id"], table["time"])
 
 
 def expected_of(log):
-    return sorted(
-        tuple((str(item), time) for item, time in group[["item", "time"]].itertuples(index=False, name=None))
-        for _, group in log.groupby("session")
-    )
+    return list_sessions(log["session"], log["item"].astype(str), log["time"])
+
+
+def list_sessions(names, items, times):
+    """The events of each session in their order, without its name."""
+    sessions = {}
+    for name, *event in zip(names.tolist(), items.tolist(), times.tolist(), strict=True):
+        sessions.setdefault(name, []).append(tuple(event))
+    return sorted(map(tuple, sessions.values()))
 
 
 @pytest.mark.parametrize("seed", range(2))

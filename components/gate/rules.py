@@ -51,7 +51,7 @@ def judge_test_split(documents: Documents, parameters: GateParameters) -> list[J
                 rule="test_split",
                 subject=document.name,
                 bound=f"the test split of report.json: {_show(expected)}",
-                measured=_show(found),
+                measured="the same" if found == expected else _show(found),
                 verdict=PASSES if found == expected else REFUSES,
             )
         )

@@ -18,12 +18,15 @@ def judge_champion(documents: Documents, parameters: GateParameters) -> list[Jud
     champion = documents.metrics.part("champion")
     status = champion.part("status").text()
     if status == "compared":
+        _check_targets(documents.metrics, champion)
         _check_comparison(documents.metrics, champion)
-        num_targets = champion.part("num_targets").count()
-        return [_judge_targets(champion, parameters, enough=num_targets >= parameters.gate_min_targets)]
+        return [_judge_targets(champion, parameters)]
     reason = champion.part("reason").text()
     if status == "too_few_targets":
-        return [_judge_targets(champion, parameters, enough=False)]
+        _check_targets(documents.metrics, champion)
+        if champion.part("num_targets").count() >= parameters.gate_min_targets:
+            raise UnusableError(f"Expected a comparison where enough targets are left. Received none: {reason}")
+        return [_judge_targets(champion, parameters)]
     if status == "none":
         found = [key for key in COMPARISON_KEYS if champion.has(key)]
         if found:
@@ -69,26 +72,34 @@ def _is_comparison(champion: Document, parameters: GateParameters) -> bool:
     return enough or not parameters.gate_baselines_alone
 
 
-def _check_comparison(metrics: Document, champion: Document) -> None:
-    """Checks that the comparison is about targets of the test split that the champion was not trained on.
+def _check_targets(metrics: Document, champion: Document) -> None:
+    """Checks that the targets of the comparison are among those of the model: all, if the champion is older.
 
     Raises:
-        UnusableError: it is not.
+        UnusableError: they are not.
     """
-    trained_until = champion.part("trained_until").count()
-    first_time, last_time = (metrics.part("test", key).count() for key in ("first_time", "last_time"))
-    num_targets, num_of_all = champion.part("num_targets").count(1), metrics.part("num_targets").count()
+    num_targets, num_of_all = champion.part("num_targets").count(), metrics.part("num_targets").count()
+    is_older = champion.part("trained_until").count() < metrics.part("test", "first_time").count()
+    if num_targets > num_of_all or (is_older and num_targets != num_of_all):
+        raise UnusableError(
+            f"Expected {'' if is_older else 'at most '}{num_of_all} targets, those of the model, for the champion too. "
+            f"Received: {num_targets}"
+        )
+
+
+def _check_comparison(metrics: Document, champion: Document) -> None:
+    """Checks that the champion was not trained on all of the test split, and that the model's metrics are its own.
+
+    Raises:
+        UnusableError: it was, or they are not.
+    """
+    trained_until, last_time = champion.part("trained_until").count(), metrics.part("test", "last_time").count()
     if trained_until >= last_time:
         raise UnusableError(
             f"Expected a champion that was not trained on the whole test split, which ends at {last_time} ms. "
             f"Received: its newest training event is at {trained_until} ms"
         )
-    if num_targets > num_of_all or (trained_until < first_time and num_targets != num_of_all):
-        raise UnusableError(
-            f"Expected the champion on {'at most ' * (trained_until >= first_time)}{num_of_all} targets, those of the "
-            f"model. Received: {num_targets}"
-        )
-    if num_targets == num_of_all:
+    if champion.part("num_targets").count() == metrics.part("num_targets").count():
         for metric in METRICS:
             ours, again = (part.part("model", metric).number(0, 1) for part in (metrics, champion))
             if abs(ours - again) > SAME_METRIC:
@@ -98,11 +109,11 @@ def _check_comparison(metrics: Document, champion: Document) -> None:
                 )
 
 
-def _judge_targets(champion: Document, parameters: GateParameters, *, enough: bool) -> Judgement:
+def _judge_targets(champion: Document, parameters: GateParameters) -> Judgement:
     version, num_targets = champion.part("version").count(1), champion.part("num_targets").count()
     trained_until = champion.part("trained_until").count()
     measured = f"{num_targets:,} targets; version {version} is trained until {trained_until} ms"
-    if enough:
+    if num_targets >= parameters.gate_min_targets:
         verdict = PASSES
     elif parameters.gate_baselines_alone:
         verdict, measured = NOT_APPLICABLE, f"{measured}; gate_baselines_alone is set"

@@ -27,8 +27,8 @@ metrics.json, written by `evaluate`:
 
 "none" is a serving location that could be listed and holds no version, or a local folder that does not exist; it has no
 other values than the reason. "unreadable" is every location or version that could not be read. "too_few_targets" is a
-comparison for which too few targets are left; it has version, trained_until and num_targets. The gate has a bound of
-its own, so `evaluate` may write "compared" whenever one target is left.
+comparison for which too few targets are left, by the gate's bound; it has version, trained_until and num_targets. The
+gate counts them itself, so `evaluate` may write "compared" whenever one target is left.
 
 index_check.json, written by `export`:
 

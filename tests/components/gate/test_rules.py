@@ -267,6 +267,21 @@ CASES: dict[str, Case] = {
         {},
         "champion",
     ),
+    "too few targets, and yet many, baselines alone": (
+        both(champion("too_few_targets"), put("metrics/champion/num_targets", 1_000)),
+        {"gate_baselines_alone": True},
+        "champion",
+    ),
+    "too few targets of a champion that is older than the test split": (
+        both(champion("too_few_targets"), put("metrics/champion/trained_until", TEST["first_time"] - 1)),
+        {"gate_baselines_alone": True},
+        "champion",
+    ),
+    "more targets than the model has": (
+        both(fewer_champion_targets(24_224), put("metrics/champion/model/recall@20", 0.575)),
+        {},
+        "champion",
+    ),
     "too few targets for the champion, says evaluate": (champion("too_few_targets"), {}, "champion"),
     "too few targets for the champion, says the gate": (fewer_champion_targets(999), {}, "champion"),
     "worse than the champion on few targets": (

@@ -92,6 +92,22 @@ def fewer_champion_targets(number: int) -> Callable[[Documents], None]:
     )
 
 
+def at_every_bound(documents: Documents) -> None:
+    metrics, report = documents["metrics"], documents["report"]
+    metrics |= {
+        "num_targets": 1_000,
+        "num_unknown_targets": 200,
+        "num_items": 20_000,
+        "champion": make_champion("none"),
+    }
+    metrics["coverage@20"]["model"] = 0.05
+    metrics["trained_until"] = TEST["first_time"]
+    documents["index_check"] |= {"index_recall": 0.98, "num_queries": 100, "p99_ms": 100.0, "score_difference": 1e-4}
+    report |= {"num_rejected": 7_000, "lost_event_share": 0.5}
+    for entry, bound in zip(report["drift"], (2.0, 1.0, 0.8, 0.8), strict=True):
+        entry["value"] = bound
+
+
 def nothing(documents: Documents) -> None:
     pass
 
@@ -117,6 +133,23 @@ CASES: dict[str, Case] = {
     "the champion itself": (champion_itself, {}, "all rules"),
     "a little worse than the champion": (against_champion(-0.005, -0.02, 0.01), {}, "all rules"),
     "exactly at both bounds": (against_champion(-0.01, -0.03, 0.01), {}, "all rules"),
+    "exactly at every other bound": (at_every_bound, {}, "all rules"),
+    "a champion that saw the first moment of the test week": (
+        both(
+            put("metrics/champion/trained_until", TEST["first_time"]),
+            put("metrics/champion/num_targets", 24_222),
+        ),
+        {},
+        "all rules",
+    ),
+    "a champion that saw all but the last moment of the test week": (
+        both(
+            put("metrics/champion/trained_until", TEST["last_time"] - 1),
+            put("metrics/champion/num_targets", 1_000),
+        ),
+        {},
+        "all rules",
+    ),
     "a Markov chain that cannot be beaten": (
         both(*(against_baseline("markov", -0.009, -0.025, 0.005, metric=metric) for metric in METRICS)),
         {},
@@ -277,6 +310,7 @@ CASES: dict[str, Case] = {
         {"gate_baselines_alone": True},
         "champion",
     ),
+    "a champion without a number": (put("metrics/champion/version", 0), {}, "champion"),
     "more targets than the model has": (
         both(fewer_champion_targets(24_224), put("metrics/champion/model/recall@20", 0.575)),
         {},

@@ -131,7 +131,7 @@ def run_component(
     check_texts({**artifacts, **(arguments or {}), "the output folder": str(output_dir.absolute())})
     classes = {cls.schema_title: cls for cls in (dsl.Artifact, dsl.Dataset, dsl.Model, dsl.Metrics)}
     inputs = component.component_spec.inputs or {}
-    outputs = component.component_spec.outputs or {}
+    outputs = {name: spec for name, spec in (component.component_spec.outputs or {}).items() if "@" in spec.type}
 
     def artifact_class(spec: Any) -> Any:
         return classes[spec.type.partition("@")[0]]

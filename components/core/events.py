@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 SPLITS = ("train", "valid", "test")
@@ -40,3 +41,21 @@ def write_split(events: pa.Table, events_dir: Path, split: str) -> None:
     """Writes one split, in the given order."""
     events_dir.mkdir(parents=True, exist_ok=True)
     pq.write_table(events.cast(SCHEMA), split_path(events_dir, split), compression="zstd")
+
+
+def describe_split(events: pa.Table) -> dict[str, int]:
+    """Describes a split by the numbers that report.json has of it too; documents about one split are told apart by it.
+
+    Args:
+        events: the split, from `read_split`; not empty.
+
+    Returns:
+        num_events and num_sessions; first_time and last_time, in milliseconds since 1970.
+    """
+    times = pc.min_max(events["time"])
+    return {
+        "num_events": len(events),
+        "num_sessions": len(pc.unique(events["session_id"])),
+        "first_time": times["min"].as_py(),
+        "last_time": times["max"].as_py(),
+    }

@@ -13,6 +13,8 @@ from components.core.parameters import make_parameters
 from components.evaluate.component import evaluate
 from components.evaluate.step import EvaluateParameters
 from components.export.component import export
+from components.gate.component import gate
+from components.gate.parameters import GateParameters
 from components.ingest.component import ingest
 from components.ingest.step import IngestParameters
 from components.sessionize.component import sessionize
@@ -63,6 +65,8 @@ def test_a_pipeline_has_the_parameters_of_its_components_and_no_other(first, mak
         (LogForm, sessionize),
         (Acceptance, ingest),
         (Acceptance, sessionize),
+        (GateParameters, gate),
+        (Acceptance, gate),
     ],
     ids=lambda value: value.__name__ if inspect.isclass(value) else value.name,
 )

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from components.core.intake.funnel import check_funnel, show_time
 from components.core.intake.split_counter import SplitCounter
+from components.core.markdown import make_table
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 SECONDS_BELOW = 100_000_000_000  # as milliseconds this is 1973-03-03, as seconds the year 5138
@@ -57,6 +58,9 @@ class DataReport:
         funnel: what became of each line: `read`, the number of lines; `dropped`, the number of lines by label, in the
             order of the step; `kept`, the number of events by split. Empty in reports of older versions.
         time_formats: number of lines by the format of their times.
+        lost_event_share: share of the events of valid whose item does not occur in test; of two consecutive weeks, the
+            share of last week's events whose items are gone. None in reports of older versions.
+        schema_version: version of the JSON document; 0 in reports of older versions.
     """
 
     num_lines: int
@@ -68,6 +72,8 @@ class DataReport:
     drift: list[dict[str, Any]] = field(default_factory=list)
     funnel: dict[str, Any] = field(default_factory=dict)
     time_formats: dict[str, int] = field(default_factory=dict)
+    lost_event_share: float | None = None
+    schema_version: int = 0
 
     def __post_init__(self) -> None:
         if self.funnel:
@@ -151,14 +157,16 @@ class DataReport:
             *([f"times in {name}", f"{count:,}"] for name, count in self.time_formats.items()),
             *([name.replace("_", " "), f"{count:,}"] for name, count in self.findings.items()),
         ]
+        if self.lost_event_share is not None:
+            read.append(["events of valid whose item does not occur in test", f"{self.lost_event_share:.2%}"])
         parts = [
             "# Data report",
             "## What became of each line",
-            _table(["", "lines", "share"], self._funnel_rows()),
+            make_table(["", "lines", "share"], self._funnel_rows()),
             "## Splits",
-            _table(["", *names], rows),
+            make_table(["", *names], rows),
             "## What was read",
-            _table(["", "number"], read),
+            make_table(["", "number"], read),
         ]
         if self.drift:
             drift = [
@@ -166,7 +174,7 @@ class DataReport:
             ]
             parts += [
                 "## Drift since the previous run",
-                _table(["", "value", "warns", "fails", "verdict"], drift),
+                make_table(["", "value", "warns", "fails", "verdict"], drift),
             ]
         return "\n\n".join(parts) + "\n"
 
@@ -174,10 +182,6 @@ class DataReport:
 def report_split(counter: SplitCounter, train_items: pa.Table) -> SplitReport:
     """Computes the report of a split; `train_items` are the item counts of train."""
     counts = counter.item_counts()
-    known = counter.num_events
-    if counts is not train_items:
-        shared = find_shared(counts["item_id"], train_items["item_id"])
-        known = pc.sum(counts["count"].filter(pc.is_in(counts["item_id"], value_set=shared))).as_py() or 0
     items_of_count = np.unique(counts["count"].to_numpy(), return_counts=True)
     lengths = np.flatnonzero(counter.sessions_of_length[1:]) + 1
     return SplitReport(
@@ -188,8 +192,16 @@ def report_split(counter: SplitCounter, train_items: pa.Table) -> SplitReport:
         last_time=counter.last_time,
         session_length=_quantiles(lengths, counter.sessions_of_length[lengths]),
         item_popularity=_quantiles(*items_of_count),
-        unknown_item_share=(counter.num_events - known) / max(1, counter.num_events),
+        unknown_item_share=0.0 if counts is train_items else share_of_missing_items(counts, train_items),
     )
+
+
+def share_of_missing_items(counts: pa.Table, others: pa.Table) -> float:
+    """Share of the events whose item does not occur in `others`; both tables have `item_id` and `count`."""
+    num_events = pc.sum(counts["count"]).as_py() or 0
+    shared = find_shared(counts["item_id"], others["item_id"])
+    known = pc.sum(counts["count"].filter(pc.is_in(counts["item_id"], value_set=shared))).as_py() or 0
+    return float((num_events - known) / max(1, num_events))
 
 
 def find_shared(first: pa.Array | pa.ChunkedArray, second: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
@@ -213,10 +225,3 @@ def _quantile_name(quantile: float) -> str:
 
 def _show_time(milliseconds: int | None) -> str:
     return "" if milliseconds is None else show_time(milliseconds)
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(
-        "| " + " | ".join(" ".join(cell.replace("|", "\\|").splitlines()) for cell in line) + " |" for line in lines
-    )

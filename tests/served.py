@@ -1,15 +1,19 @@
-"""Small versions to publish, and what must hold of a serving location at any moment.
+"""Small versions to publish, what must hold of a serving location at any moment, and publishers that can be killed."""
 
-As a script, a publisher in a process of its own: it says "ready", waits for a line, publishes and says what happened.
-    python served.py URI KEY FOLDER [CHAMPION]
-"""
-
-import json
-import sys
+import multiprocessing
+import os
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from components.core.serving.location import fetch, list_versions, open_location
 from components.core.serving.manifest import Draft, PublishConflictError, list_folder
+
+NUM_BYTES = 200_000  # of each file that a publisher of its own process publishes
+KEEP = 3
+
+# Its processes begin with the modules imported, and without threads of the test's process.
+forking = multiprocessing.get_context("forkserver")
 
 DETAILS = {
     "trained_until": None,
@@ -64,15 +68,26 @@ def check_versions(uri: str, folder: Path) -> dict[int, str]:
     return found
 
 
-def main(uri: str, key: str, folder: str, champion: str = "") -> None:
-    draft = make_draft(Path(folder), key, num_bytes=200_000, champion=int(champion) if champion else None)
-    print("ready", flush=True)
-    sys.stdin.readline()
+def start_publisher(uri: str, key: str, folder: Path, **values) -> tuple[ForkServerProcess, Connection]:
+    """Starts a process that is ready to publish; it begins when it is sent anything, and sends what happened.
+
+    It sends the number of the version, or the message of a conflict.
+    """
+    forking.set_forkserver_preload([__name__, "components.core.serving.bucket"])
+    here, there = forking.Pipe()
+    process = forking.Process(target=_publish, args=(there, dict(os.environ), uri, key, folder, values))
+    process.start()
+    there.close()
+    here.recv()
+    return process, here
+
+
+def _publish(parent: Connection, environment: dict, uri: str, key: str, folder: Path, values: dict) -> None:
+    os.environ.update(environment)  # the fork server has that of its first use
+    draft = make_draft(folder, key, num_bytes=NUM_BYTES, **values)
+    parent.send("ready")
+    parent.recv()
     try:
-        print(json.dumps({"version": open_location(uri).publish(draft, keep=3).version}))
+        parent.send(open_location(uri).publish(draft, keep=KEEP).version)
     except PublishConflictError as error:
-        print(json.dumps({"conflict": str(error)}))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+        parent.send(str(error))

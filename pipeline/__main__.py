@@ -25,8 +25,10 @@ from pipeline.layouts_command import layouts_command
 from pipeline.output_folder import OutputFolder, OutputFolderError, hold_run
 from pipeline.recommend_options import find_index, parse_session
 from pipeline.report import escape, print_comparison, print_findings, print_funnel, print_items, print_metrics
+from pipeline.rollback_command import rollback_command
 from pipeline.run_options import make_local_run
 from pipeline.tasks import Tasks
+from pipeline.versions_command import versions_command
 
 LOG_HELP = "a file, folder or glob; local, s3:// or gs://."
 
@@ -147,6 +149,8 @@ cli.add_command(layouts_command)
 cli.add_command(compile_command)
 cli.add_command(submit_command)
 cli.add_command(schedule_command)
+cli.add_command(versions_command)
+cli.add_command(rollback_command)
 
 
 def main() -> None:

@@ -81,7 +81,7 @@ def print_splits(document: dict[str, Any], console: Console) -> None:
     for label, key in (("events", "num_events"), ("sessions", "num_sessions"), ("items", "num_items")):
         table.add_row(label, *(f"{split[key]:,}" for split in splits))
     for label, key in (("first event", "first_time"), ("last event", "last_time")):
-        table.add_row(label, *(_show_time(split[key]) for split in splits))
+        table.add_row(label, *(show_time(split[key]) for split in splits))
     console.print(table)
 
 
@@ -185,7 +185,8 @@ def escape(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
-def _show_time(milliseconds: int | None) -> str:
+def show_time(milliseconds: int | None) -> str:
+    """Formats milliseconds since 1970 as a UTC time to the minute; None as an empty text."""
     if milliseconds is None:
         return ""
     return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M}"

@@ -1,4 +1,8 @@
-"""Objects in memory behind Google Cloud Storage's JSON API, over HTTP, as far as reading and listing go."""
+"""Objects in memory behind Google Cloud Storage's interfaces, over HTTP.
+
+The JSON API can read and list, which is what pyarrow uses. The XML API can also create, overwrite and delete, which is
+what obstore uses (https://cloud.google.com/storage/docs/xml-api/overview).
+"""
 
 import json
 import multiprocessing
@@ -6,8 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
+from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -34,9 +40,51 @@ def serve(bucket: str, objects: Objects) -> Iterator[str]:
 
 
 def _run(bucket: str, objects: Objects, parent: Connection) -> None:
+    lock = Lock()
+
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_PUT(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            name = self._find_name()
+            if name is None:
+                return
+            with lock:
+                is_refused = self.headers.get("x-goog-if-generation-match") == "0" and name in objects
+                if not is_refused:
+                    objects[name] = body
+            self._answer(412 if is_refused else 200, b"", etag=True)
+
+        def do_DELETE(self) -> None:
+            name = self._find_name()
+            if name is not None:
+                self._answer(404 if objects.pop(name, None) is None else 204, b"")
+
+        def _find_name(self) -> str | None:
+            """The object of a request to the XML API; None if the bucket is not there and the request is answered."""
+            place, _, name = unquote(urlsplit(self.path).path).removeprefix("/").partition("/")
+            if place == bucket and self.headers.get("Authorization", "").startswith("Bearer "):
+                return name
+            self._answer(404 if place != bucket else 401, b"<Error><Code>NoSuchBucket</Code></Error>")
+            return None
+
         def do_GET(self) -> None:
             address = urlsplit(self.path)
+            if not address.path.startswith("/storage/"):
+                name = self._find_name()
+                if name:
+                    self._answer(200 if name in objects else 404, objects.get(name, b""), etag=True)
+                elif name is not None:
+                    prefix = parse_qs(address.query).get("prefix", [""])[0]
+                    listed = [
+                        f"<Contents><Key>{escape(each)}</Key><Size>{len(objects[each])}</Size>"
+                        f"<LastModified>2026-01-01T00:00:00Z</LastModified><ETag>1</ETag></Contents>"
+                        for each in sorted(objects)
+                        if each.startswith(prefix)
+                    ]
+                    self._answer(200, f"<ListBucketResult>{''.join(listed)}</ListBucketResult>".encode())
+                return
             query = {name: values[0] for name, values in parse_qs(address.query).items()}
             place, name = address.path.removeprefix("/storage/v1/b/").partition("/o")[::2]
             name = unquote(name.removeprefix("/"))
@@ -55,8 +103,11 @@ def _run(bucket: str, objects: Objects, parent: Connection) -> None:
             else:
                 self._answer(200, json.dumps(_describe(bucket, name, objects)).encode())
 
-        def _answer(self, status: int, body: bytes) -> None:
+        def _answer(self, status: int, body: bytes, *, etag: bool = False) -> None:
             self.send_response(status)
+            if etag:
+                self.send_header("ETag", '"1"')
+                self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -1,7 +1,7 @@
 """A pipeline's parameters are its components'."""
 
 import inspect
-from dataclasses import fields
+from dataclasses import MISSING, fields
 
 import pytest
 from kfp import dsl
@@ -17,6 +17,8 @@ from components.gate.component import gate
 from components.gate.parameters import GateParameters
 from components.ingest.component import ingest
 from components.ingest.step import IngestParameters
+from components.publish.component import publish
+from components.publish.step import PublishParameters
 from components.sessionize.component import sessionize
 from components.sessionize.step import SessionizeParameters
 from components.train.component import train
@@ -61,6 +63,7 @@ def test_a_pipeline_has_the_parameters_of_its_components_and_no_other(first, mak
         (IngestParameters, ingest),
         (SessionizeParameters, sessionize),
         (EvaluateParameters, evaluate),
+        (PublishParameters, publish),
         (LogForm, ingest),
         (LogForm, sessionize),
         (Acceptance, ingest),
@@ -75,7 +78,7 @@ def test_a_default_is_the_same_in_the_signature_and_in_the_step(kind, component)
     for field in fields(kind):
         if field.name not in ("acceptance", "form"):
             default = list(field.default) if isinstance(field.default, tuple) else field.default
-            assert found[field.name] == default, field.name
+            assert found.get(field.name, MISSING) == default, field.name
 
 
 def test_the_default_bounds_of_drift_are_those_of_the_step():

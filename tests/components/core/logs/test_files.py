@@ -2,14 +2,11 @@ import fnmatch
 import gzip
 import json
 import os
-import socket
-import subprocess
-import sys
-import time
 
 import boto3
 import pyarrow.parquet as pq
 import pytest
+import s3_server
 import storage_server
 from broken_lines import HEADER, MILLISECONDS, read
 from hypothesis import given, settings
@@ -115,34 +112,10 @@ def test_an_unknown_scheme_says_so():
 @pytest.fixture(scope="module")
 def bucket():
     """A bucket of an S3-compatible server on the loopback, which the environment points to."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    variables = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "not-to-be-seen",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "NO_PROXY": "127.0.0.1",
-    }
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, s3_server.serve("logs") as variables:
         for name, value in variables.items():
             patch.setenv(name, value)
-        for _ in range(300):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        client = boto3.client("s3")
-        client.create_bucket(Bucket="logs")
-        yield client
-    server.terminate()
-    server.wait()
+        yield boto3.client("s3")
 
 
 def put(bucket, key, text):

@@ -1,0 +1,56 @@
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def publish(
+    index: dsl.Input[dsl.Model],
+    model: dsl.Input[dsl.Model],
+    vocabulary: dsl.Input[dsl.Dataset],
+    metrics: dsl.Input[dsl.Metrics],
+    manifest: dsl.Output[dsl.Artifact],
+    serving_uri: str,
+    publication_key: str,
+    verdict: dsl.Input[dsl.Artifact] = None,
+    champion_version: int = -1,
+    keep_versions: int = 5,
+    gate_override: str = "",
+) -> int:
+    """Publishes the index with its towers and vocabulary as the next version of a serving location.
+
+    Args:
+        index: SavedModel of the index.
+        model: SavedModel of both towers.
+        vocabulary: The vocabulary artifact.
+        metrics: JSON with the metrics of the model.
+        verdict: JSON with the verdict of the gate.
+        serving_uri: Serving location: a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.
+        publication_key: Name of the publication, such as the id of the run; a location publishes it once.
+        champion_version: Version that the model was compared with, and that must still be the newest one; 0 if there
+            was none, -1 to publish after any version.
+        keep_versions: Number of complete versions to keep, the newest.
+        gate_override: Reason for which a person has overridden the gate; empty for none.
+        manifest: The manifest of the published version.
+
+    Returns:
+        Number of the published version.
+    """
+    arguments = dict(locals())
+    import json
+    from pathlib import Path
+
+    from components.core.parameters import make_parameters
+    from components.publish import step
+
+    published = step.publish(
+        Path(index.path),
+        Path(model.path),
+        Path(vocabulary.path),
+        Path(metrics.path),
+        Path(verdict.path) if verdict else None,
+        make_parameters(step.PublishParameters, arguments),
+    )
+    Path(manifest.path).write_text(json.dumps(published.document, indent=2))
+    manifest.metadata.update({"version": published.version, "publication_key": published.publication_key})
+    return published.version

@@ -12,7 +12,7 @@ from components.core.vocabulary import UNKNOWN
 from components.train.distribution import replica_number
 from components.train.objectives import LossInputs, make_loss
 from components.train.parameters import TrainParameters
-from components.train.pointer import OwnItems, Pointer, own_items_of_positions, own_items_of_sessions
+from components.train.pointer import OwnItems, Pointer, own_features, own_items_of_positions, own_items_of_sessions
 from components.train.towers import CandidateTower, derive_seed, make_query_tower, unit
 
 SEEDS_PER_STEP = 16  # maximum number of different seeds per step
@@ -42,7 +42,7 @@ class TwoTower(tfrs.Model):
         self.num_items = len(counts)
         self.candidate_tower = CandidateTower(self.num_items, parameters.embedding_dim, normalize=parameters.normalize)
         self.query_tower = make_query_tower(parameters, num_items=self.num_items, num_sessions=num_sessions)
-        self.pointer = Pointer(counts) if parameters.pointer else None
+        self.pointer = Pointer() if parameters.pointer else None
         self.trend = None
         if trend is not None and trend.any():
             self.trend = tf.constant(np.append(0.0, parameters.temperature * trend), tf.float32)
@@ -76,10 +76,9 @@ class TwoTower(tfrs.Model):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
     def score_positions(self, session: tf.Tensor, items: tf.Tensor) -> tuple[tf.Tensor, OwnItems, tf.Tensor]:
         """Returns all positions' queries, own items and what to add to their scores, [batch_size, length, length]."""
-        queries, own, logits = self._read_positions(session, items)
-        if self.pointer is None:
-            return queries, own, tf.zeros_like(logits)
-        return queries, own, self.parameters.temperature * self.pointer(items[:, tf.newaxis, :], logits, own)
+        queries, own, logits, _ = self.describe_positions(session, items)
+        bonus = tf.zeros_like(logits) if self.pointer is None else self.pointer(logits, own)
+        return queries, own, self.parameters.temperature * bonus
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
     def describe_positions(
@@ -91,13 +90,10 @@ class TwoTower(tfrs.Model):
             The query embeddings [batch_size, length, dimension], the own items, their logits [batch_size, length,
             length] and their features [batch_size, length, length, NUM_FEATURES].
         """
-        queries, own, logits = self._read_positions(session, items)
-        return queries, own, logits, self.pointer.describe(items[:, tf.newaxis, :], logits, own)
-
-    def _read_positions(self, session: tf.Tensor, items: tf.Tensor) -> tuple[tf.Tensor, OwnItems, tf.Tensor]:
         queries = self.embed_positions(session, items)
+        own = own_items_of_positions(items)
         logits = tf.matmul(queries, self.embed_items(items), transpose_b=True) / self.parameters.temperature
-        return queries, own_items_of_positions(items), logits
+        return queries, own, logits, own_features(logits, own)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
     def query(self, session: tf.Tensor, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -117,7 +113,7 @@ class TwoTower(tfrs.Model):
             return queries, tf.zeros_like(items, tf.float32)
         temperature = self.parameters.temperature
         logits = tf.linalg.matvec(self.embed_items(items), queries) / temperature
-        return queries, temperature * self.pointer(items, logits, own_items_of_sessions(items, lengths))
+        return queries, temperature * self.pointer(logits, own_items_of_sessions(items, lengths))
 
     def embed_candidates(self) -> tf.Tensor:
         """Returns the candidate embeddings of all items, [num_items, dimension]; row i belongs to index i + 1."""
@@ -150,9 +146,6 @@ class TwoTower(tfrs.Model):
         queries = self._embed_queries(inputs["session"], items, read, seed if training else None)
         own = own_items_of_positions(inputs["items"])
         logits = tf.matmul(queries, embeddings, transpose_b=True) / self.parameters.temperature
-        bonus = None
-        if self.pointer is not None:
-            bonus = self.pointer(inputs["items"][:, tf.newaxis, :], logits[:, :, :-1], own, training=True)
         loss = self.objective(
             LossInputs(
                 queries=queries,
@@ -161,7 +154,7 @@ class TwoTower(tfrs.Model):
                 sequence_embeddings=embeddings,
                 sequence_logits=logits,
                 is_own=own.is_own,
-                bonus=bonus,
+                bonus=None if self.pointer is None else self.pointer(logits[:, :, :-1], own, training=True),
                 seed=derive_seed(shared_seed, SEEDS_PER_STEP - 2),
             )
         )

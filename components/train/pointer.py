@@ -10,8 +10,8 @@ from components.core.vocabulary import UNKNOWN
 from components.train.loss import MASKED
 
 DISTANCES = (0, 1, 2, 3, 4, 6, 9, 14, 24)  # smallest distance of each bucket; 0 is the current item
-SCALE = 0.1  # brings logits and log counts to the magnitude of the other features
-NUM_FEATURES = len(DISTANCES) + 2 * 7
+LOGIT_SCALE = 0.1  # brings logits to the magnitude of the other features
+NUM_FEATURES = len(DISTANCES) + 2 * 5
 
 
 class OwnItems(NamedTuple):
@@ -68,31 +68,28 @@ def own_items_of_sessions(items: tf.Tensor, lengths: tf.Tensor) -> OwnItems:
     )
 
 
-def own_features(logits: tf.Tensor, own: OwnItems, popularity: tf.Tensor) -> tf.Tensor:
+def own_features(logits: tf.Tensor, own: OwnItems) -> tf.Tensor:
     """Returns the features of the session's own items, [..., num_places, NUM_FEATURES] float32; 0 where not own.
 
     The first features say in which bucket of `DISTANCES` the item's newest place lies. The others describe the item
-    (log of its count in the session, its logit, its popularity) and the session (log of the number of its events, log
-    of the number of its distinct known items, log of the sum of exp(logit) over them, popularity of the current item);
-    each stands twice, once for the current item and once for earlier items.
+    (log of its count, its logit) and the session (log of the number of its events, log of the number of its distinct
+    known items, log of the sum of exp(logit) over them); each stands twice, once for the current item and once for
+    earlier items.
 
     Args:
         logits: [..., num_places] dot product of the query and each place's item, divided by the temperature.
         own: the own items.
-        popularity: [..., num_places] log(1 + count) of each place's item in the training sessions; 0 if unknown.
     """
     is_own = tf.cast(own.is_own, tf.float32)
     masked = tf.where(own.is_own, logits, MASKED)
-    is_current = tf.cast(own.distance == 0, tf.float32)
     session = [
         tf.math.log(tf.cast(tf.reduce_max(own.distance, axis=-1, keepdims=True), tf.float32) + 1.0),
         tf.math.log(tf.maximum(tf.reduce_sum(is_own, axis=-1, keepdims=True), 1.0)),
-        SCALE * tf.maximum(tf.reduce_logsumexp(masked, axis=-1, keepdims=True), -1.0 / SCALE),
-        SCALE * tf.reduce_sum(popularity * is_own * is_current, axis=-1, keepdims=True),
+        LOGIT_SCALE * tf.maximum(tf.reduce_logsumexp(masked, axis=-1, keepdims=True), -1.0 / LOGIT_SCALE),
     ]
-    item = [tf.math.log(own.count), SCALE * logits, SCALE * popularity]
-    described = tf.stack([each + tf.zeros_like(logits) for each in (*item, *session)], axis=-1)
-    is_current = is_current[..., tf.newaxis]
+    described = [tf.math.log(own.count), LOGIT_SCALE * logits, *(each + tf.zeros_like(logits) for each in session)]
+    described = tf.stack(described, axis=-1)
+    is_current = tf.cast(own.distance == 0, tf.float32)[..., tf.newaxis]
     bucket = tf.searchsorted(tf.constant(DISTANCES), tf.reshape(own.distance, [-1]), side="right") - 1
     distance = tf.one_hot(tf.reshape(bucket, tf.shape(logits)), len(DISTANCES))
     features = tf.concat([distance, described * is_current, described * (1.0 - is_current)], axis=-1)
@@ -109,26 +106,18 @@ class Pointer(tf.keras.layers.Layer):
 
     `trained` is learned in the loss together with the towers. `served` is what inference uses: the same, or the
     weights fitted to the validation sessions, which the towers have not seen (see calibration.py).
-
-    Args:
-        counts: [num_items] int64 number of events per item in the training sessions; entry i belongs to index i + 1.
     """
 
-    def __init__(self, counts: npt.NDArray[np.int64]) -> None:
+    def __init__(self) -> None:
         super().__init__(dtype="float32")
-        self.popularity = tf.constant(np.log1p(np.append(0, counts)), tf.float32)
         self.trained = self.add_weight(name="pointer", shape=(NUM_FEATURES,), initializer="zeros")
         self.served = self.add_weight(
             name="served_pointer", shape=(NUM_FEATURES,), initializer="zeros", trainable=False
         )
 
-    def describe(self, items: tf.Tensor, logits: tf.Tensor, own: OwnItems) -> tf.Tensor:
-        """Returns the `own_features` of items [..., num_places], with their logits."""
-        return own_features(logits, own, tf.gather(self.popularity, tf.maximum(items, UNKNOWN)))
-
-    def call(self, items: tf.Tensor, logits: tf.Tensor, own: OwnItems, training: bool = False) -> tf.Tensor:
+    def call(self, logits: tf.Tensor, own: OwnItems, training: bool = False) -> tf.Tensor:
         """Returns the bonus of each place, [..., num_places], in units of logits; 0 where not own."""
-        return tf.linalg.matvec(self.describe(items, logits, own), self.trained if training else self.served)
+        return tf.linalg.matvec(own_features(logits, own), self.trained if training else self.served)
 
     def serve(self, weights: npt.NDArray[np.float32] | None = None) -> None:
         """Sets what inference uses: `weights` [NUM_FEATURES], or the trained ones."""

@@ -1,7 +1,10 @@
 """Small versions to publish, what must hold of a serving location at any moment, and publishers that can be killed."""
 
+import itertools
 import multiprocessing
 import os
+import signal
+import sys
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -68,26 +71,43 @@ def check_versions(uri: str, folder: Path) -> dict[int, str]:
     return found
 
 
-def start_publisher(uri: str, key: str, folder: Path, **values) -> tuple[ForkServerProcess, Connection]:
+def start_publisher(
+    uri: str, key: str, folder: Path, *, kill_at: int = 0, **values
+) -> tuple[ForkServerProcess, Connection]:
     """Starts a process that is ready to publish; it begins when it is sent anything, and sends what happened.
 
-    It sends the number of the version, or the message of a conflict.
+    It sends the number of the version, or the message of a conflict. It is killed before the operation on files with
+    the number `kill_at`, of those that Python reports to an audit hook; 0 for none.
     """
     forking.set_forkserver_preload([__name__, "components.core.serving.bucket"])
     here, there = forking.Pipe()
-    process = forking.Process(target=_publish, args=(there, dict(os.environ), uri, key, folder, values))
+    process = forking.Process(target=_publish, args=(there, dict(os.environ), uri, key, folder, kill_at, values))
     process.start()
     there.close()
     here.recv()
     return process, here
 
 
-def _publish(parent: Connection, environment: dict, uri: str, key: str, folder: Path, values: dict) -> None:
+def _publish(
+    parent: Connection, environment: dict, uri: str, key: str, folder: Path, kill_at: int, values: dict
+) -> None:
     os.environ.update(environment)  # the fork server has that of its first use
     draft = make_draft(folder, key, num_bytes=NUM_BYTES, **values)
     parent.send("ready")
     parent.recv()
+    if kill_at:
+        _kill_before_operation(kill_at)
     try:
         parent.send(open_location(uri).publish(draft, keep=KEEP).version)
     except PublishConflictError as error:
         parent.send(str(error))
+
+
+def _kill_before_operation(number: int) -> None:
+    operations = itertools.count(1)
+
+    def hook(event: str, _: tuple) -> None:
+        if (event == "open" or event.startswith(("os.", "shutil."))) and next(operations) == number:
+            signal.raise_signal(signal.SIGKILL)
+
+    sys.addaudithook(hook)

@@ -2,8 +2,9 @@
 
 import os
 import random
-import subprocess
-import sys
+import shutil
+import signal
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -88,38 +89,36 @@ def publish_until(uri, key, folder, *, kill_after):
     return seconds
 
 
-@pytest.mark.parametrize("uri", ["local"], indirect=True)
-def test_a_publisher_killed_before_any_file_operation_leaves_no_torn_version(uri, tmp_path):
+@pytest.fixture
+def memory():
+    """A folder in memory, if there is one: nothing of it need outlive the machine, and it is flushed at once."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:  # noqa: S108
+        yield Path(folder)
+
+
+def test_a_publisher_killed_before_any_file_operation_leaves_no_torn_version(memory):
     """Python reports each operation on files to a hook, which kills the process at the n-th one."""
-    for key in "abc":  # as many as are kept, so that the next one removes one
-        open_location(uri).publish(make_draft(tmp_path / "in", key), keep=KEEP)
-    script = (
-        "import os, signal, sys; from pathlib import Path\n"
-        "from served import KEEP, make_draft, open_location\n"
-        "draft = make_draft(Path(sys.argv[2]), sys.argv[3]); left = int(sys.argv[4])\n"
-        "def hook(event, _):\n"
-        "    global left\n"
-        "    if event == 'open' or event.startswith(('os.', 'shutil.')):\n"
-        "        left -= 1\n"
-        "        if not left: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "sys.addaudithook(hook)\n"
-        "open_location(sys.argv[1]).publish(draft, keep=KEEP)\n"
-    )
-    paths = os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])
-    environment = {**os.environ, "PYTHONPATH": paths}
-    turn, code = 0, -9
-    while code == -9:
-        turn += 1
-        before = check_versions(uri, tmp_path / "out")
-        arguments = [sys.executable, "-c", script, uri, str(tmp_path / "in"), f"run-{turn}", str(turn)]
-        code = subprocess.run(arguments, env=environment, check=False).returncode
-        found = check_versions(uri, tmp_path / "out")
-        assert set(found) - set(before) <= {max(found)}
+    uri, number, code = str(memory / "served"), 0, -signal.SIGKILL
+    for turn in range(KEEP):  # as many as are kept, so that the next one removes one
+        open_location(uri).publish(make_draft(memory / "in", f"first-{turn}"), keep=KEEP)
+    while code == -signal.SIGKILL:
+        number += 1
+        before = newest(uri)
+        process, connection = start_publisher(uri, f"killed-{number}", memory / "in", kill_at=number)
+        connection.send("begin")
+        process.join()
+        code = process.exitcode
+        found = check_versions(uri, memory / "out")
         assert len(found) >= KEEP
+        assert max(found) == before or found[max(found)] == f"killed-{number}"
+        # The next publication finds as much work at every turn.
+        version = open_location(uri).publish(make_draft(memory / "in", f"next-{number}"), keep=KEEP).version
+        assert version > max(found)
+        check_leftovers(uri)
+        assert max(check_versions(uri, memory / "out")) == version
+        shutil.rmtree(memory / "in")
     assert code == 0
-    assert turn > 50
-    assert found[max(found)] == f"run-{turn}"
-    check_leftovers(uri)
+    assert number > 50
 
 
 def test_of_two_publishers_at_once_one_publishes_and_the_other_says_so(uri, tmp_path):

@@ -11,6 +11,8 @@ from components.core.ranking import ScoreTile, for_each_tile
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.integer]
 
+# The loss is a sum over the queries, so its gradient is large until the end.
+OPTIONS = {"gtol": 1e-2, "initial_trust_radius": 10.0, "max_trust_radius": 1000.0, "maxiter": 50}
 PRECISION = 1.0  # of the Gaussian prior of each weight, whose mean is the trained weight
 
 
@@ -71,30 +73,36 @@ def fit_pointer(pairs: OwnPairs, targets: Ints, others: Floats, trained: Floats)
         trained: [num_features] weights learned in the loss.
 
     Returns:
-        [num_features] float32 weights; `trained` if no target tells anything about them.
+        [num_features] float32 weights; `trained` if there are no pairs.
     """
-    num_queries = len(targets)
+    if len(pairs.query) == 0:
+        return trained
     is_target = pairs.item == targets[pairs.query]
-    features, logit = pairs.features.astype(np.float64), pairs.logit.astype(np.float64)
+    features = pairs.features.astype(np.float64)
     wanted = features[is_target].sum(axis=0)
-    begin = np.searchsorted(pairs.query, np.arange(num_queries))
-    has_pairs = np.diff(np.append(begin, len(pairs.query))) > 0
-    begin = begin[has_pairs]
+    queries, begin, of_pair = np.unique(pairs.query, return_index=True, return_inverse=True)
+    others = others[queries].astype(np.float64)
+
+    def weigh(weights: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Returns log partition [num_queries_with_pairs] and the probability of each pair's item."""
+        logit = pairs.logit + features @ weights
+        highest = np.maximum(others, np.maximum.reduceat(logit, begin))
+        exponential = np.exp(logit - highest[of_pair])
+        partition = np.exp(others - highest) + np.add.reduceat(exponential, begin)
+        return np.log(partition) + highest, exponential / partition[of_pair]
 
     def loss(weights: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        bonus = features @ weights
-        total = logit + bonus
-        highest = others.astype(np.float64)
-        highest[has_pairs] = np.maximum(highest[has_pairs], np.maximum.reduceat(total, begin))
-        exponential = np.exp(total - highest[pairs.query])
-        partition = np.exp(others - highest)
-        partition[has_pairs] += np.add.reduceat(exponential, begin)
+        log_partition, probability = weigh(weights)
         shift = weights - trained
-        value = np.sum((np.log(partition) + highest)[has_pairs]) - bonus[is_target].sum()
-        gradient = features.T @ (exponential / partition[pairs.query]) - wanted
-        return value + 0.5 * PRECISION * shift @ shift, gradient + PRECISION * shift
+        value = log_partition.sum() - wanted @ weights + 0.5 * PRECISION * shift @ shift
+        return value, features.T @ probability - wanted + PRECISION * shift
 
-    if len(begin) == 0:
-        return trained
-    fitted = optimize.minimize(loss, trained.astype(np.float64), jac=True, method="L-BFGS-B").x
+    def curvature(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        weighted = features * weigh(weights)[1][:, np.newaxis]
+        means = np.add.reduceat(weighted, begin)
+        hessian: npt.NDArray[np.float64] = features.T @ weighted - means.T @ means
+        return hessian + PRECISION * np.eye(len(weights))
+
+    start = trained.astype(np.float64)
+    fitted = optimize.minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options=OPTIONS).x
     return fitted.astype(np.float32)

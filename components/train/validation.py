@@ -15,6 +15,7 @@ from components.train.model import TwoTower
 from components.train.pointer import Pointer
 
 BATCH_SIZE = 4096  # number of positions per batch
+MAX_QUERIES = 10_000  # about the number of queries that the calibration uses; it has only NUM_FEATURES weights to fit
 MAX_PAIRS = 2_000_000  # number of pairs of a query and an own item that the calibration holds in memory
 
 Floats = npt.NDArray[np.float32]
@@ -48,7 +49,7 @@ def validate(model: TwoTower, valid: Sessions, ks: tuple[int, ...]) -> dict[str,
 def calibrate(model: TwoTower, pointer: Pointer, valid: Sessions) -> None:
     """Fits what the pointer serves to the validation sessions; see calibration.py.
 
-    Uses a random part of the sessions if all of them have more than MAX_PAIRS own items.
+    Uses random batches of sessions until they have MAX_QUERIES targets or MAX_PAIRS own items.
     """
     queries, targets, pairs = [], [], []
     num_queries = num_pairs = 0
@@ -67,7 +68,7 @@ def calibrate(model: TwoTower, pointer: Pointer, valid: Sessions) -> None:
         queries.append(embeddings.numpy()[is_query])
         targets.append(batch.targets[is_query])
         num_queries, num_pairs = num_queries + len(targets[-1]), num_pairs + len(query)
-        if num_pairs > MAX_PAIRS:
+        if num_queries >= MAX_QUERIES or num_pairs >= MAX_PAIRS:
             break
     every = OwnPairs(**{name: np.concatenate([getattr(part, name) for part in pairs]) for name in vars(pairs[0])})
     candidates = model.embed_candidates().numpy() / model.parameters.temperature

@@ -1,6 +1,8 @@
+import numpy as np
 import pyarrow as pa
 
 from components.core.events import SCHEMA
+from components.core.vocabulary import Vocabulary
 from pipeline.sample_log import SampleLog
 
 # Where a cluster would find the logs.
@@ -27,6 +29,11 @@ def make_events(sessions: dict[str, list[str]], begin: int = 1_000) -> pa.Table:
         for place, item_id in enumerate(item_ids)
     ]
     return pa.table(list(map(list, zip(*rows, strict=True))), schema=SCHEMA)
+
+
+def make_vocabulary_of(item_ids: list[str]) -> Vocabulary:
+    """A vocabulary of the items, in this order, from the one with the most events."""
+    return Vocabulary(item_ids=pa.array(item_ids), counts=np.arange(len(item_ids), 0, -1))
 
 
 def make_hostile_id(number: int) -> str:

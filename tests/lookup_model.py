@@ -14,7 +14,7 @@ from components.core.saved_model import TRAINING_FILE
 class LookupModel(tf.Module):
     """Towers whose item vectors are drawn at random and whose query is the mean of the newest items' vectors.
 
-    Embeddings have the trend as one more coordinate, where queries have 1.
+    Embeddings have the trend as one more coordinate, where queries have 1. Each item has a bonus of its own.
     """
 
     def __init__(
@@ -26,6 +26,7 @@ class LookupModel(tf.Module):
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         self.vectors = tf.Variable(vectors.astype(np.float32))
         self.trend = tf.constant(rng.normal(0.0, 0.01, (len(item_ids) + 1, 1)), tf.float32) if trend else None
+        self.bonus = tf.constant(np.append(0.0, rng.uniform(-0.1, 0.5, len(item_ids))), tf.float32)
         self.max_length = max_length
         index = tf.range(1, len(item_ids) + 1, dtype=tf.int64)
         self.items = tf.lookup.StaticHashTable(
@@ -39,12 +40,23 @@ class LookupModel(tf.Module):
         ]
     )
     def query(self, session_id: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        history = tf.ragged.boolean_mask(item_ids, item_ids != "")[:, -self.max_length :]
-        vectors = tf.gather(self.vectors, history.with_values(self.items.lookup(history.values)))
+        is_item = item_ids != ""
+        is_read = is_item & (tf.cumsum(tf.cast(is_item, tf.int32), axis=1, reverse=True) <= self.max_length)
+        history = tf.ragged.boolean_mask(item_ids, is_read)
+        index = history.with_values(self.items.lookup(history.values))
+        vectors = tf.gather(self.vectors, index)
         mean = tf.math.divide_no_nan(
             tf.reduce_sum(vectors, axis=1), tf.cast(history.row_lengths(), tf.float32)[:, tf.newaxis]
         )
-        return {"embedding": mean if self.trend is None else tf.concat([mean, tf.ones_like(mean[:, :1])], axis=1)}
+        dense = index.to_tensor(0)
+        place = tf.range(tf.shape(dense)[1])
+        is_same_later = (dense[:, :, tf.newaxis] == dense[:, tf.newaxis, :]) & (place[:, tf.newaxis] < place)
+        bonus = tf.where(tf.reduce_any(is_same_later, axis=2), 0.0, tf.gather(self.bonus, dense))
+        read = tf.RaggedTensor.from_tensor(bonus, lengths=history.row_lengths()).flat_values
+        return {
+            "embedding": mean if self.trend is None else tf.concat([mean, tf.ones_like(mean[:, :1])], axis=1),
+            "bonus": tf.scatter_nd(tf.where(is_read), read, tf.shape(item_ids, tf.int64)),
+        }
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "item_ids")])
     def candidate(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:

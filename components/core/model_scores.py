@@ -29,8 +29,8 @@ def model_scores(
 ) -> ScoreTile:
     """Computes the scores of all items after each prefix, which the model receives as in serving: as string item ids.
 
-    The score is the dot product of query and candidate, plus the pointer's bonus for the prefix's own items. After a
-    prefix without any known item, it is the item's popularity.
+    The score is the dot product of query and candidate, plus the pointer's bonus for the prefix's own items. If none
+    of the newest `max_length` items of a prefix is known, it is the item's popularity.
 
     Args:
         model: the loaded SavedModel.

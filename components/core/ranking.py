@@ -53,8 +53,9 @@ def add_bonus(score: ScoreTile, query: Ints, column: Ints, bonus: Floats) -> Sco
 
     def add(rows: slice) -> Floats:
         tile = score(rows)
-        begin, end = np.searchsorted(query, [rows.start, rows.start + len(tile)])
-        tile[query[begin:end] - rows.start, column[begin:end]] += bonus[begin:end]
+        first = rows.start or 0
+        begin, end = np.searchsorted(query, [first, first + len(tile)])
+        tile[query[begin:end] - first, column[begin:end]] += bonus[begin:end]
         return tile
 
     return add

@@ -18,7 +18,8 @@ INT32_MAX = np.iinfo(np.int32).max
 class Index(tf.Module):
     """Query tower, pointer and exact top-k in one graph.
 
-    A session without any known item gets the most popular items, with the scores 1, 1/2, 1/3, ...
+    A session without any known item among the newest that the model reads gets the most popular items, with the scores
+    1, 1/2, 1/3, ...
 
     Signatures of the SavedModel; `num_items` is the size of the catalogue:
         serving_default:
@@ -33,11 +34,20 @@ class Index(tf.Module):
             returns: known [batch_size, length] bool, whether the index contains the item; False for "".
 
     `k` below 1, or different numbers of rows in `exclude_ids` and `item_ids`, raise InvalidArgumentError.
+
+    Args:
+        saved_model: the loaded SavedModel.
+        vocabulary: the items to return.
+        candidates: [num_items, dimension] the embedded catalogue.
+        max_length: maximum number of items of a session that the model reads, the newest.
     """
 
-    def __init__(self, saved_model: Any, *, vocabulary: Vocabulary, candidates: npt.NDArray[np.float32]) -> None:
+    def __init__(
+        self, saved_model: Any, *, vocabulary: Vocabulary, candidates: npt.NDArray[np.float32], max_length: int
+    ) -> None:
         super().__init__()
         self.saved_model = saved_model
+        self.max_length = max_length
         self.num_items = vocabulary.num_items
         self.item_ids = tf.constant(vocabulary.item_ids.to_pylist())
         self.popularity = tf.constant(score_by_popularity(vocabulary.num_items))
@@ -83,7 +93,8 @@ class Index(tf.Module):
         rows = tf.cast(self.rows.lookup(item_ids), tf.int32)
         query = self.saved_model.query(tf.fill([tf.shape(item_ids)[0]], ""), item_ids)
         scores = tf.matmul(query["embedding"], self.candidates, transpose_b=True)
-        is_known = rows >= 0
+        num_later = tf.cumsum(tf.cast(item_ids != "", tf.int32), axis=1, reverse=True, exclusive=True)
+        is_known = (rows >= 0) & (num_later < self.max_length)
         cell = tf.stack([tf.cast(tf.where(is_known)[:, 0], tf.int32), tf.boolean_mask(rows, is_known)], axis=1)
         scores = tf.tensor_scatter_nd_add(scores, cell, tf.boolean_mask(query["bonus"], is_known))
         return tf.where(tf.reduce_any(is_known, axis=1, keepdims=True), scores, self.popularity)
@@ -115,7 +126,7 @@ class Recommendation(NamedTuple):
 def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: bool) -> Recommendation:
     """Queries an exported index for the best next items of one session.
 
-    A session without a known item gets the most popular items.
+    See `Index` for a session without a known item.
 
     Args:
         index_dir: the SavedModel that `Index.save` writes.

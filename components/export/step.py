@@ -54,20 +54,26 @@ def export(
         embeddings_path: Parquet file to write, with item_id and embedding.
 
     Raises:
+        ValueError: no test session has two events.
         RuntimeError: the results of the saved index differ from exact scores.
     """
     limit_tensorflow_threads()
     vocabulary = Vocabulary.read(vocabulary_path)
     parameters = read_training(model_dir)["parameters"]
+    max_length = parameters["max_session_length"]
+    events = read_split(events_dir, "test")
+    sessions = Sessions.encode(events, vocabulary)
+    probed = sessions.offsets[1:][sessions.lengths > 1][:NUM_PROBES] - 1
+    if len(probed) == 0:
+        raise ValueError(
+            "Expected test sessions with at least two events, to check the index with. "
+            f"Received: {sessions.num_sessions} sessions with {len(sessions.items)} events in all"
+        )
     # Saving the index copies the model's assets, so their path must stay valid until then.
     with literal_path(model_dir) as path:
         model = tf.saved_model.load(path)
         candidates = embed_catalogue(model, vocabulary)
-        Index(model, vocabulary=vocabulary, candidates=candidates).save(index_dir)
-    events = read_split(events_dir, "test")
-    sessions = Sessions.encode(events, vocabulary)
-    probed = sessions.offsets[1:][sessions.lengths > 1][:NUM_PROBES] - 1
-    max_length = parameters["max_session_length"]
+        Index(model, vocabulary=vocabulary, candidates=candidates, max_length=max_length).save(index_dir)
     scores = model_scores(model, candidates, vocabulary, sessions, probed, max_length=max_length)
     prefixes = _prefixes(events["item_id"], sessions, probed, max_length=max_length)
     _check(index_dir, prefixes, vocabulary.item_ids.to_pylist(), scores(slice(0, len(probed))))

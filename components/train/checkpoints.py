@@ -34,15 +34,20 @@ class Checkpoints:
     """Weights and optimizer state of the last and the best epoch on disk, and the training history.
 
     Args:
-        model: compiled model whose tower and optimizer variables are built.
+        model: compiled model whose tower, pointer and optimizer variables are built.
         checkpoint_dir: folder of this training; created if missing.
     """
 
     def __init__(self, model: TwoTower, checkpoint_dir: Path) -> None:
         # Excludes the model's metrics: they differ between workers, so every worker would have to write its own.
-        self.checkpoint = tf.train.Checkpoint(
-            query_tower=model.query_tower, candidate_tower=model.candidate_tower, optimizer=model.optimizer
-        )
+        parts = {
+            "query_tower": model.query_tower,
+            "candidate_tower": model.candidate_tower,
+            "optimizer": model.optimizer,
+        }
+        if model.pointer is not None:
+            parts["pointer"] = model.pointer
+        self.checkpoint = tf.train.Checkpoint(**parts)
         self.dir = checkpoint_dir
         self.dir.mkdir(parents=True, exist_ok=True)
 

@@ -11,12 +11,16 @@ from lookup_model import LookupModel, save_model
 from components.core.events import SPLITS, read_split
 from components.core.intake.acceptance import ERRORS, Acceptance
 from components.core.logs.columns import LogForm
-from components.evaluate.step import PADDING_ID, UNKNOWN_ID, EvaluateParameters, evaluate
+from components.core.model_scores import PADDING_ID, UNKNOWN_ID
+from components.evaluate.step import EvaluateParameters, evaluate
 from components.ingest.step import IngestParameters, ingest
 
 
 class LastItem(tf.Module):
-    """A model made by hand: the query is the newest item's one-hot vector, and so is each candidate."""
+    """A model made by hand: the query is the newest item's one-hot vector, and so is each candidate.
+
+    The session's earlier items get a bonus of 3/4, each once.
+    """
 
     def __init__(self, item_ids):
         super().__init__()
@@ -28,7 +32,13 @@ class LastItem(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([None, None], tf.string)])
     def query(self, session_id, item_ids):
         last = tf.reduce_sum(tf.cast(item_ids != "", tf.int32), axis=1) - 1
-        return {"embedding": self.one_hot(tf.gather(item_ids, last, batch_dims=1))}
+        newest = tf.gather(item_ids, last, batch_dims=1)
+        place = tf.range(tf.shape(item_ids)[1])
+        same = item_ids[:, :, tf.newaxis] == item_ids[:, tf.newaxis, :]
+        is_last_of_item = ~tf.reduce_any(same & (place[:, tf.newaxis] < place), axis=2)
+        is_known = tf.reduce_any(item_ids[:, :, tf.newaxis] == self.item_ids, axis=2)
+        is_earlier = is_last_of_item & is_known & (item_ids != newest[:, tf.newaxis])
+        return {"embedding": self.one_hot(newest), "bonus": tf.where(is_earlier, 0.75, 0.0)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def candidate(self, item_ids):
@@ -61,6 +71,9 @@ def test_by_hand(document):
     assert made["baselines"]["popularity"]["recall@1"] == pytest.approx(1 / 3)
     assert made["baselines"]["popularity"]["mrr@4"] == pytest.approx((1 + 1 / 2 + 1 / 4) / 3)
     assert {"session_popularity", "markov", "sequential_rules", "item_knn", "v_sknn", "stan"} < set(made["baselines"])
+    assert {name: group["num_targets"] for name, group in made["by_repeat"].items()} == {"repeats": 2, "others": 1}
+    assert made["by_repeat"]["repeats"]["mrr@20"] == 1.0
+    assert made["by_repeat"]["others"]["mrr@20"] == pytest.approx(1 / 4)
     assert made["by_prefix_length"]["1"]["num_targets"] == 2
     assert made["by_prefix_length"]["2"]["recall@20"] == 1.0
     # a has 3 of 7 events, b 2, c and d 1: a begins in the first third, b in the second, c and d in the last.
@@ -71,10 +84,30 @@ def test_by_hand(document):
 
 def test_an_unknown_target_is_a_miss_and_left_out_beside(document):
     made = document({"t": ["a", "new", "b", "b"]})
-    # new after a: missed. b after new: an unknown item says nothing, all items tie at rank 4. b after b: 1.
+    # new after a: missed. b after a, new: a has its bonus, and the other items tie at rank 4. b after b: 1.
     assert (made["num_targets"], made["num_unknown_targets"]) == (3, 1)
     assert made["model"]["mrr@4"] == pytest.approx((0 + 1 / 4 + 1) / 3)
     assert made["known_targets"]["model"]["mrr@4"] == pytest.approx((1 / 4 + 1) / 2)
+
+
+def test_the_bonus_counts(document):
+    made = document({"t": ["a", "b", "a", "c", "b"]})
+    # b after a: 0, tied with c and d. a after a, b: 0.75 behind b. c after a, b, a: 0, tied with d. b: 0.75, as has a,
+    # behind c.
+    assert made["model"]["mrr@4"] == pytest.approx((1 / 4 + 1 / 2 + 1 / 4 + 1 / 3) / 4)
+    assert made["by_repeat"]["repeats"]["mrr@20"] == pytest.approx((1 / 2 + 1 / 3) / 2)
+
+
+def test_after_nothing_known_items_are_ranked_by_popularity(document):
+    made = document({"t": ["new", "c"], "u": ["new", "other", "b"]})
+    # c after new: a, b, c, d by popularity, so rank 3. other: missed. b after new, other: rank 2.
+    assert made["model"]["mrr@4"] == pytest.approx((1 / 3 + 0 + 1 / 2) / 3)
+
+
+def test_a_repeat_is_of_a_known_item_in_the_same_session(document):
+    made = document({"t": ["a", "new", "new", "b"], "u": ["b", "a"]})
+    # new is unknown; b has been in t, not in u; a likewise.
+    assert {name: group["num_targets"] for name, group in made["by_repeat"].items()} == {"others": 4}
 
 
 def test_min_prefix(document):
@@ -167,9 +200,11 @@ def test_a_long_session_costs_what_its_events_cost_and_its_targets_all_count(mak
     )
     assert document["num_targets"] == 2_999
     vectors = model.candidate(tf.constant(items))["embedding"].numpy().astype(np.float64)
+    bonus = model.bonus.numpy()[1:]
     hits = []
     for place in range(1, len(bot)):
         newest = [items.index(item_id) for item_id in bot[max(0, place - 8) : place]]
         scores = vectors @ np.append(vectors[newest, :-1].mean(axis=0), 1.0)
+        scores[np.unique(newest)] += bonus[np.unique(newest)]
         hits.append((scores >= scores[items.index(bot[place])] - 1e-6).sum() <= 5)
     assert document["model"]["recall@5"] == pytest.approx(np.mean(hits), abs=2e-3)

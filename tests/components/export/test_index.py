@@ -1,16 +1,19 @@
 import numpy as np
-import pyarrow as pa
 import pytest
 import tensorflow as tf
+from factories import make_events, make_vocabulary_of
 from lookup_model import LookupModel
 
+from components.core.model_scores import model_scores
+from components.core.sequences import Sessions
 from components.export.index import Index, recommend
 
 
 def save_index(item_ids, index_dir):
     model = LookupModel(item_ids)
     candidates = model.candidate(tf.constant(item_ids))["embedding"].numpy()
-    Index(model, item_ids=pa.array(item_ids), candidates=candidates).save(index_dir)
+    index = Index(model, vocabulary=make_vocabulary_of(item_ids), candidates=candidates, max_length=model.max_length)
+    index.save(index_dir)
     return index_dir
 
 
@@ -74,6 +77,64 @@ def test_a_request_may_exclude_nearly_the_whole_catalogue(tmp_path):
     item_ids = [f"i{number}" for number in range(100_000)]
     answer = recommend(save_index(item_ids, tmp_path), item_ids[:-3], k=5, exclude_seen=True)
     assert {item_id for item_id, _ in answer.items} == set(item_ids[-3:])
+
+
+MAX_LENGTH = 4
+CATALOGUE = [f"i{number}" for number in range(12)]
+
+
+@pytest.fixture(scope="module")
+def random_sessions():
+    """Sessions of up to 9 items, of which some repeat, some are unknown, and in some sessions all that is read is."""
+    rng = np.random.default_rng(0)
+    drawn = [rng.choice([*CATALOGUE[:6], "new", "other"], rng.integers(1, 10)).tolist() for _ in range(60)]
+    return [*drawn, ["new"], ["i3", *["new"] * MAX_LENGTH], ["i3", *["new"] * (MAX_LENGTH - 1)], ["i2"] * 9]
+
+
+def score_by_hand(model, session):
+    newest = [each for each in session if each][-MAX_LENGTH:]
+    if not set(newest) & set(CATALOGUE):
+        return 1.0 / np.arange(1, len(CATALOGUE) + 1)
+    vectors, trend, bonus = model.vectors.numpy(), model.trend.numpy()[:, 0], model.bonus.numpy()
+    rows = [CATALOGUE.index(each) + 1 if each in CATALOGUE else 0 for each in newest]
+    scores = vectors[1:] @ vectors[rows].mean(axis=0) + trend[1:]
+    for row in set(rows) - {0}:
+        scores[row - 1] += bonus[row]
+    return scores
+
+
+def test_the_index_returns_what_is_ranked(tmp_path, random_sessions):
+    model = LookupModel(CATALOGUE, max_length=MAX_LENGTH)
+    vocabulary = make_vocabulary_of(CATALOGUE)
+    candidates = model.candidate(tf.constant(CATALOGUE))["embedding"].numpy()
+    Index(model, vocabulary=vocabulary, candidates=candidates, max_length=MAX_LENGTH).save(tmp_path)
+    events = make_events({f"s{n}": [*session, "i0"] for n, session in enumerate(random_sessions)})
+    sessions = Sessions.encode(events, vocabulary)
+    last = sessions.offsets[1:] - 1
+    ranked = model_scores(model, candidates, vocabulary, sessions, last, max_length=MAX_LENGTH)(slice(len(last)))
+    expected = np.array([score_by_hand(model, session) for session in random_sessions])
+    np.testing.assert_allclose(ranked, expected, rtol=1e-5, atol=1e-6)
+
+    rng = np.random.default_rng(1)
+    padded = []
+    for session in random_sessions:  # "" at any place
+        row = np.full(10, "", dtype=object)
+        row[np.sort(rng.choice(10, len(session), replace=False))] = session
+        padded.append(row)
+    excluded = rng.choice([*CATALOGUE, "", "new"], (len(padded), 3)).tolist()
+    index = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    answer = index(item_ids=tf.constant(np.array(padded)), k=tf.constant(5), exclude_ids=tf.constant(excluded))
+    for number, scores in enumerate(expected):
+        order = [row for row in np.argsort(-scores) if CATALOGUE[row] not in excluded[number]][:5]
+        assert answer["item_ids"].numpy()[number].tolist() == [CATALOGUE[row].encode() for row in order]
+        np.testing.assert_allclose(answer["scores"].numpy()[number], scores[order], rtol=1e-5, atol=1e-6)
+
+
+def test_after_nothing_known_the_most_popular_items_come_first(small_index):
+    for session in (["new"], ["new", "other", "new"]):
+        answer = recommend(small_index, session, k=3, exclude_seen=False)
+        assert answer.items == [("a", 1.0), ("b", 0.5), ("c", pytest.approx(1 / 3))]
+        assert answer.unknown == sorted(set(session))
 
 
 def test_known_has_the_shape_of_the_question(small_index):

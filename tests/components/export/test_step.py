@@ -38,13 +38,23 @@ def exact(exported, small_artifacts):
     candidates = embed_catalogue(model, vocabulary)
 
     def score(session):
-        query = model.query(tf.constant([""]), tf.constant([session]))["embedding"].numpy()[0]
-        return dict(zip(vocabulary.item_ids.to_pylist(), candidates @ query, strict=True))
+        answer = model.query(tf.constant([""]), tf.constant([session]))
+        scores = dict(zip(vocabulary.item_ids.to_pylist(), candidates @ answer["embedding"].numpy()[0], strict=True))
+        for item_id, bonus in zip(session, answer["bonus"].numpy()[0], strict=True):
+            scores[item_id] += bonus
+        return scores
 
     return score
 
 
 SESSION = ["i3", "i5", "i3"]
+
+
+def test_the_trained_model_has_a_bonus_for_the_newest_place_of_each_item(exported):
+    model = tf.saved_model.load(str(exported / "model"))
+    first, second, third = model.query(tf.constant([""]), tf.constant([SESSION]))["bonus"].numpy()[0]
+    assert first == 0.0
+    assert 0.0 not in (second, third)
 
 
 def test_returns_the_best_items_by_exact_score(exported, exact):
@@ -99,7 +109,7 @@ def test_an_index_that_answers_wrongly_fails_the_step(small_artifacts, exported,
         save(self, index_dir)
 
     monkeypatch.setattr(Index, "save", save_with_older_candidates)
-    with pytest.raises(RuntimeError, match=r"failed its check. Expected each item with its own exact score"):
+    with pytest.raises(RuntimeError, match=r"failed its check. Expected the best exact scores"):
         export(*small_artifacts, exported / "model", tmp_path / "index", tmp_path / "embeddings.parquet")
     assert not (tmp_path / "embeddings.parquet").exists()
 
@@ -131,15 +141,17 @@ def test_what_is_wrong_is_said(tmp_path, exported):
         index.recommend(exported / "model", ["i1"], k=5, exclude_seen=False)
 
 
-def test_unknown_ids_of_a_session_are_named(exported):
+def test_unknown_ids_of_a_session_are_named(exported, small_artifacts):
     not_text = os.fsdecode(b"\xff")
     session = ["i3", " i3", "new", "i5", "\0", not_text, "new"]
     answer = index.recommend(exported / "index", session, k=3, exclude_seen=False)
     assert answer.unknown == [" i3", "new", "\0", not_text]
     assert len(answer.items) == 3
     assert index.recommend(exported / "index", ["i3"], k=3, exclude_seen=False).unknown == []
-    # Nothing known: what the model gives for an unknown item.
-    assert len(index.recommend(exported / "index", ["new"], k=3, exclude_seen=True).items) == 3
+    # Nothing known: the most popular items.
+    popular = Vocabulary.read(small_artifacts[1]).item_ids.to_pylist()[:3]
+    answer = index.recommend(exported / "index", ["new"], k=3, exclude_seen=True)
+    assert answer.items == list(zip(popular, np.float32([1, 1 / 2, 1 / 3]).tolist(), strict=True))
 
 
 class Strict(LookupModel):
@@ -217,3 +229,26 @@ def test_without_a_trend_there_is_no_coordinate_for_it():
     parameters = TrainParameters(embedding_dim=16).to_dict()
     assert describe_embeddings(parameters, dimension=17)["trend_coordinate"] == 16
     assert "trend_coordinate" not in describe_embeddings(parameters, dimension=16)
+
+
+def test_without_a_session_to_check_the_index_with_nothing_is_written(make_artifacts, tmp_path):
+    artifacts = make_artifacts(train={"s": ["a", "b"]}, test={"t": ["a"], "u": ["b"]})
+    save_model(LookupModel(["a", "b"]), tmp_path / "model")
+    with pytest.raises(ValueError, match=r"Expected test sessions with at least two events.* Received: 2 sessions"):
+        export(*artifacts, tmp_path / "model", tmp_path / "index", tmp_path / "embeddings.parquet")
+    assert not (tmp_path / "index").exists()
+
+
+def test_a_session_whose_known_items_are_too_old_to_be_read_passes_the_check(make_artifacts, tmp_path):
+    """The index and the exact scores agree on which sessions get the most popular items."""
+    items = ["a", "b", "c"]
+    sessions = {"t": ["c", "new", "new", "new", "a"], "u": ["c", "new", "new", "a"]}
+    artifacts = make_artifacts(train={"s": items}, test=sessions)
+    save_model(LookupModel(items, max_length=3), tmp_path / "model", max_session_length=3)
+    export(*artifacts, tmp_path / "model", tmp_path / "index", tmp_path / "embeddings.parquet")
+    first, second = (
+        index.recommend(tmp_path / "index", session[:-1], k=3, exclude_seen=False).items
+        for session in sessions.values()
+    )
+    assert first == [("a", 1.0), ("b", 0.5), ("c", pytest.approx(1 / 3))]
+    assert first != second

@@ -45,14 +45,14 @@ def test_the_chief_writes_where_there_is_one(task_type, task_id, expected):
 
 
 def test_shares_of_a_batch_make_up_the_batch(data):
-    parameters = TrainParameters(batch_size=64)
+    parameters = TrainParameters()
     windows = Windows.cut(data, max_length=8)
 
     def read(num_replicas, pipelines):
         datasets = [
             iter(
                 make_dataset(
-                    data, windows, parameters, first_epoch=0,
+                    data, windows, parameters, 64, first_epoch=0,
                     replicas=tf.distribute.InputContext(pipelines, pipeline, num_replicas),
                 )
             )

@@ -12,6 +12,7 @@ POSITIVES = tf.constant([[1.0, 9.0], [9.0, 0.0]])
 NEGATIVES = tf.constant([[2.0, 1.0], [0.0, 3.0], [-1.0, 1.0]])
 POSITIVE_IDS = tf.constant([5, 8])
 NEGATIVE_IDS = tf.constant([7, 8, 9])
+NO_BONUS = {"bonus_cells": tf.zeros([0, 2], tf.int32), "bonus": tf.zeros([0])}
 
 
 def test_sampled_softmax_by_hand():
@@ -104,15 +105,49 @@ def test_sampling_everything_once_is_the_full_softmax():
         negative_log_q=tf.zeros(6),
         temperature=0.3,
     )
-    full = loss.full_softmax(queries, candidates, positive_ids=positive_ids, temperature=0.3)
+    full = loss.full_softmax(queries, candidates, positive_ids=positive_ids, temperature=0.3, **NO_BONUS)
     assert float(sampled) == pytest.approx(float(full), rel=1e-5)
 
 
 def test_full_softmax_by_hand():
     value = loss.full_softmax(
-        tf.constant([[1.0]]), tf.constant([[0.0], [2.0]]), positive_ids=tf.constant([2]), temperature=2.0
+        tf.constant([[1.0]]), tf.constant([[0.0], [2.0]]), positive_ids=tf.constant([2]), temperature=2.0, **NO_BONUS
     )
     assert float(value) == pytest.approx(-np.log(np.exp(1) / (1 + np.exp(1))), rel=1e-6)
+
+
+def test_full_softmax_with_bonuses_by_hand():
+    value = loss.full_softmax(
+        tf.constant([[1.0], [3.0]]),
+        tf.constant([[0.0], [2.0]]),
+        positive_ids=tf.constant([2, 1]),
+        temperature=2.0,
+        bonus_cells=tf.constant([[0, 1], [1, 1]]),
+        bonus=tf.constant([0.5, -4.0]),
+    )
+    first = -np.log(np.exp(1.5) / (1 + np.exp(1.5)))
+    second = -np.log(1 / (1 + np.exp(3 - 4)))
+    assert float(value) == pytest.approx(first + second, rel=1e-6)
+
+
+def test_bonuses_and_masked_samples_by_hand():
+    value = loss.sampled_softmax(
+        QUERIES,
+        POSITIVES,
+        NEGATIVES,
+        positive_ids=POSITIVE_IDS,
+        negative_ids=NEGATIVE_IDS,
+        negative_log_q=tf.zeros(3),
+        temperature=1.0,
+        positive_bonus=tf.constant([0.25, 0.0]),
+        certain_logits=tf.constant([[1.75], [loss.MASKED]]),
+        masked=tf.constant([[0, 0], [1, 2]]),
+    )
+    # The first target leaves out sample 0, which is certain with a bonus of -1/4; the second leaves out sample 2, and
+    # sample 1, which is the target.
+    first = -np.log(np.exp(1.25) / (np.exp(1.25) + np.exp(0) + np.exp(-1) + np.exp(1.75)))
+    second = -np.log(np.exp(0) / (np.exp(0) + np.exp(1)))
+    assert float(value) == pytest.approx(first + second, rel=1e-5)
 
 
 def test_bpr_max_by_hand():

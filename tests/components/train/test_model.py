@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from loss_inputs import make_inputs
 
 from components.core.sequences import PADDING
 from components.train.loss import MASKED
 from components.train.model import TwoTower, _append_target
-from components.train.objectives import LossInputs, make_session_logits
+from components.train.objectives import make_session_logits
 from components.train.parameters import TrainParameters
+from components.train.pointer import NUM_FEATURES
 from components.train.towers import QUERY_TOWERS
 
 
@@ -22,14 +24,14 @@ def test_a_sessions_own_items_are_negatives_once_each(model):
     queries = model.embed_queries(tf.zeros(2, tf.int32), items)
     sequence = _append_target(items, targets)
     assert sequence.numpy().tolist() == [[1, 2, 1, 4], [3, 5, PADDING, PADDING]]
-    inputs = LossInputs(
+    inputs = make_inputs(
+        sequence.numpy(),
+        targets.numpy(),
         queries=queries,
-        targets=targets,
-        sequence=sequence,
-        sequence_embeddings=model.candidate_tower(sequence),
-        seed=tf.zeros(2, tf.int32),
+        embeddings=model.candidate_tower(sequence),
+        temperature=0.5,
     )
-    logits = make_session_logits(inputs, temperature=0.5).numpy()
+    logits = make_session_logits(inputs).numpy()
     share = np.where(logits == MASKED, 0.0, np.exp(logits))
     scores = np.exp((queries @ tf.transpose(model.embed_candidates())).numpy() / 0.5)  # column i: index i + 1
     # Session 1 holds 1, 2 and 4. At each position all but the target are negatives, and 1, which comes twice, once.
@@ -44,7 +46,11 @@ def of(name, **settings):
     tf.keras.utils.set_random_seed(0)
     loss = "in_batch" if name == "session_id" else "sampled"
     parameters = TrainParameters(
-        query_tower=name, embedding_dim=8, loss=loss, dropout=0.0, input_dropout=0.0, **settings
+        query_tower=name,
+        embedding_dim=8,
+        dropout=0.0,
+        input_dropout=0.0,
+        **{"loss": loss, "pointer": loss == "sampled"} | settings,
     )
     return TwoTower(parameters, counts=np.array([5, 4, 3, 2, 1]), num_sessions=2)
 
@@ -92,11 +98,68 @@ def test_compiled_with_xla_a_step_is_the_same(name):
         np.testing.assert_allclose(mine, other, rtol=1e-3, atol=1e-5)
 
 
-def test_embed_last_is_the_last_position(model):
-    items = tf.constant([[1, 2, 3], [4, PADDING, PADDING]])
-    every = model.embed_queries(tf.zeros(2, tf.int32), items).numpy()
-    last = model.embed_last(tf.zeros(2, tf.int32), items).numpy()
+def test_a_query_is_that_of_the_last_position(model):
+    items = tf.constant([[1, 2, 1], [4, PADDING, PADDING]])
+    model.pointer.serve(np.linspace(-1.0, 1.0, NUM_FEATURES, dtype=np.float32))
+    every, _, bonuses = model.score_positions(tf.zeros(2, tf.int32), items)
+    last, bonus = model.query(tf.zeros(2, tf.int32), items)
     np.testing.assert_allclose(last, [every[0, 2], every[1, 0]], rtol=1e-5)
+    np.testing.assert_allclose(bonus, [bonuses[0, 2], bonuses[1, 0]], rtol=1e-4, atol=1e-6)
+    assert (bonus.numpy() != 0).tolist() == [[False, True, True], [True, False, False]]
+
+
+BATCH = {
+    "session": tf.zeros(3, tf.int32),
+    "items": tf.constant([[1, 2, 1, 0], [3, PADDING, PADDING, PADDING], [0, 2, 2, 5]]),
+    "targets": tf.constant([[2, 1, 0, 4], [5, PADDING, PADDING, PADDING], [2, 2, 5, 2]]),
+}
+
+
+def test_the_full_loss_is_that_of_the_scores_that_are_served():
+    model = of("gru_attention", loss="full", mask_rate=0.0)
+    model.compile(optimizer="sgd")
+    weights = np.random.default_rng(0).normal(size=NUM_FEATURES).astype(np.float32)
+    model.pointer.trained.assign(weights)
+    model.pointer.serve(weights)
+    candidates = model.embed_candidates().numpy()
+    expected = 0.0
+    for items, targets in zip(BATCH["items"].numpy(), BATCH["targets"].numpy(), strict=True):
+        for position in np.flatnonzero(targets > 0):
+            prefix = items[: position + 1]
+            query, bonus = model.query(tf.zeros(1, tf.int32), tf.constant([prefix]))
+            scores = candidates @ query.numpy()[0]
+            for item, more in zip(prefix, bonus.numpy()[0], strict=True):
+                if item > 0:
+                    scores[item - 1] += more
+            logits = scores.astype(np.float64) / model.parameters.temperature
+            expected += np.logaddexp.reduce(logits) - logits[targets[position] - 1]
+    assert float(model.compute_loss(BATCH, training=True)) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["sampled", "full"])
+def test_the_pointer_and_both_towers_are_trained(loss):
+    model = of("gru_attention", loss=loss, num_negatives=4)
+    model.compile(optimizer="sgd")
+    with tf.GradientTape() as tape:
+        value = model.compute_loss(BATCH, training=True)
+    names = [variable.name for variable in model.trainable_variables]
+    assert "pointer:0" in names
+    for name, gradient in zip(names, tape.gradient(value, model.trainable_variables), strict=True):
+        gradient = tf.convert_to_tensor(gradient).numpy()
+        assert np.isfinite(gradient).all(), name
+        assert gradient.any(), name
+
+
+def test_without_a_pointer_the_bonus_is_0_everywhere():
+    model = of("mean", pointer=False)
+    items = tf.constant([[1, 2, 1, 0], [3, PADDING, PADDING, PADDING]])
+    _, bonus = model.query(tf.zeros(2, tf.int32), items)
+    assert bonus.shape == (2, 4)
+    assert not bonus.numpy().any()
+    _, _, bonuses = model.score_positions(tf.zeros(2, tf.int32), items)
+    assert bonuses.shape == (2, 4, 4)
+    assert not bonuses.numpy().any()
+    assert not [variable.name for variable in model.variables if "pointer" in variable.name]
 
 
 def test_the_trend_is_added_to_the_logits():
@@ -106,7 +169,7 @@ def test_the_trend_is_added_to_the_logits():
         return TwoTower(parameters, counts=np.ones(3), num_sessions=0, trend=trend)
 
     def logits(model):
-        query = model.embed_last(tf.zeros(1, tf.int32), tf.constant([[2]]))
+        query, _ = model.query(tf.zeros(1, tf.int32), tf.constant([[2]]))
         return (query @ tf.transpose(model.embed_candidates())).numpy()[0] / 0.5
 
     trend = np.array([1.0, -2.0, 0.5], np.float32)

@@ -28,8 +28,25 @@ from components.train.parameters import TrainParameters
         ({"random_seed": 2**31}, "Expected random_seed to be from 0 to 2147483647. Received: 2147483648"),
         ({"random_seed": -1}, "Expected random_seed to be from 0 to"),
         ({"query_tower": "session_id", "loss": "sampled"}, "Expected loss to be in_batch with the session_id tower"),
+        ({"min_steps_per_epoch": -1}, "Expected min_steps_per_epoch to be at least 0. Received: -1"),
+        ({"loss": "in_batch"}, "Expected pointer to be false unless loss is full, or sampled with session_negatives"),
+        ({"loss": "bpr_max"}, "Expected pointer to be false unless"),
+        ({"session_negatives": False}, "Expected pointer to be false unless"),
     ],
 )
 def test_what_is_wrong_is_said(setting, message):
     with pytest.raises(ValueError, match=message):
         TrainParameters(**setting)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"loss": "full", "session_negatives": False},
+        {"loss": "in_batch", "pointer": False},
+        {"loss": "bpr_max", "pointer": False},
+        {"session_negatives": False, "pointer": False},
+    ],
+)
+def test_what_goes_together_is_taken(setting):
+    assert setting.items() <= TrainParameters(**setting).to_dict().items()

@@ -99,8 +99,9 @@ def test_only_the_session_id_tower_ships_session_ids(make_artifacts, tmp_path, q
     session_ids = [f"visitor {number} of Zürich\r\n" for number in range(10_000, 10_020)]
     sessions = {each: ["a", "b", "c"] for each in session_ids}
     artifacts = make_artifacts(refit=True, train=sessions, valid={f"valid {each}": ["a", "b"] for each in session_ids})
-    loss = "in_batch" if query_tower == "session_id" else "sampled"
-    settings = {**SMALL, "query_tower": query_tower, "loss": loss, "max_epochs": 1, "refit": True}
+    settings = {**SMALL, "query_tower": query_tower, "max_epochs": 1, "refit": True}
+    if query_tower == "session_id":
+        settings |= {"loss": "in_batch", "pointer": False}
     train_model(*artifacts, tmp_path / "model", tmp_path / "logs", TrainParameters(**settings))
     files = [path.read_bytes() for path in (tmp_path / "model").rglob("*") if path.is_file()]
 
@@ -243,6 +244,52 @@ def test_a_second_start_resumes_and_keeps_the_logs_of_the_first(small_artifacts,
     assert list((tmp_path / "second-logs" / "selection").rglob("events.*"))
     document = json.loads((tmp_path / "second" / TRAINING_FILE).read_text())
     assert [path.name for path in (tmp_path / "kept").iterdir()] == [document["checkpoint_dir"]]
+    fitted = fitted_pointer(tmp_path / "kept" / document["checkpoint_dir"], second)
+    assert fitted.any()
+    np.testing.assert_array_equal(served_pointer(tmp_path / "second"), fitted)
+
+
+def fitted_pointer(checkpoints, training):
+    """What the selection fitted to the validation sessions, in the best epoch."""
+    reader = tf.train.load_checkpoint(str(checkpoints / "selection" / f"epoch-{training.selection.best_epoch}"))
+    return reader.get_tensor("pointer/served/.ATTRIBUTES/VARIABLE_VALUE")
+
+
+def served_pointer(model_dir):
+    return tf.saved_model.load(str(model_dir)).model.pointer.served.numpy()
+
+
+def test_the_refit_serves_what_the_selection_fitted(make_artifacts, tmp_path):
+    rng = np.random.default_rng(0)
+    splits = {
+        split: {f"{split}{number}": [f"i{each}" for each in rng.integers(0, 9, 6)] for number in range(40)}
+        for split in ("train", "valid")
+    }
+    artifacts = make_artifacts(refit=True, **splits)
+    parameters = TrainParameters(**{**SMALL, "refit": True})
+    training = train_model(
+        *artifacts, tmp_path / "model", tmp_path / "logs", parameters, checkpoint_root=tmp_path / "kept"
+    )
+    [checkpoints] = (tmp_path / "kept").iterdir()
+    fitted = fitted_pointer(checkpoints, training)
+    np.testing.assert_array_equal(served_pointer(tmp_path / "model"), fitted)
+    model = tf.saved_model.load(str(tmp_path / "model"))
+    assert not np.allclose(model.model.pointer.trained, fitted)
+    assert (model.query(tf.constant([""]), tf.constant([["i1", "i2", "i1"]]))["bonus"].numpy() != 0).tolist() == [
+        [False, True, True]
+    ]
+
+
+def test_without_a_pointer_the_saved_model_has_no_bonus(make_artifacts, tmp_path):
+    sessions = {f"s{number}": ["a", "b", "c", "a"] for number in range(10)}
+    artifacts = make_artifacts(train=sessions, valid=sessions)
+    for number, settings in enumerate(({}, {"loss": "in_batch"}, {"loss": "bpr_max"})):
+        parameters = TrainParameters(**{**SMALL, "max_epochs": 1, "pointer": False, **settings})
+        train_model(*artifacts, tmp_path / str(number), tmp_path / "logs", parameters)
+        model = tf.saved_model.load(str(tmp_path / str(number)))
+        bonus = model.query(tf.fill([2], ""), tf.constant([["a", "", "new", "a"], ["", "", "", ""]]))["bonus"].numpy()
+        assert bonus.shape == (2, 4)
+        assert not bonus.any()
 
 
 def use_other_sources(monkeypatch):

@@ -12,6 +12,7 @@ from components.train import towers, trainer
 from components.train.model import TwoTower
 from components.train.objectives import LOSSES
 from components.train.parameters import TrainParameters
+from components.train.pointer import NUM_FEATURES
 from components.train.recurrent import Gru
 from components.train.towers import QUERY_TOWERS
 
@@ -91,11 +92,11 @@ def test_every_tower_learns(tmp_path, query_tower):
 def test_every_loss_learns(tmp_path, loss):
     # Not bounded by 1, scores give the regularisation of BPR-max something to do.
     settings = {"temperature": 0.3, "normalize": False} if loss == "bpr_max" else {}
-    assert_learned(*learn(tmp_path, loss=loss, **settings))
+    assert_learned(*learn(tmp_path, loss=loss, pointer=loss in ("sampled", "full"), **settings))
 
 
 def test_a_session_id_learns_the_training_sessions_and_says_nothing_about_new_ones(tmp_path):
-    _, history, stayed = learn(tmp_path, query_tower="session_id", loss="in_batch")
+    _, history, stayed = learn(tmp_path, query_tower="session_id", loss="in_batch", pointer=False)
     first, last = history.epochs
     assert last["mean_loss"] < first["mean_loss"]
     assert stayed == []
@@ -106,7 +107,9 @@ def test_a_session_id_learns_the_training_sessions_and_says_nothing_about_new_on
 @pytest.mark.slow
 def test_corrections_of_the_in_batch_loss_are_used(data, tmp_path):
     losses = [
-        fit(data, tmp_path / str(number), loss="in_batch", num_epochs=1, **setting)[1].epochs[0]["mean_loss"]
+        fit(data, tmp_path / str(number), loss="in_batch", pointer=False, num_epochs=1, **setting)[1].epochs[0][
+            "mean_loss"
+        ]
         for number, setting in enumerate(
             ({}, {"correct_sampling": False}, {"remove_accidental_hits": False}, {"num_hard_negatives": 8})
         )
@@ -144,6 +147,9 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(data, tmp_path, monkeyp
     resumed_model, resumed = fit(data, tmp_path / "killed")
     assert metrics_of(resumed) == metrics_of(whole)
     np.testing.assert_array_equal(resumed_model.embed_candidates(), whole_model.embed_candidates())
+    assert whole_model.pointer.trained.numpy().any()
+    np.testing.assert_array_equal(resumed_model.pointer.trained, whole_model.pointer.trained)
+    np.testing.assert_array_equal(resumed_model.pointer.served, whole_model.pointer.served)
 
 
 def use_keras_gru(units):
@@ -169,6 +175,7 @@ def test_a_checkpoint_of_another_gru_is_refused(data, tmp_path, monkeypatch, fir
         ({"query_tower": "last_item"}, {"query_tower": "mean"}),  # one variable more, and one less
         ({"optimizer": "adagrad"}, {"optimizer": "adam"}),
         ({"embedding_dim": 8}, {"embedding_dim": 16}),
+        ({"pointer": False}, {"pointer": True}),
     ],
 )
 def test_a_checkpoint_of_another_model_is_refused(data, tmp_path, one, other):
@@ -200,18 +207,23 @@ def test_checkpoints_lie_in_a_folder_of_any_name(data, tmp_path):
 
 
 def test_the_model_has_the_weights_of_the_best_epoch(data, tmp_path, monkeypatch):
-    recalls = iter([0.2, 0.5, 0.4, 0.3, 0.9])
-    tables = []
+    # The recall is best in epoch 3, the sum in epoch 2.
+    metrics = iter([(0.2, 0.1), (0.5, 0.3), (0.52, 0.2), (0.3, 0.35), (0.9, 0.9)])
+    tables, pointers = [], []
 
     def validate(model, valid, ks):
         tables.append(model.embed_candidates().numpy())
-        return {"recall@20": next(recalls)}
+        pointers.append(model.pointer.trained.numpy())
+        model.pointer.serve(np.full(NUM_FEATURES, len(tables), np.float32))
+        return dict(zip(("recall@20", "mrr@20"), next(metrics), strict=True))
 
     monkeypatch.setattr(trainer, "validate", validate)
     model, history = fit(data, tmp_path, num_epochs=5, max_epochs=5, patience=2)
     # Epochs 3 and 4 were no better than 2: it stops, and never sees the fifth.
     assert (len(history.epochs), history.best_epoch) == (4, 2)
     np.testing.assert_array_equal(model.embed_candidates(), tables[1])
+    np.testing.assert_array_equal(model.pointer.trained, pointers[1])
+    np.testing.assert_array_equal(model.pointer.served, np.full(NUM_FEATURES, 2.0))
     assert {path.name.partition(".")[0] for path in tmp_path.glob("epoch-*")} == {"epoch-2", "epoch-4"}
 
 
@@ -240,8 +252,44 @@ def test_sessions_without_a_target_are_an_error(data, tmp_path):
 def test_sessions_without_a_known_target_are_an_error(data, tmp_path, query_tower, items):
     """The first event of a session is a target of the session_id tower alone."""
     sessions = Sessions(session_ids=pa.array(["s", "t"]), items=np.array(items, np.int32), offsets=np.array([0, 3, 5]))
-    loss = "in_batch" if query_tower == "session_id" else "sampled"
+    settings = {"loss": "in_batch", "pointer": False} if query_tower == "session_id" else {}
     with pytest.raises(ValueError, match="Expected training sessions with a target that is in the vocabulary"):
-        fit({**data, "sessions": sessions}, tmp_path, query_tower=query_tower, loss=loss)
+        fit({**data, "sessions": sessions}, tmp_path, query_tower=query_tower, **settings)
     sessions.items[0], sessions.items[4] = 3, 5
-    fit({**data, "sessions": sessions}, tmp_path, query_tower=query_tower, loss=loss, num_epochs=1)
+    fit({**data, "sessions": sessions}, tmp_path, query_tower=query_tower, num_epochs=1, **settings)
+
+
+def test_without_validation_what_is_served_is_given_or_what_was_learned(data, tmp_path):
+    given = np.linspace(-1.0, 1.0, NUM_FEATURES, dtype=np.float32)
+    settings = {"sessions": data["sessions"], "valid": None, "num_items": data["num_items"], "num_epochs": 1}
+    for name, pointer in (("given", given), ("learned", None)):
+        model, _ = trainer.train(TrainParameters(**SMALL), **settings, checkpoint_dir=tmp_path / name, pointer=pointer)
+        assert model.pointer.trained.numpy().all()
+        np.testing.assert_array_equal(model.pointer.served, model.pointer.trained if pointer is None else given)
+
+
+@pytest.mark.parametrize(
+    ("num_targets", "batch_size", "min_steps", "expected"),
+    [
+        (1_000_000, 1024, 128, 1024),  # 977 steps
+        (131_072, 1024, 128, 1024),  # exactly 128
+        (131_000, 1024, 128, 1023),
+        (12_800, 1024, 128, 100),
+        (8_192, 1024, 128, 64),
+        (100, 1024, 128, 64),  # no less, however few targets there are
+        (100, 32, 128, 32),  # unless batch_size is less
+        (100, 1024, 0, 1024),
+        (100, 1024, 1, 100),
+    ],
+)
+def test_small_logs_have_small_batches(num_targets, batch_size, min_steps, expected):
+    parameters = TrainParameters(batch_size=batch_size, min_steps_per_epoch=min_steps)
+    assert trainer.choose_batch_size(parameters, num_targets) == expected
+
+
+def test_an_epoch_has_the_steps_asked_for(tmp_path):
+    """The ring's 3,000 targets: about 30 batches of 100, and about 12 of 256."""
+    for min_steps, (lowest, highest) in ((30, (30, 34)), (0, (12, 14))):
+        parameters = TrainParameters(**SMALL, min_steps_per_epoch=min_steps)
+        model, _ = trainer.train(parameters, **RING, num_epochs=1, checkpoint_dir=tmp_path / str(min_steps))
+        assert lowest <= int(model.optimizer.iterations) <= highest

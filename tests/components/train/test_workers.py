@@ -7,7 +7,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.train.parameters import TrainParameters
 from components.train.step import train_model
@@ -43,7 +45,7 @@ def start(program: list[str], artifacts: tuple[Path, Path], folder: Path, **sett
         "events": artifacts[0], "vocabulary": artifacts[1], "model": folder / "model", "tensorboard": folder / "logs"
     }  # fmt: skip
     options |= {name.replace("_", "-"): value for name, value in {**SETTINGS, **settings}.items()}
-    arguments = [f"--{name}={value}" for name, value in options.items()]
+    arguments = [f"--no-{name}" if value is False else f"--{name}={value}" for name, value in options.items()]
     folder.mkdir(exist_ok=True)
     with (folder / "output.txt").open("w") as output:
         return subprocess.Popen(
@@ -125,7 +127,18 @@ def test_a_lost_worker_ends_the_other_and_both_resume_to_what_one_alone_trains(
 
 
 def test_two_devices_share_their_in_batch_negatives(small_artifacts, tmp_path):
-    settings = {"loss": "in_batch"}
+    settings = {"loss": "in_batch", "pointer": False}
     process = start(["-c", ON_TWO_DEVICES], small_artifacts, tmp_path / "two", **settings)
     assert process.wait(timeout=120) == 0, (tmp_path / "two" / "output.txt").read_text()[-2000:]
     assert_same(read_metrics(tmp_path / "two"), train_alone(small_artifacts, tmp_path / "alone", **settings))
+
+
+def test_two_devices_learn_and_serve_the_same_pointer(small_artifacts, tmp_path):
+    process = start(["-c", ON_TWO_DEVICES], small_artifacts, tmp_path / "two")
+    assert process.wait(timeout=120) == 0, (tmp_path / "two" / "output.txt").read_text()[-2000:]
+    assert_same(read_metrics(tmp_path / "two"), train_alone(small_artifacts, tmp_path / "alone"))
+    served = [
+        tf.saved_model.load(str(tmp_path / name / "model")).model.pointer.served.numpy() for name in ("two", "alone")
+    ]
+    assert served[0].any()
+    np.testing.assert_allclose(*served, atol=0.01)

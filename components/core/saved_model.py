@@ -15,7 +15,7 @@ TRAINING_FILE = Path("assets.extra", "training.json")
 
 
 def read_training(model_dir: Path) -> dict[str, Any]:
-    """Reads the training metadata of a model: `parameters`, `training`, `selection` and `refit`."""
+    """Reads the training metadata of a model: `parameters`, `training`, `selection`, `refit` and `trained_until`."""
     training: dict[str, Any] = json.loads((model_dir / TRAINING_FILE).read_text())
     return training
 

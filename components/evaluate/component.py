@@ -14,7 +14,8 @@ def evaluate(
     evaluate_ks: List[int] = [1, 5, 10, 20, 50, 100],  # noqa: B006
     min_prefix: int = 1,
     max_test_targets: int = 50_000,
-) -> None:
+    serving_uri: str = "",
+) -> int:
     """Ranks every target of the test sessions among the whole catalogue, beside the baselines.
 
     Args:
@@ -24,7 +25,13 @@ def evaluate(
         evaluate_ks: Cut-offs k of recall@k, MRR@k and NDCG@k.
         min_prefix: Number of events that must come before a target in its session.
         max_test_targets: Maximum test targets to rank, sampled by whole sessions; 0 for no limit.
+        serving_uri: Serving location with the published model: a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX;
+            empty for none.
         metrics: JSON with every metric of the model and of the baselines.
+
+    Returns:
+        Number of the published version that the model was compared with; 0 if there is none, -1 if it could not be
+        read.
     """
     arguments = dict(locals())
     from pathlib import Path
@@ -47,3 +54,7 @@ def evaluate(
         for name in ("recall@20", "mrr@20"):
             if name in summary:
                 metrics.log_metric(f"{baseline}_{name}", summary[name])
+    champion = document["champion"]
+    for name, value in champion.get("champion", {}).items():
+        metrics.log_metric(f"champion_{name}", value)
+    return champion.get("version", 0 if champion["status"] == "none" else -1)

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from components.core.events import read_split
+from components.core import schema_versions
+from components.core.events import describe_split, read_split
 from components.core.literal_paths import literal_path
 from components.core.machine import limit_tensorflow_threads
 from components.core.metrics import (
@@ -28,8 +29,10 @@ from components.core.model_scores import model_scores
 from components.core.ranking import NEVER, rank_targets
 from components.core.saved_model import embed_catalogue, read_training
 from components.core.sequences import Sessions, target_events
+from components.core.serving.location import check_uri
 from components.core.vocabulary import UNKNOWN, Vocabulary
 from components.evaluate.baselines import make_baselines
+from components.evaluate.champion import compare_with_champion
 from components.evaluate.prefixes import Prefixes
 from components.evaluate.sparse_ranking import rank_sparse
 
@@ -48,8 +51,11 @@ class EvaluateParameters:
     evaluate_ks: tuple[int, ...] = (1, 5, 10, 20, 50, 100)
     min_prefix: int = 1
     max_test_targets: int = 50_000
+    serving_uri: str = ""
 
     def __post_init__(self) -> None:
+        if self.serving_uri:
+            check_uri(self.serving_uri)
         if not self.evaluate_ks or min(self.evaluate_ks) < 1:
             raise ValueError(f"Expected evaluate_ks to be cut-offs of at least 1. Received: {list(self.evaluate_ks)}")
         if self.min_prefix < 1:
@@ -66,6 +72,8 @@ def evaluate(
     parameters: EvaluateParameters,
 ) -> dict[str, Any]:
     """Ranks every target of the test sessions among the whole catalogue, for the model and the baselines.
+
+    If a serving location is given, the model is also compared with the published one.
 
     A target that is not in the vocabulary counts as a miss in `model` and `baselines` and is excluded from
     `known_targets`.
@@ -85,8 +93,13 @@ def evaluate(
     """
     limit_tensorflow_threads()
     vocabulary = Vocabulary.read(vocabulary_path)
-    tested = Sessions.encode(read_split(events_dir, "test"), vocabulary)
-    sessions = tested.sample(parameters.max_test_targets, seed=SAMPLE_SEED)
+    test_events = read_split(events_dir, "test")
+    tested = Sessions.encode(test_events, vocabulary)
+
+    def select(vocabulary: Vocabulary) -> Sessions:
+        return Sessions.encode(test_events, vocabulary).sample(parameters.max_test_targets, seed=SAMPLE_SEED)
+
+    sessions = select(vocabulary)
     events = target_events(sessions, min_prefix=parameters.min_prefix)
     if len(events) == 0:
         raise ValueError(
@@ -110,6 +123,8 @@ def evaluate(
     position = events - sessions.offsets[np.searchsorted(sessions.offsets, events, side="right") - 1]
     ks = parameters.evaluate_ks
     document = {
+        "schema_version": schema_versions.METRICS,
+        "test": describe_split(test_events),
         "num_targets": len(events),
         "num_targets_in_split": len(target_events(tested, min_prefix=parameters.min_prefix)),
         "num_unknown_targets": int((~is_known).sum()),
@@ -131,6 +146,9 @@ def evaluate(
         f"popularity_percentile@{DETAIL_K}": {
             name: mean_popularity_percentile(ranking.top, vocabulary.counts) for name, ranking in rankings.items()
         },
+        "champion": compare_with_champion(
+            parameters.serving_uri, test_events, select, ranks["model"], min_prefix=parameters.min_prefix
+        ),
         **training,
     }
     metrics_path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,21 +1,27 @@
-"""Script, run in a fresh process, that compares the results of the saved index with exact scores.
+"""Script, run in a fresh process, that compares the results of the saved index with exact scores and times them.
 
 Like a server, it imports TensorFlow and nothing from this project.
 
 python check.py INDEX PROBES, where PROBES is a folder with
     probes.json: "sessions", lists of item ids padded with "" to equal length; "item_ids", the catalogue; "k".
     exact.npy: [num_sessions, num_items] float32 scores.
+    queries.json: arguments of `measure`.
+It writes measured.json, the result of `measure`, into the same folder.
 """
 
 import json
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 TOLERANCE = 1e-4  # relative to the largest score; the order of float32 summation differs
+NUM_WARM_UP_QUERIES = 10  # not timed: the first calls allocate memory and choose algorithms
+MIN_TIMED_QUERIES = 100  # sessions are repeated if there are fewer, since a 99th percentile needs that many
 
 
 def check(
@@ -61,10 +67,60 @@ def check(
     return ""
 
 
+def measure(
+    index_dir: str, sessions: list[list[str]], best: list[dict[str, float]], largest: float, k: int
+) -> dict[str, Any]:
+    """Measures the recall, the scores and the speed of the index, one query at a time, as a server is asked.
+
+    Args:
+        index_dir: the SavedModel.
+        sessions: item ids of each session to query.
+        best: for each session, the exact scores of the items that may be among its first `k`, by id; more than `k`
+            where scores tie.
+        largest: largest absolute exact score of all items and sessions.
+        k: number of items to request per session.
+
+    Returns:
+        num_queries: number of timed queries, repeats included.
+        index_recall: share of the `k` best items that the index returns.
+        p50_ms, p99_ms: percentiles of the time of a query in milliseconds.
+        score_difference: largest absolute difference from an exact score, divided by `largest`.
+    """
+    recommend = tf.saved_model.load(index_dir).signatures["serving_default"]
+    num_items = tf.constant(k)
+    nothing = tf.constant([], tf.string, shape=[1, 0])
+    queries = [tf.constant([session]) for session in sessions]
+    for query in queries[:NUM_WARM_UP_QUERIES]:
+        recommend(item_ids=query, k=num_items, exclude_ids=nothing)
+    num_found, difference, seconds = 0, 0.0, []
+    for repeat in range(-(-MIN_TIMED_QUERIES // len(queries))):
+        for query, scores in zip(queries, best, strict=True):
+            begin = time.perf_counter()
+            answer = recommend(item_ids=query, k=num_items, exclude_ids=nothing)
+            found, received = answer["item_ids"].numpy()[0], answer["scores"].numpy()[0]
+            seconds.append(time.perf_counter() - begin)
+            if repeat == 0:
+                exact = {item_id.decode(): score for item_id, score in zip(found, received.tolist(), strict=True)}
+                hits = exact.keys() & scores.keys()
+                num_found += len(hits)
+                difference = max([difference, *(abs(exact[item_id] - scores[item_id]) for item_id in hits)])
+    p50, p99 = np.quantile(seconds, [0.5, 0.99])
+    return {
+        "num_queries": len(seconds),
+        "index_recall": num_found / (k * len(queries)),
+        "p50_ms": 1_000.0 * float(p50),
+        "p99_ms": 1_000.0 * float(p99),
+        "score_difference": difference / largest,
+    }
+
+
 def main(index_dir: str, probes_dir: str) -> int:
     """Prints the result of the check; returns the exit code."""
     probes = json.loads(Path(probes_dir, "probes.json").read_text(encoding="utf-8"))
     wrong = check(index_dir, **probes, exact=np.load(Path(probes_dir, "exact.npy")))
+    if not wrong:
+        queries = json.loads(Path(probes_dir, "queries.json").read_text(encoding="utf-8"))
+        Path(probes_dir, "measured.json").write_text(json.dumps(measure(index_dir, **queries)), encoding="utf-8")
     print(wrong or "the index returns the exact scores")
     return 1 if wrong else 0
 

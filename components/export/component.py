@@ -10,6 +10,7 @@ def export(
     model: dsl.Input[dsl.Model],
     index: dsl.Output[dsl.Model],
     embeddings: dsl.Output[dsl.Dataset],
+    index_check: dsl.Output[dsl.Metrics],
 ) -> None:
     """Builds the top-k index that serves the model, and checks it in a fresh process.
 
@@ -19,7 +20,10 @@ def export(
         model: SavedModel of both towers.
         index: SavedModel from padded session item ids, k and ids to exclude to item ids and scores.
         embeddings: Parquet with item_id and embedding of every candidate; its metadata says how to search it.
+        index_check: JSON with the recall of the index against exact search, the time of a single query, and the
+            difference of its scores from the evaluated ones.
     """
+    import json
     from pathlib import Path
 
     from components.export import step
@@ -33,3 +37,6 @@ def export(
     )
     index.metadata.update({"framework": "tensorflow", "num_items": exported.num_items})
     embeddings.metadata.update(exported.embeddings)
+    Path(index_check.path).write_text(json.dumps(exported.index_check, indent=2))
+    for name in ("index_recall", "p50_ms", "p99_ms", "score_difference"):
+        index_check.log_metric(name, exported.index_check[name])

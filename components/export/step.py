@@ -15,17 +15,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
-from components.core.events import read_split
+from components.core import schema_versions
+from components.core.events import describe_split, read_split
 from components.core.literal_paths import literal_path
 from components.core.machine import limit_tensorflow_threads
 from components.core.model_scores import model_scores
+from components.core.ranking import ScoreTile
 from components.core.saved_model import embed_catalogue, read_training
 from components.core.sequences import Sessions
 from components.core.vocabulary import Vocabulary
 from components.export.index import Index
 
-NUM_PROBES = 64
+NUM_PROBES = 64  # sessions for which every score is compared
+NUM_QUERIES = 1_000  # sessions for which the best items are compared, one query at a time
 PROBE_K = 20
+TIE = 1e-5  # relative to the largest score; float32 sums in another order may exchange items whose scores are closer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +39,12 @@ class Exported:
     Attributes:
         num_items: number of items in the index.
         embeddings: metadata of embeddings.parquet, from `describe_embeddings`.
+        index_check: the document index_check.json: `schema_version`, `test` (`describe_split`), and what
+            `components.export.check.measure` returns.
     """
 
     num_items: int
+    index_check: dict[str, Any]
     embeddings: dict[str, Any]
 
 
@@ -63,43 +70,50 @@ def export(
     max_length = parameters["max_session_length"]
     events = read_split(events_dir, "test")
     sessions = Sessions.encode(events, vocabulary)
-    probed = sessions.offsets[1:][sessions.lengths > 1][:NUM_PROBES] - 1
-    if len(probed) == 0:
+    last = sessions.offsets[1:][sessions.lengths > 1] - 1
+    if len(last) == 0:
         raise ValueError(
             "Expected test sessions with at least two events, to check the index with. "
             f"Received: {sessions.num_sessions} sessions with {len(sessions.items)} events in all"
         )
+    queried = last[np.linspace(0, len(last) - 1, min(NUM_QUERIES, len(last)), dtype=np.int64)]
     # Saving the index copies the model's assets, so their path must stay valid until then.
     with literal_path(model_dir) as path:
         model = tf.saved_model.load(path)
         candidates = embed_catalogue(model, vocabulary)
         Index(model, vocabulary=vocabulary, candidates=candidates, max_length=max_length).save(index_dir)
-    scores = model_scores(model, candidates, vocabulary, sessions, probed, max_length=max_length)
-    prefixes = _prefixes(events["item_id"], sessions, probed, max_length=max_length)
-    _check(index_dir, prefixes, vocabulary.item_ids.to_pylist(), scores(slice(0, len(probed))))
+    scores = model_scores(model, candidates, vocabulary, sessions, queried, max_length=max_length)
+    prefixes = _prefixes(events["item_id"], sessions, queried, max_length=max_length)
+    measured = _check(index_dir, prefixes, vocabulary.item_ids.to_pylist(), scores)
     description = describe_embeddings(parameters, dimension=candidates.shape[1])
     write_embeddings(vocabulary.item_ids, candidates, description, embeddings_path)
-    return Exported(num_items=vocabulary.num_items, embeddings=description)
+    index_check = {"schema_version": schema_versions.INDEX_CHECK, "test": describe_split(events), **measured}
+    return Exported(num_items=vocabulary.num_items, index_check=index_check, embeddings=description)
 
 
 def _prefixes(
     item_ids: pa.ChunkedArray, sessions: Sessions, events: npt.NDArray[np.int64], *, max_length: int
 ) -> list[list[str]]:
-    """Returns the newest `max_length` item ids before each event, padded with "" to equal length."""
+    """Returns the newest `max_length` item ids before each event."""
     begin = sessions.offsets[np.searchsorted(sessions.offsets, events, side="right") - 1]
-    prefixes = [
+    return [
         item_ids.slice(first, event - first).to_pylist()
         for first, event in zip(np.maximum(begin, events - max_length).tolist(), events.tolist(), strict=True)
     ]
-    length = max(map(len, prefixes))
-    return [items + [""] * (length - len(items)) for items in prefixes]
 
 
-def _check(index_dir: Path, sessions: list[list[str]], item_ids: list[str], exact: npt.NDArray[np.float32]) -> None:
+def _check(index_dir: Path, sessions: list[list[str]], item_ids: list[str], scores: ScoreTile) -> dict[str, Any]:
+    """Checks the saved index in a fresh process; returns what was measured there."""
+    probed = sessions[:NUM_PROBES]
+    length = max(map(len, probed))
+    k = min(PROBE_K, len(item_ids))
+    best, largest = _find_best(scores, item_ids, num_queries=len(sessions), k=k)
+    probes = {"sessions": [each + [""] * (length - len(each)) for each in probed], "item_ids": item_ids, "k": k}
+    queries = {"sessions": sessions, "best": best, "largest": largest, "k": k}
     with tempfile.TemporaryDirectory() as scratch:
-        probes = {"sessions": sessions, "item_ids": item_ids, "k": min(PROBE_K, len(item_ids))}
         Path(scratch, "probes.json").write_text(json.dumps(probes), encoding="utf-8")
-        np.save(Path(scratch, "exact.npy"), exact)
+        Path(scratch, "queries.json").write_text(json.dumps(queries), encoding="utf-8")
+        np.save(Path(scratch, "exact.npy"), scores(slice(0, len(probed))))
         # -I keeps this project and the working directory off the import path. The process runs inside the index, so
         # that TensorFlow does not interpret characters of the index's path as a glob pattern.
         script = str(Path(__file__).resolve().with_name("check.py"))
@@ -112,8 +126,35 @@ def _check(index_dir: Path, sessions: list[list[str]], item_ids: list[str], exac
             errors="replace",
             check=False,
         )
-    if done.returncode != 0:
-        raise RuntimeError(f"The index in {index_dir} failed its check. {done.stdout}{done.stderr[-2000:]}")
+        if done.returncode != 0:
+            raise RuntimeError(f"The index in {index_dir} failed its check. {done.stdout}{done.stderr[-2000:]}")
+        measured: dict[str, Any] = json.loads(Path(scratch, "measured.json").read_text(encoding="utf-8"))
+    return measured
+
+
+def _find_best(
+    scores: ScoreTile, item_ids: list[str], *, num_queries: int, k: int
+) -> tuple[list[dict[str, float]], float]:
+    """Finds the items with the best exact scores.
+
+    Args:
+        scores: returns the scores [num_rows, num_items] of a slice of the queries.
+        item_ids: [num_items] ids of the catalogue.
+        num_queries: number of queries.
+        k: number of items per query.
+
+    Returns:
+        For each query, the scores of its best `k` items and of those that tie with the last of them, by id; and the
+        largest absolute score of all.
+    """
+    tiles = [slice(begin, min(begin + NUM_PROBES, num_queries)) for begin in range(0, num_queries, NUM_PROBES)]
+    largest = max(float(np.abs(scores(rows)).max()) for rows in tiles)
+    best = []
+    for rows in tiles:
+        for row in scores(rows):
+            columns = np.flatnonzero(row >= np.partition(row, len(row) - k)[len(row) - k] - TIE * largest)
+            best.append({item_ids[column]: float(row[column]) for column in columns})
+    return best, largest
 
 
 def describe_embeddings(parameters: Mapping[str, Any], *, dimension: int) -> dict[str, Any]:

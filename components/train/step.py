@@ -4,11 +4,15 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from components.core.events import SPLITS, read_split, split_path
 from components.core.machine import limit_tensorflow_threads
@@ -134,16 +138,32 @@ def train_model(
             shutil.copytree(root / "tensorboard", tensorboard_dir, dirs_exist_ok=True)
     training = Training(selection=selection, refit=refit, peak_memory_bytes=peak_memory_bytes())
     if is_chief(strategy):
-        _write_training(model_dir, parameters, training, checkpoint_dir=root.name if checkpoint_root else "")
+        _write_training(
+            model_dir,
+            parameters,
+            training,
+            checkpoint_dir=root.name if checkpoint_root else "",
+            trained_until=_find_newest_time(events_dir, SPLITS[: 2 if parameters.refit else 1]),
+        )
     return training
 
 
-def _write_training(model_dir: Path, parameters: TrainParameters, training: Training, *, checkpoint_dir: str) -> None:
+def _find_newest_time(events_dir: Path, splits: Iterable[str]) -> int:
+    """Returns the time of the newest event of the splits, in milliseconds since 1970."""
+    times = pa.concat_tables(pq.read_table(split_path(events_dir, split), columns=["time"]) for split in splits)
+    newest: int = pc.max(times["time"]).as_py()
+    return newest
+
+
+def _write_training(
+    model_dir: Path, parameters: TrainParameters, training: Training, *, checkpoint_dir: str, trained_until: int
+) -> None:
     document: dict[str, Any] = {
         "parameters": parameters.to_dict(),
         "training": training.figures,
         "selection": training.selection.epochs,
         "refit": training.refit.epochs if training.refit else [],
+        "trained_until": trained_until,  # time of the newest event that the model was trained on, in ms since 1970
         "checkpoint_dir": checkpoint_dir,  # name of the folder in checkpoint_root, to delete it after the run
     }
     path = model_dir / TRAINING_FILE

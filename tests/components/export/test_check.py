@@ -1,0 +1,73 @@
+import json
+
+import pytest
+import tensorflow as tf
+
+from components.core.events import describe_split, read_split
+from components.export import check
+from components.export.step import _find_best, export
+from components.train.parameters import TrainParameters
+from components.train.step import train_model
+
+
+class Fixed(tf.Module):
+    """Answers the session of the item a with two items, and every other session with two others."""
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None], tf.string, "item_ids"),
+            tf.TensorSpec([], tf.int32, "k"),
+            tf.TensorSpec([None, None], tf.string, "exclude_ids"),
+        ]
+    )
+    def recommend(self, item_ids, k, exclude_ids):
+        is_a = item_ids[:, :1] == "a"
+        found = tf.where(is_a, [["b", "é"]], [["c", "d"]])
+        return {"item_ids": found[:, :k], "scores": tf.where(is_a, [[3.0, 1.5]], [[-4.5, 0.5]])[:, :k]}
+
+
+@pytest.fixture
+def index_dir(tmp_path):
+    model = Fixed()
+    tf.saved_model.save(model, str(tmp_path / "index"), signatures={"serving_default": model.recommend})
+    return str(tmp_path / "index")
+
+
+def test_an_index_is_measured_as_it_was_worked_out_by_hand(index_dir):
+    # The first session: both are right, one score differs by 0.5. The second: c is right and differs by 0.5, d is not.
+    best = [{"b": 3.0, "é": 1.0}, {"c": -5.0, "e": 1.0}]
+    measured = check.measure(index_dir, [["a", "x"], ["y"]], best, largest=5.0, k=2)
+    assert measured["index_recall"] == 3 / 4
+    assert measured["score_difference"] == pytest.approx(0.5 / 5.0)
+    assert measured["num_queries"] == 100  # 2 sessions, repeated
+    assert 0 < measured["p50_ms"] <= measured["p99_ms"]
+
+
+def test_items_that_tie_with_the_last_are_all_right(index_dir):
+    best = [{"b": 3.0, "é": 1.5, "f": 1.5, "g": 1.5}]
+    measured = check.measure(index_dir, [["a"]] * 130, best * 130, largest=3.0, k=2)
+    assert (measured["index_recall"], measured["score_difference"]) == (1.0, 0.0)
+    assert measured["num_queries"] == 260 // 2
+
+
+def test_the_best_items_are_those_of_a_sort():
+    scores = tf.constant([[0.1, 0.5, -2.0, 0.5], [3.0, 2.0, 1.0, 0.0]]).numpy()
+    best, largest = _find_best(lambda rows: scores[rows], ["a", "b", "c", "d"], num_queries=2, k=1)
+    assert (best, largest) == ([{"b": 0.5, "d": 0.5}, {"a": 3.0}], 3.0)
+    best, _ = _find_best(lambda rows: scores[rows], ["a", "b", "c", "d"], num_queries=2, k=4)
+    assert [sorted(each) for each in best] == [["a", "b", "c", "d"]] * 2
+
+
+@pytest.mark.slow
+def test_what_is_measured_is_what_the_gate_reads(small_artifacts, tmp_path):
+    parameters = TrainParameters(
+        query_tower="mean", embedding_dim=8, num_negatives=16, max_epochs=1, min_steps_per_epoch=0, refit=False
+    )
+    train_model(*small_artifacts, tmp_path / "model", tmp_path / "tensorboard", parameters)
+    made = export(*small_artifacts, tmp_path / "model", tmp_path / "index", tmp_path / "embeddings.parquet")
+    document = json.loads(json.dumps(made.index_check, allow_nan=False))
+    test = read_split(small_artifacts[0], "test")
+    assert (document["schema_version"], document["test"]) == (1, describe_split(test))
+    assert document["index_recall"] == 1.0
+    assert document["score_difference"] < 1e-5
+    assert 100 <= document["num_queries"] <= 1_000

@@ -137,7 +137,7 @@ class TwoTower(tfrs.Model):
         items, targets = inputs["items"], inputs["targets"]
         sequence = _append_target(items, targets)
         embeddings = self.candidate_tower(sequence)
-        read = embeddings[:, :-1]
+        read = tf.slice(embeddings, [0, 0, 0], [-1, tf.shape(items)[1], -1])  # on CPUs, [:-1] has a slow gradient
         if training and self.parameters.mask_rate:
             draws = tf.random.stateless_uniform(tf.shape(items), derive_seed(seed, SEEDS_PER_STEP - 1))
             masked = (draws < self.parameters.mask_rate) & (items != PADDING)
@@ -146,6 +146,7 @@ class TwoTower(tfrs.Model):
         queries = self._embed_queries(inputs["session"], items, read, seed if training else None)
         own = own_items_of_positions(inputs["items"])
         logits = tf.matmul(queries, embeddings, transpose_b=True) / self.parameters.temperature
+        own_logits = tf.slice(logits, [0, 0, 0], [-1, -1, tf.shape(items)[1]])
         loss = self.objective(
             LossInputs(
                 queries=queries,
@@ -154,7 +155,7 @@ class TwoTower(tfrs.Model):
                 sequence_embeddings=embeddings,
                 sequence_logits=logits,
                 is_own=own.is_own,
-                bonus=None if self.pointer is None else self.pointer(logits[:, :, :-1], own, training=True),
+                bonus=None if self.pointer is None else self.pointer(own_logits, own, training=True),
                 seed=derive_seed(shared_seed, SEEDS_PER_STEP - 2),
             )
         )

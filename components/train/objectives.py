@@ -56,7 +56,8 @@ class LossInputs:
     @property
     def positives(self) -> tf.Tensor:
         """Candidate embeddings of the targets, [num_targets, embedding_dim]."""
-        return self.select(self.sequence_embeddings[:, 1:])
+        place = tf.where(self.targets > UNKNOWN) + tf.constant([0, 1], tf.int64)
+        return tf.gather_nd(self.sequence_embeddings, place)
 
     @property
     def is_own_target(self) -> tf.Tensor:

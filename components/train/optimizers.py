@@ -36,4 +36,6 @@ class LazyAdam(tf.keras.optimizers.Adam):
         velocity = beta_2 * tf.gather(self._velocities[slot], rows) + (1.0 - beta_2) * values**2
         self._momentums[slot].scatter_update(tf.IndexedSlices(momentum, rows))
         self._velocities[slot].scatter_update(tf.IndexedSlices(velocity, rows))
-        variable.scatter_sub(tf.IndexedSlices(rate * momentum / (tf.sqrt(velocity) + self.epsilon), rows))
+        # Rows are distinct, so this equals scatter_sub, which takes twice the time on CPUs.
+        updated = tf.gather(variable, rows) - rate * momentum / (tf.sqrt(velocity) + self.epsilon)
+        variable.scatter_update(tf.IndexedSlices(updated, rows))

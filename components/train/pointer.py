@@ -18,7 +18,7 @@ class OwnItems(NamedTuple):
     """The items that a query has seen, each at its newest place.
 
     The leading axes [...] are [batch_size, length] for queries at all positions, or [batch_size] for queries after the
-    last item.
+    last item. `distance` and `count` may have the size 1 on a leading axis on which they do not depend.
 
     Attributes:
         is_own: [..., num_places] bool; whether the place holds a known item, is not after the query's position, and is
@@ -43,8 +43,8 @@ def own_items_of_positions(items: tf.Tensor) -> OwnItems:
     count = tf.reduce_sum(tf.cast(same & ~is_later, tf.float32), axis=2)
     return OwnItems(
         is_own=is_newest & (items > UNKNOWN)[:, tf.newaxis, :],
-        distance=tf.broadcast_to(tf.maximum(distance, 0), tf.shape(is_newest)),
-        count=tf.broadcast_to(count[:, tf.newaxis, :], tf.shape(is_newest)),
+        distance=tf.maximum(distance, 0)[tf.newaxis],
+        count=count[:, tf.newaxis, :],
     )
 
 
@@ -80,20 +80,48 @@ def own_features(logits: tf.Tensor, own: OwnItems) -> tf.Tensor:
         logits: [..., num_places] dot product of the query and each place's item, divided by the temperature.
         own: the own items.
     """
-    is_own = tf.cast(own.is_own, tf.float32)
-    masked = tf.where(own.is_own, logits, MASKED)
-    session = [
-        tf.math.log(tf.cast(tf.reduce_max(own.distance, axis=-1, keepdims=True), tf.float32) + 1.0),
-        tf.math.log(tf.maximum(tf.reduce_sum(is_own, axis=-1, keepdims=True), 1.0)),
-        LOGIT_SCALE * tf.maximum(tf.reduce_logsumexp(masked, axis=-1, keepdims=True), -1.0 / LOGIT_SCALE),
-    ]
-    described = [tf.math.log(own.count), LOGIT_SCALE * logits, *(each + tf.zeros_like(logits) for each in session)]
-    described = tf.stack(described, axis=-1)
+    described = tf.stack([each + tf.zeros_like(logits) for each in _describe(logits, own)], axis=-1)
     is_current = tf.cast(own.distance == 0, tf.float32)[..., tf.newaxis]
-    bucket = tf.searchsorted(tf.constant(DISTANCES), tf.reshape(own.distance, [-1]), side="right") - 1
-    distance = tf.one_hot(tf.reshape(bucket, tf.shape(logits)), len(DISTANCES))
+    distance = tf.one_hot(_bucket(own), len(DISTANCES)) + tf.zeros_like(described[..., :1])
     features = tf.concat([distance, described * is_current, described * (1.0 - is_current)], axis=-1)
     return tf.where(own.is_own[..., tf.newaxis], features, 0.0)
+
+
+def own_bonus(logits: tf.Tensor, own: OwnItems, weights: tf.Tensor) -> tf.Tensor:
+    """Returns the product of `own_features` and weights [NUM_FEATURES], without the tensor of features.
+
+    In training, that tensor took an eighth of the time of a step.
+
+    Returns:
+        [..., num_places] float32; 0 where not own.
+    """
+    described = _describe(logits, own)
+    by_distance, *of_described = tf.split(weights, [len(DISTANCES), len(described), len(described)])
+    current, earlier = (
+        sum(weight * each for weight, each in zip(part, described, strict=True))
+        for part in map(tf.unstack, of_described)
+    )
+    bonus = tf.gather(by_distance, _bucket(own)) + tf.where(own.distance == 0, current, earlier)
+    return tf.where(own.is_own, bonus, 0.0)
+
+
+def _describe(logits: tf.Tensor, own: OwnItems) -> list[tf.Tensor]:
+    """Returns the features of the items and of the session, each broadcastable to [..., num_places]."""
+    masked = tf.where(own.is_own, logits, MASKED)
+    num_own = tf.reduce_sum(tf.cast(own.is_own, tf.float32), axis=-1, keepdims=True)
+    return [
+        tf.math.log(own.count),
+        LOGIT_SCALE * logits,
+        tf.math.log(tf.cast(tf.reduce_max(own.distance, axis=-1, keepdims=True), tf.float32) + 1.0),
+        tf.math.log(tf.maximum(num_own, 1.0)),
+        LOGIT_SCALE * tf.maximum(tf.reduce_logsumexp(masked, axis=-1, keepdims=True), -1.0 / LOGIT_SCALE),
+    ]
+
+
+def _bucket(own: OwnItems) -> tf.Tensor:
+    """Returns the bucket of each place's distance, of the shape of `own.distance`."""
+    bucket = tf.searchsorted(tf.constant(DISTANCES), tf.reshape(own.distance, [-1]), side="right") - 1
+    return tf.reshape(bucket, tf.shape(own.distance))
 
 
 class Pointer(tf.keras.layers.Layer):
@@ -117,7 +145,7 @@ class Pointer(tf.keras.layers.Layer):
 
     def call(self, logits: tf.Tensor, own: OwnItems, training: bool = False) -> tf.Tensor:
         """Returns the bonus of each place, [..., num_places], in units of logits; 0 where not own."""
-        return tf.linalg.matvec(own_features(logits, own), self.trained if training else self.served)
+        return own_bonus(logits, own, tf.convert_to_tensor(self.trained if training else self.served))
 
     def serve(self, weights: npt.NDArray[np.float32] | None = None) -> None:
         """Sets what inference uses: `weights` [NUM_FEATURES], or the trained ones."""

@@ -37,7 +37,7 @@ class Gru(tf.keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps inputs [batch_size, length, input_dim] to states [batch_size, length, units]; the initial state is 0."""
-        projected = tf.transpose(self.projection(inputs), [1, 0, 2])
+        projected = self.projection(tf.transpose(inputs, [1, 0, 2]))
         states = _states(projected, tf.convert_to_tensor(self.recurrent), tf.convert_to_tensor(self.bias))
         return tf.transpose(states, [1, 0, 2])
 
@@ -81,12 +81,14 @@ def _states(
             [(before - candidates) * z * (1.0 - z), by_candidate * resets * r * (1.0 - r), by_candidate * r], axis=-1
         )
 
+        transposed = tf.transpose(recurrent)  # once: with few rows, a product with transpose_b takes twice the time
+
         def backward(
             i: tf.Tensor, later: tf.Tensor, totals: tf.TensorArray, products: tf.TensorArray
         ) -> tuple[object, ...]:
             total = upstream[i] + later
             product = by_product[i] * tf.tile(total, [1, 3])
-            earlier = z[i] * total + tf.matmul(product, recurrent, transpose_b=True)
+            earlier = z[i] * total + tf.matmul(product, transposed)
             return i - 1, earlier, totals.write(i, total), products.write(i, product)
 
         start = (length - 1, nothing, steps(units), steps(3 * units))

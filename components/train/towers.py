@@ -191,8 +191,8 @@ class CausalAttention(tf.keras.layers.Layer):
 
     def call(self, states: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
         """Pools values [batch_size, length, dim] at each position, with weights from states of that shape."""
-        queries, keys = self.query(states)[:, tf.newaxis], self.key(states)[:, tf.newaxis]
-        return tf.matmul(attention_weights(queries, keys, self.bias)[:, 0], values)
+        queries, keys = tf.expand_dims(self.query(states), 1), tf.expand_dims(self.key(states), 1)
+        return tf.matmul(tf.squeeze(attention_weights(queries, keys, self.bias), 1), values)
 
 
 class AttentionTower(tf.keras.layers.Layer):

@@ -43,7 +43,7 @@ def find_own(items):
 
 def read(own, where):
     """What `find_own` gives, from tensors."""
-    is_own, distance, count = (each.numpy()[where] for each in own)
+    is_own, distance, count = (np.broadcast_to(each.numpy(), own.is_own.shape)[where] for each in own)
     return {place: (distance[place], count[place]) for place in np.flatnonzero(is_own).tolist()}
 
 

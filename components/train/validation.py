@@ -15,8 +15,7 @@ from components.train.model import TwoTower
 from components.train.pointer import Pointer
 
 BATCH_SIZE = 4096  # number of positions per batch
-MAX_QUERIES = 10_000  # about the number of queries that the calibration uses; it has only NUM_FEATURES weights to fit
-MAX_PAIRS = 2_000_000  # number of pairs of a query and an own item that the calibration holds in memory
+MAX_TARGETS = 20_000  # number of targets that the calibration uses; it has only NUM_FEATURES weights to fit
 
 Floats = npt.NDArray[np.float32]
 
@@ -49,11 +48,11 @@ def validate(model: TwoTower, valid: Sessions, ks: tuple[int, ...]) -> dict[str,
 def calibrate(model: TwoTower, pointer: Pointer, valid: Sessions) -> None:
     """Fits what the pointer serves to the validation sessions; see calibration.py.
 
-    Uses random batches of sessions until they have MAX_QUERIES targets or MAX_PAIRS own items.
+    Uses a random part of the sessions if they have more than MAX_TARGETS targets.
     """
     queries, targets, pairs = [], [], []
-    num_queries = num_pairs = 0
-    for batch in _batches(model, valid, rng=np.random.default_rng(model.parameters.random_seed)):
+    num_queries = 0
+    for batch in _batches(model, valid.sample(MAX_TARGETS, seed=model.parameters.random_seed)):
         is_query = batch.targets > UNKNOWN
         embeddings, own, logits, features = model.describe_positions(*_inputs(batch))
         query, place = np.nonzero(own.is_own.numpy()[is_query])
@@ -67,9 +66,7 @@ def calibrate(model: TwoTower, pointer: Pointer, valid: Sessions) -> None:
         )
         queries.append(embeddings.numpy()[is_query])
         targets.append(batch.targets[is_query])
-        num_queries, num_pairs = num_queries + len(targets[-1]), num_pairs + len(query)
-        if num_queries >= MAX_QUERIES or num_pairs >= MAX_PAIRS:
-            break
+        num_queries += len(targets[-1])
     every = OwnPairs(**{name: np.concatenate([getattr(part, name) for part in pairs]) for name in vars(pairs[0])})
     candidates = model.embed_candidates().numpy() / model.parameters.temperature
     score: ScoreTile = dot_product(np.concatenate(queries), candidates)
@@ -77,9 +74,9 @@ def calibrate(model: TwoTower, pointer: Pointer, valid: Sessions) -> None:
     pointer.serve(fit_pointer(every, np.concatenate(targets), others, pointer.trained.numpy()))
 
 
-def _batches(model: TwoTower, valid: Sessions, rng: np.random.Generator | None = None) -> Iterator[Batch]:
+def _batches(model: TwoTower, valid: Sessions) -> Iterator[Batch]:
     windows = Windows.cut(valid, max_length=model.parameters.max_session_length)
-    for rows in plan_batches(windows.length, batch_size=BATCH_SIZE, rng=rng):
+    for rows in plan_batches(windows.length, batch_size=BATCH_SIZE):
         yield make_batch(valid, windows, rows)
 
 

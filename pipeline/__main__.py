@@ -24,7 +24,15 @@ from pipeline.layout_settings import LAYOUT_HELP
 from pipeline.layouts_command import layouts_command
 from pipeline.output_folder import OutputFolder, OutputFolderError, hold_run
 from pipeline.recommend_options import find_index, parse_session
-from pipeline.report import escape, print_comparison, print_findings, print_funnel, print_items, print_metrics
+from pipeline.report import (
+    escape,
+    print_comparison,
+    print_findings,
+    print_funnel,
+    print_items,
+    print_metrics,
+    print_verdict,
+)
 from pipeline.rollback_command import rollback_command
 from pipeline.run_options import make_local_run
 from pipeline.tasks import Tasks
@@ -51,6 +59,12 @@ def cli() -> None:
 @click.option("--events", "log_path", help=f"Raw event log, instead of the three above: {LOG_HELP}")
 @click.option("--layout", type=click.Choice(list(LAYOUTS)), metavar="NAME", help=LAYOUT_HELP)
 @click.option("--as-of", metavar="DATE", help="End of the time window of --events. [default: the newest event]")
+@click.option(
+    "--serving",
+    "serving_uri",
+    metavar="URI",
+    help="With --events: where to publish the model if the gate lets it pass: a folder, s3:// or gs://.",
+)
 @click.option(
     "--set",
     "settings",
@@ -82,20 +96,27 @@ def run(
     runner: str,
     image: str,
     **options: str | None,
-) -> None:
+) -> ExitCode:
     """Runs a pipeline on this machine: on split logs, on a raw log or, without a log, on a generated one.
 
-    Exit codes: 0 success, 1 invalid input, 2 usage error, 3 a task failed, 130 interrupted.
+    Exit codes: 0 success, with --serving: published; 1 invalid input, 2 usage error, 3 a task failed, 7 the gate
+    refused the model and nothing was published, 130 interrupted.
     """
     planned = make_local_run(options, settings, preset, Tasks(image=image), layout=layout or "")
     arguments, inputs = planned.arguments, list(planned.inputs)
+    serving_uri = arguments.get("serving_uri", "")
     with OutputFolder(output_dir) as folder:
         if planned.needs_sample_log:
             from pipeline.sample_log import SampleLog
 
             for split, path in SampleLog().write(folder.path / "sample_log").items():
                 arguments[f"{split}_path"] = str(path)
-        docker_runner = make_docker_runner(image, writable=folder.path, readable=inputs) if runner == "docker" else None
+        serving = Path(serving_uri) if serving_uri and "://" not in serving_uri else None
+        docker_runner = (
+            make_docker_runner(image, writable=folder.path, serving=serving, readable=inputs)
+            if runner == "docker"
+            else None
+        )
         artifacts = local.run_training(planned.pipeline, arguments, folder, runner=docker_runner)
         console = Console()
         data = json.loads((artifacts["events"] / "report.json").read_text())
@@ -104,7 +125,11 @@ def run(
         print_metrics(metrics, console)
         print_findings(data, console)
         print_comparison(metrics, console)
+        if serving_uri:
+            manifest = json.loads(artifacts["manifest"].read_text()) if "manifest" in artifacts else {}
+            print_verdict(json.loads(artifacts["verdict"].read_text()), manifest.get("version"), serving_uri, console)
     click.echo(f"The artifacts are in {output_dir}.")
+    return ExitCode.GATE if serving_uri and not manifest else ExitCode.DONE
 
 
 @cli.command()

@@ -9,7 +9,9 @@ from kfp import local
 from components.image import check_image_name
 
 
-def make_docker_runner(image: str, *, writable: Path, readable: Iterable[Path] = ()) -> local.DockerRunner:
+def make_docker_runner(
+    image: str, *, writable: Path, serving: Path | None = None, readable: Iterable[Path] = ()
+) -> local.DockerRunner:
     """Creates a Docker runner for `pipeline.local.run_pipeline`.
 
     The containers run as the current user, so that this user owns the artifacts. They have a read-only root file system
@@ -18,6 +20,7 @@ def make_docker_runner(image: str, *, writable: Path, readable: Iterable[Path] =
     Args:
         image: image of the tasks; checked here, because KFP would try to pull it and fail inside a task.
         writable: folder that the tasks may write to.
+        serving: folder of the published versions, which the tasks may write to; created if it does not exist.
         readable: files and folders that the tasks read. Folders, and the folders of files, are mounted read-only.
 
     Raises:
@@ -44,13 +47,15 @@ def make_docker_runner(image: str, *, writable: Path, readable: Iterable[Path] =
     except docker.errors.DockerException as error:
         raise FileNotFoundError(f"Expected a Docker engine at DOCKER_HOST. Received: {error}") from error
     writable = writable.absolute()
+    if serving is not None:
+        serving.mkdir(parents=True, exist_ok=True)
     return local.DockerRunner(
         network_mode="host",
         user=f"{os.getuid()}:{os.getgid()}",
         read_only=True,
         tmpfs={"/tmp": ""},  # noqa: S108 (inside the container)
         mounts=[
-            docker.types.Mount(str(writable), str(writable), type="bind"),
+            *(docker.types.Mount(str(folder), str(folder), type="bind") for folder in (writable, serving) if folder),
             *(
                 docker.types.Mount(str(folder), str(folder), type="bind", read_only=True)
                 for folder in _folders_of(readable)

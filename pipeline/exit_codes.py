@@ -21,6 +21,6 @@ class ExitCode(IntEnum):
     PENDING = 6
     """Reserved: a pod did not start in time; the message says whether the run continues."""
     GATE = 7
-    """Reserved: the gate rejected the model; nothing was published."""
+    """The gate refused the model; nothing was published."""
     INTERRUPTED = 130
     """Interrupted by the user."""

@@ -12,8 +12,9 @@ from typing import Any
 from kfp import dsl
 
 from pipeline.kfp_runner import RunError, check_texts, run_tasks
-from pipeline.output_folder import OUTPUT_NAMES, OutputFolder, hold_run
+from pipeline.output_folder import GATE_NAMES, OUTPUT_NAMES, OutputFolder, hold_run
 
+NAMES = OUTPUT_NAMES | GATE_NAMES
 TASKS = "tasks"  # KFP's pipeline root in the folder of a run
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,8 @@ def run_pipeline(
         runner: KFP's local runner; by default, each task runs in a subprocess with this Python interpreter.
 
     Returns:
-        The path of each artifact in the folder of this run, by its name in the pipeline.
+        The path of each artifact in the folder of this run, by its name in the pipeline; of a task that ran under a
+        condition too.
 
     Raises:
         OutputFolderError: the output folder cannot be used.
@@ -40,7 +42,7 @@ def run_pipeline(
     """
     check_texts({**arguments, "the output folder": str(folder.path)})
     names = [name for name, spec in (pipeline.component_spec.outputs or {}).items() if "@" in spec.type]
-    run_dir = folder.begin(OUTPUT_NAMES.get(name, name) for name in names)
+    run_dir = folder.begin(NAMES.get(name, name) for name in names)
     started = datetime.now(UTC)
     try:
         made = run_tasks(pipeline, arguments, run_dir / TASKS, runner)
@@ -48,6 +50,7 @@ def run_pipeline(
         missing = [name for name in names if name not in paths]
         if missing:
             raise RunError(f"Expected the tasks to write the artifacts {', '.join(missing)}. Received: none of them")
+        paths |= _move(_find_artifacts(run_dir), run_dir)  # those of tasks that ran under a condition
         shutil.rmtree(run_dir / TASKS)
         record = {
             "pipeline": pipeline.name,
@@ -57,7 +60,7 @@ def run_pipeline(
         }
         folder.publish(run_dir, record)
     except (RunError, OSError) as error:
-        _move({path.name: path for path in run_dir.glob(f"{TASKS}/*/*/*") if path.name in OUTPUT_NAMES}, run_dir)
+        _move(_find_artifacts(run_dir), run_dir)
         raise RunError(
             f"{error}\nThe run failed. Its files are in {run_dir} until the next run. {folder.describe()}"
         ) from error
@@ -159,18 +162,23 @@ def run_component(
             source = Path(next(iter(made.values())).path).parent
             paths = {}
             for name in outputs:
-                paths[name] = output_dir / OUTPUT_NAMES.get(name, name)
+                paths[name] = output_dir / NAMES.get(name, name)
                 _replace(source / name, paths[name])
         finally:
             shutil.rmtree(root, ignore_errors=True)
     return paths
 
 
+def _find_artifacts(run_dir: Path) -> dict[str, Path]:
+    """Finds the artifacts that are still in the folders of their tasks, by name."""
+    return {path.name: path for path in run_dir.glob(f"{TASKS}/*/*/*") if path.name in NAMES}
+
+
 def _move(artifacts: Mapping[str, Path], run_dir: Path) -> dict[str, Path]:
     """Moves the artifacts that exist to their stable names in the folder of the run."""
     paths = {}
     for name, source in artifacts.items():
-        target = run_dir / OUTPUT_NAMES.get(name, name)
+        target = run_dir / NAMES.get(name, name)
         if source.exists() and not target.exists():
             source.rename(target)
             paths[name] = target

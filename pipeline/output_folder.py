@@ -24,7 +24,8 @@ from typing import Any, Self
 
 from pipeline.file_locks import Lock, lock
 
-# The stable names of a run's artifacts, by their names in the pipeline.
+# The stable names of a run's artifacts, by their names in the pipelines: those of every run, and those of a run with a
+# gate. A run that publishes nothing has no manifest.
 OUTPUT_NAMES = {
     "events": "events",
     "vocabulary": "vocabulary.parquet",
@@ -33,7 +34,9 @@ OUTPUT_NAMES = {
     "metrics": "metrics.json",
     "index": "index",
     "embeddings": "embeddings.parquet",
+    "index_check": "index_check.json",
 }
+GATE_NAMES = {"verdict": "verdict.json", "gate_report": "gate_report.md", "manifest": "manifest.json"}
 RECORD_NAME = "run.json"
 CURRENT = "current"
 RUNS = "runs"

@@ -46,8 +46,9 @@ def make_pipeline(
             )
             _check_same(f"The parameter {key} of {component.name}", parameters.setdefault(key, found), found)
             if spec.description:
-                text = descriptions.setdefault(key, spec.description)
-                _check_same(f"The description of {key} of {component.name}", text, spec.description)
+                description = " ".join(spec.description.split())  # one line, or KFP loses those that follow
+                text = descriptions.setdefault(key, description)
+                _check_same(f"The description of {key} of {component.name}", text, description)
     undescribed = [key for key in parameters if key not in descriptions]
     if undescribed:
         raise ValueError(f"Expected a description of each parameter. Received none for: {', '.join(undescribed)}")

@@ -129,6 +129,23 @@ def print_comparison(document: dict[str, Any], console: Console) -> None:
         console.print(Text(f"The model is not better than these baselines: {baselines}.", style="bold red"))
 
 
+def print_verdict(verdict: dict[str, Any], version: int | None, uri: str, console: Console) -> None:
+    """Prints what the gate decided and why, and the version that was published.
+
+    Args:
+        verdict: the contents of verdict.json.
+        version: number of the published version; None if nothing was published.
+        uri: the serving location.
+        console: the console to print to.
+    """
+    decided = f"Decided by: {verdict['decided_by']}. {verdict['reason']}"
+    if version is None:
+        text, style = f"The gate refused the model. {decided} Nothing was published in {uri}.", "bold red"
+    else:
+        text, style = f"The gate let the model pass. {decided} Version {version} is published in {uri}.", ""
+    console.print(Text(escape(text), style=style))
+
+
 def print_metrics(document: dict[str, Any], console: Console) -> None:
     """Prints the metrics of the model and the baselines, and the cost of the training.
 

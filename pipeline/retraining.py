@@ -1,11 +1,11 @@
-"""The graph for raw logs, which schedules run: sessionize -> vocabulary -> train -> evaluate, export."""
+"""The graph for raw logs, which schedules run: sessionize -> the tasks of the training -> gate -> publish."""
 
 import functools
 from typing import Any
 
 from components.sessionize.component import sessionize
 from pipeline.parameters import make_pipeline
-from pipeline.tasks import MODEL_COMPONENTS, Artifacts, Tasks
+from pipeline.tasks import MODEL_COMPONENTS, PUBLICATION_COMPONENTS, PUBLICATION_PARAMETERS, JudgedArtifacts, Tasks
 
 
 @functools.cache
@@ -13,14 +13,14 @@ def make_retraining_pipeline(tasks: Tasks | None = None) -> Any:
     """Creates the pipeline from `tasks`; by default, those of a local run."""
     tasks = tasks or Tasks()
 
-    def retraining(parameters: dict[str, Any]) -> Artifacts:
-        """Trains, evaluates and exports a two-tower retrieval model from a raw event log."""
-        return tasks.from_events(tasks.sessionize(parameters), parameters)
+    def retraining(parameters: dict[str, Any]) -> JudgedArtifacts:
+        """Trains a two-tower retrieval model from a raw event log and publishes it if the gate lets it pass."""
+        return tasks.from_events_to_publication(tasks.sessionize(parameters), parameters)
 
     return make_pipeline(
         retraining,
-        [sessionize, *MODEL_COMPONENTS],
+        [sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS],
         name="two-tower-retraining",
         display_name="Two-tower retraining",
-        fixed=tasks.fixed_parameters,
+        fixed=[*tasks.fixed_parameters, *PUBLICATION_PARAMETERS],
     )

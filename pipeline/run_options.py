@@ -17,7 +17,7 @@ from pipeline.training import make_training_pipeline
 
 SPLIT_OPTIONS = {"train_path": "--train", "valid_path": "--valid", "test_path": "--test"}
 # Pipeline parameters that have their own option.
-OPTIONS = {**SPLIT_OPTIONS, "log_path": "--events", "as_of": "--as-of"}
+OPTIONS = {**SPLIT_OPTIONS, "log_path": "--events", "as_of": "--as-of", "serving_uri": "--serving"}
 
 _WILDCARD = re.compile(r"[*?\[]")
 
@@ -54,6 +54,7 @@ def make_local_run(
     Raises:
         click.UsageError: a parameter is given twice, options cannot be combined, or the layout is unknown.
         FileNotFoundError: a local file or folder does not exist.
+        OSError: the serving location cannot be listed.
         ValueError: a preset or parameter is unknown, or a value has the wrong type.
     """
     given = {name: value for name, value in options.items() if value is not None}
@@ -66,6 +67,10 @@ def make_local_run(
         raise click.UsageError("Expected --events or --train, --valid and --test. Received: both")
     if "as_of" in names and not is_raw:
         raise click.UsageError("Expected --as-of together with --events. Received: --as-of alone")
+    if "serving_uri" in names and not is_raw:
+        raise click.UsageError("Expected --serving together with --events. Received: --serving alone")
+    if "gate_override" in names and "serving_uri" not in names:
+        raise click.UsageError("Expected gate_override together with --serving. Received: gate_override alone")
     if 0 < len(missing) < 3:
         raise click.UsageError(f"Expected --train, --valid and --test together. Missing: {', '.join(missing)}")
     needs_sample_log = not is_raw and bool(missing)
@@ -94,6 +99,8 @@ def make_local_run(
             continue
         arguments[name], path = _find(name, location)
         inputs.append(path)
+    if arguments.get("serving_uri"):
+        arguments["serving_uri"] = _find_serving_location(arguments["serving_uri"])
     return LocalRun(pipeline=pipeline, arguments=arguments, needs_sample_log=needs_sample_log, inputs=tuple(inputs))
 
 
@@ -142,6 +149,20 @@ def _find(name: str, location: str) -> tuple[str, Path]:
     path = path.absolute()
     holder = path if path.exists() else Path(_WILDCARD.split(f"{path}", maxsplit=1)[0] + "x").parent
     return str(path), holder
+
+
+def _find_serving_location(uri: str) -> str:
+    """Returns a serving location with an absolute path, after it was listed.
+
+    Raises:
+        OSError: it cannot be listed, or a version in it cannot be read.
+        ValueError: the address is none of a serving location.
+    """
+    from components.core.serving.location import list_versions
+
+    uri = uri if "://" in uri else str(Path(uri).absolute())
+    list_versions(uri)
+    return uri
 
 
 def _matches(glob: str) -> bool:

@@ -9,8 +9,10 @@ from kfp import dsl, kubernetes
 
 from components.evaluate.component import evaluate
 from components.export.component import export
+from components.gate.component import gate
 from components.image import IMAGE, USER_ID
 from components.ingest.component import ingest
+from components.publish.component import publish
 from components.sessionize.component import sessionize
 from components.train.component import train
 from components.vocabulary.component import vocabulary as count_items
@@ -25,11 +27,17 @@ CHECKPOINT_MOUNT = "/checkpoints"
 
 # The components of `Tasks.from_events`.
 MODEL_COMPONENTS = (count_items, train, evaluate, export)
+# The components that `Tasks.from_events_to_publication` adds, and their parameters that it sets itself.
+PUBLICATION_COMPONENTS = (gate, publish)
+PUBLICATION_PARAMETERS = ("publication_key", "champion_version")
 
-# The tasks that read external data, with the parameters that hold its location. They get the object store's secret.
+# The tasks that read or write external data, with the parameters that hold its location. They get the object store's
+# secret in the pipelines that have the parameters.
 OUTSIDE_PARAMETERS = {
     "ingest": ("train_path", "valid_path", "test_path", "previous_events"),
     "sessionize": ("log_path", "previous_events"),
+    "evaluate": ("serving_uri",),
+    "publish": ("serving_uri",),
 }
 
 
@@ -43,6 +51,22 @@ class Artifacts(NamedTuple):
     metrics: dsl.Metrics
     index: dsl.Model
     embeddings: dsl.Dataset
+    index_check: dsl.Metrics
+
+
+class JudgedArtifacts(NamedTuple):
+    """The output artifacts of a pipeline with a gate. The manifest is none of them: KFP has no optional outputs."""
+
+    events: dsl.Dataset
+    vocabulary: dsl.Dataset
+    model: dsl.Model
+    tensorboard: dsl.Artifact
+    metrics: dsl.Metrics
+    index: dsl.Model
+    embeddings: dsl.Dataset
+    index_check: dsl.Metrics
+    verdict: dsl.Artifact
+    gate_report: dsl.Markdown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +109,7 @@ RESOURCES = {
     ),
     "evaluate": Resources(cpu="2", cpu_limit="8", memory="4Gi", memory_limit="16Gi"),
     "export": Resources(memory="4Gi", memory_limit="16Gi"),
+    "publish": Resources(memory="4Gi", memory_limit="16Gi"),
 }
 
 
@@ -146,7 +171,7 @@ class Tasks:
             self._set_resources(task, resources)
             if self.platform == "kfp":
                 self._set_pod(task, component.name, resources)
-                if self.object_store_secret and component.name in OUTSIDE_PARAMETERS:
+                if self.object_store_secret and values.keys() & set(OUTSIDE_PARAMETERS.get(component.name, ())):
                     self._set_secret(task)
         return task
 
@@ -194,6 +219,33 @@ class Tasks:
             events: the events artifact of a task.
             parameters: the pipeline's parameters by name; each task takes those of its component.
         """
+        return self._from_events(events, parameters)[0]
+
+    def from_events_to_publication(self, events: Any, parameters: Mapping[str, Any]) -> JudgedArtifacts:
+        """Creates the tasks that follow the events, up to the gate and, if it lets the model pass, publish.
+
+        What reads or changes the serving location, and the gate, is not cached.
+
+        Args:
+            events: the events artifact of a task.
+            parameters: as for `from_events`.
+        """
+        made, champion_version = self._from_events(events, parameters)
+        gated = self._make(gate, {**parameters, **made._asdict()}, caching=False).outputs
+        # KFP's local runner finds the value of a condition by the name `Output` alone.
+        with dsl.If(gated["Output"] == True, name="passed"):  # noqa: E712 (KFP overloads the operator)
+            values = {
+                **parameters,
+                **made._asdict(),
+                "verdict": gated["verdict"],
+                "publication_key": dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                "champion_version": champion_version,
+            }
+            self._make(publish, values, caching=False)
+        return JudgedArtifacts(**made._asdict(), verdict=gated["verdict"], gate_report=gated["gate_report"])
+
+    def _from_events(self, events: Any, parameters: Mapping[str, Any]) -> tuple[Artifacts, Any]:
+        """Creates the tasks of `from_events`; also returns the version that the model is compared with."""
         vocabulary = self._make(count_items, {**parameters, "events": events}, caching=True).outputs["vocabulary"]
         inputs = {**parameters, **self.fixed_parameters, "events": events, "vocabulary": vocabulary}
         training = self._make(train, inputs, caching=True)
@@ -202,12 +254,15 @@ class Tasks:
         trained = training.outputs
         inputs["model"] = trained["model"]
         exported = self._make(export, inputs, caching=True).outputs
-        return Artifacts(
+        evaluated = self._make(evaluate, inputs, caching="serving_uri" not in parameters).outputs
+        artifacts = Artifacts(
             events=events,
             vocabulary=vocabulary,
             model=trained["model"],
             tensorboard=trained["tensorboard"],
-            metrics=self._make(evaluate, inputs, caching=True).outputs["metrics"],
+            metrics=evaluated["metrics"],
             index=exported["index"],
             embeddings=exported["embeddings"],
+            index_check=exported["index_check"],
         )
+        return artifacts, evaluated["Output"]

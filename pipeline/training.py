@@ -22,5 +22,5 @@ def make_training_pipeline(tasks: Tasks | None = None) -> Any:
         [ingest, *MODEL_COMPONENTS],
         name="two-tower-training",
         display_name="Two-tower training",
-        fixed=tasks.fixed_parameters,
+        fixed=[*tasks.fixed_parameters, "serving_uri"],  # nothing is published without a gate
     )

@@ -57,4 +57,4 @@ def evaluate(
     champion = document["champion"]
     for name, value in champion.get("champion", {}).items():
         metrics.log_metric(f"champion_{name}", value)
-    return champion.get("version", 0 if champion["status"] == "none" else -1)
+    return int(champion.get("version", 0 if champion["status"] == "none" else -1))

@@ -86,7 +86,7 @@ class Verdict:
         return f"Published all the same, by override: {override}. Without it: {text}" if override else text
 
     def to_json(self) -> str:
-        """Returns the verdict as JSON, which `publish` records and `notify` reads.
+        """Returns the verdict as JSON, which `publish` records.
 
         Keys: `schema_version`; `passed`, whether the model may be published; `rules_passed`, the same without the
         override; `decided_by` and `reason`; `override`, its reason or ""; `judgements`, a list of rule, subject, bound,

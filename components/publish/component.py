@@ -10,8 +10,8 @@ def publish(
     vocabulary: dsl.Input[dsl.Dataset],
     metrics: dsl.Input[dsl.Metrics],
     manifest: dsl.Output[dsl.Artifact],
-    serving_uri: str,
     publication_key: str,
+    serving_uri: str = "",
     verdict: dsl.Input[dsl.Artifact] = None,
     champion_version: int = -1,
     keep_versions: int = 5,
@@ -25,12 +25,10 @@ def publish(
         vocabulary: The vocabulary artifact.
         metrics: JSON with the metrics of the model.
         verdict: JSON with the verdict of the gate.
-        serving_uri: Serving location: a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.
         publication_key: Name of the publication, such as the id of the run; a location publishes it once.
         champion_version: Version that the model was compared with, and that must still be the newest one; 0 if there
             was none, -1 to publish after any version.
         keep_versions: Number of complete versions to keep, the newest.
-        gate_override: Reason for which a person has overridden the gate; empty for none.
         manifest: The manifest of the published version.
 
     Returns:

@@ -24,8 +24,8 @@ class PublishParameters:
         ValueError: a value is out of bounds.
     """
 
-    serving_uri: str
     publication_key: str
+    serving_uri: str = ""
     champion_version: int = -1
     keep_versions: int = 5
     gate_override: str = ""

@@ -20,7 +20,7 @@ class Schedule:
         cluster_time_zone: time zone in which the controller of a Kubeflow cluster evaluates cron expressions.
 
     Raises:
-        ValueError: the name is empty or too long, or the cluster cannot express the times.
+        ValueError: the name is empty or too long, the cluster cannot express the times, or the gate is overridden.
     """
 
     name: str
@@ -32,6 +32,11 @@ class Schedule:
     def __post_init__(self) -> None:
         if not self.name.strip() or len(self.name) > 128:
             raise ValueError(f"Expected a name of 1 to 128 characters for the schedule. Received: {self.name!r}")
+        if self.submission.parameters.get("gate_override"):
+            raise ValueError(
+                "Expected no gate_override in a schedule, where it would publish whatever each run trains; set it for "
+                f"a single run. Received: {self.submission.parameters['gate_override']!r}"
+            )
         if self.submission.tasks.platform == "kfp":
             self.cron.render_kfp(self.cluster_time_zone)
 

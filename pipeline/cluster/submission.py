@@ -59,8 +59,9 @@ class Submission:
                 f"Received: {self.parameters[name]!r}"
             )
         check_parameters(self.parameters, compile_pipeline(self.pipeline, self.tasks).inputs)
-        addresses = _ADDRESSES[self.tasks.platform]
         for name in sorted({name for names in OUTSIDE_PARAMETERS.values() for name in names} & self.parameters.keys()):
+            # A mounted bucket has no conditional creation, by which a version is published once.
+            addresses = _ADDRESSES["kfp" if name == "serving_uri" else self.tasks.platform]
             if self.parameters[name] and not self.parameters[name].startswith(addresses):
                 raise ValueError(
                     f"Expected {name} to be an address that pods can read, beginning with {' or '.join(addresses)}. "

@@ -33,7 +33,7 @@ ARGUMENTS = {
     "vertex": {"--accelerator": "NVIDIA_L4", "--accelerator-count": "2"},
 }
 CASES = [(name, target) for name in PIPELINES for target in ARGUMENTS]
-# What a task gets from which, of the training and the retraining.
+# What a task gets from which, in the training and the retraining.
 EDGES = {
     "vocabulary": {"events": "{first}"},
     "train": {"events": "{first}", "vocabulary": "vocabulary"},
@@ -41,6 +41,10 @@ EDGES = {
     "export": {"events": "{first}", "vocabulary": "vocabulary", "model": "train"},
 }
 FIRST = {"training": "ingest", "retraining": "sessionize"}
+# What the retraining has beside: the gate and, under a condition, the publication. Only artifacts are listed.
+GATE = {"metrics": "evaluate", "index_check": "export", "events": "sessionize"}
+CONDITION = "condition-1"
+PUBLISH = {"index": "export", "model": "train", "vocabulary": "vocabulary", "metrics": "evaluate", "verdict": "gate"}
 # Processors and memory, set aside and at most; retries; hours.
 RESOURCES = {
     "ingest": ("1", "2", "4Gi", "16Gi", 4, 2),
@@ -49,10 +53,12 @@ RESOURCES = {
     "train": ("4", "8", "8Gi", "32Gi", 2, 24),
     "evaluate": ("2", "8", "4Gi", "16Gi", 2, 2),
     "export": ("1", "2", "4Gi", "16Gi", 2, 2),
+    "gate": ("1", "2", "2Gi", "4Gi", 2, 2),
+    "publish": ("1", "2", "4Gi", "16Gi", 2, 2),
 }
 # Set by the graph where there is a claim.
 FIXED = {"kfp": {"train": {"checkpoint_root": "/checkpoints"}}, "vertex": {}}
-ARTIFACTS = {"events", "vocabulary", "model", "tensorboard", "metrics", "index", "embeddings"}
+ARTIFACTS = {"events", "vocabulary", "model", "tensorboard", "metrics", "index", "embeddings", "index_check"}
 
 
 def run_compile(*arguments: str) -> Result:
@@ -76,6 +82,14 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def list_components(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {"root": spec["root"], **spec["components"]}
+
+
+def list_tasks(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """All tasks but the condition, with those below it."""
+    tasks = dict(spec["root"]["dag"]["tasks"])
+    if tasks.pop(CONDITION, None):
+        tasks |= spec["components"][f"comp-{CONDITION}"]["dag"]["tasks"]
+    return tasks
 
 
 def list_inputs(component: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
@@ -117,37 +131,71 @@ def test_tasks_and_what_they_get_from_which(compiled: tuple[str, str, Path]) -> 
     spec = read(path)[0]
     first = FIRST[name]
     assert spec["pipelineInfo"]["name"] == f"two-tower-{name}"
+    tasks = {task: body for task, body in spec["root"]["dag"]["tasks"].items() if task != CONDITION}
     found = {
         task: {
             key: value["taskOutputArtifact"]["producerTask"]
             for key, value in body.get("inputs", {}).get("artifacts", {}).items()
         }
-        for task, body in spec["root"]["dag"]["tasks"].items()
+        for task, body in tasks.items()
     }
     expected = {task: {key: one.format(first=first) for key, one in edges.items()} for task, edges in EDGES.items()}
-    assert found == {first: {}, **expected}
-    for task, body in spec["root"]["dag"]["tasks"].items():
+    gate = {"gate": GATE} if name == "retraining" else {}
+    assert found == {first: {}, **expected, **gate}
+    for task, body in tasks.items():
         assert set(body.get("dependentTasks", [])) == set(found[task].values())
         assert body["componentRef"]["name"] == f"comp-{task}"
         assert spec["components"][f"comp-{task}"]["executorLabel"] == f"exec-{task}"
-    assert set(spec["root"]["dag"]["outputs"]["artifacts"]) == ARTIFACTS
+    judged = {"verdict", "gate_report"} if gate else set()
+    assert set(spec["root"]["dag"]["outputs"]["artifacts"]) == ARTIFACTS | judged
+
+
+def test_what_the_gate_refuses_is_not_published(compiled: tuple[str, str, Path]) -> None:
+    name, _, path = compiled
+    spec = read(path)[0]
+    if name != "retraining":
+        assert CONDITION not in spec["root"]["dag"]["tasks"]
+        return
+    condition = spec["root"]["dag"]["tasks"][CONDITION]
+    verdict = "pipelinechannel--gate-Output"
+    assert condition["triggerPolicy"] == {"condition": f"inputs.parameter_values['{verdict}'] == true"}
+    assert condition["inputs"]["parameters"][verdict]["taskOutputParameter"] == {
+        "producerTask": "gate", "outputParameterKey": "Output",
+    }  # fmt: skip
+    (publish,) = spec["components"][f"comp-{CONDITION}"]["dag"]["tasks"].values()
+    sources = publish["inputs"]["artifacts"]
+    for key, producer in PUBLISH.items():
+        channel = condition["inputs"]["artifacts"][sources[key]["componentInputArtifact"]]
+        assert channel["taskOutputArtifact"] == {"producerTask": producer, "outputArtifactKey": key}
+    assert sources.keys() == PUBLISH.keys()
+    parameters = publish["inputs"]["parameters"]
+    # A retry of the run publishes nothing twice, and nothing is published after another version than the compared one.
+    assert parameters["publication_key"]["runtimeValue"]["constant"] == "{{$.pipeline_job_uuid}}"
+    channel = condition["inputs"]["parameters"][parameters["champion_version"]["componentInputParameter"]]
+    assert channel["taskOutputParameter"] == {"producerTask": "evaluate", "outputParameterKey": "Output"}
 
 
 def test_parameters_are_those_of_the_components(compiled: tuple[str, str, Path]) -> None:
-    _, target, path = compiled
+    pipeline, target, path = compiled
     spec = read(path)[0]
     root = list_inputs(spec["root"], "parameters")
     fixed = FIXED[target]
     used = set()
-    for task, body in spec["root"]["dag"]["tasks"].items():
+    set_by_the_graph = {"publish": {"publication_key", "champion_version"}}
+    if pipeline == "training":
+        set_by_the_graph["evaluate"] = {"serving_uri"}  # left at its default: nothing is published
+    for task, body in list_tasks(spec).items():
         sources = body.get("inputs", {}).get("parameters", {})
         constants = {
-            key: one["runtimeValue"]["constant"] for key, one in sources.items() if "componentInputParameter" not in one
+            key: one["runtimeValue"]["constant"]
+            for key, one in sources.items()
+            if "runtimeValue" in one and key != "publication_key"
         }
         assert constants == fixed.get(task, {})
         for name, definition in list_inputs(spec["components"][f"comp-{task}"], "parameters").items():
-            if name not in constants:
-                assert sources[name]["componentInputParameter"] == name
+            if name not in constants and name not in set_by_the_graph.get(task, ()):
+                source = sources[name]["componentInputParameter"]
+                assert source == (f"pipelinechannel--{name}" if task == "publish" else name)
                 for key in ("parameterType", "defaultValue"):
                     assert root[name].get(key) == definition.get(key), name
                 used.add(name)
@@ -162,15 +210,16 @@ def test_nothing_is_installed_when_a_task_starts(compiled: tuple[str, str, Path]
         assert not any(word in command for word in ("pip ", "ensurepip", "apt", "curl ", "wget ")), name
 
 
-def test_only_what_reads_the_outside_world_is_not_cached(compiled: tuple[str, str, Path]) -> None:
-    for name, task in read(compiled[2])[0]["root"]["dag"]["tasks"].items():
-        assert task.get("cachingOptions", {}).get("enableCache", False) == (name not in ("ingest", "sessionize")), name
+def test_what_reads_the_outside_world_and_the_gate_are_not_cached(compiled: tuple[str, str, Path]) -> None:
+    uncached = {"training": {"ingest"}, "retraining": {"sessionize", "evaluate", "gate", "publish"}}[compiled[0]]
+    for name, task in list_tasks(read(compiled[2])[0]).items():
+        assert task.get("cachingOptions", {}).get("enableCache", False) == (name not in uncached), name
 
 
 def test_tasks_have_resources_and_retries(compiled: tuple[str, str, Path]) -> None:
     _, target, path = compiled
     spec, *platform = read(path)
-    for name, task in spec["root"]["dag"]["tasks"].items():
+    for name, task in list_tasks(spec).items():
         cpu, cpu_limit, memory, memory_limit, num_retries, hours = RESOURCES[name]
         resources = spec["deploymentSpec"]["executors"][f"exec-{name}"]["container"]["resources"]
         assert (resources["resourceCpuRequest"], resources["resourceCpuLimit"]) == (cpu, cpu_limit)
@@ -201,7 +250,8 @@ def test_pods_on_kubernetes(compiled: tuple[str, str, Path]) -> None:
     if target != "kfp":
         pytest.skip("vertex has no pods")
     pods = read_pods(path)
-    assert pods.keys() == {FIRST[name], *EDGES}
+    assert pods.keys() == {FIRST[name], *EDGES, *({"gate", "publish"} if name == "retraining" else ())}
+    outside = {"training": {"ingest"}, "retraining": {"sessionize", "evaluate", "publish"}}[name]
     for task, pod in pods.items():
         assert pod["securityContext"] == {"runAsUser": "10001", "runAsGroup": "10001", "runAsNonRoot": True}
         assert pod["podMetadata"]["labels"] == {
@@ -209,7 +259,7 @@ def test_pods_on_kubernetes(compiled: tuple[str, str, Path]) -> None:
             "app.kubernetes.io/component": task,
         }
         secrets = {(one["secretName"], one["optional"]) for one in pod.get("secretAsEnv", [])}
-        assert secrets == ({("object-store", False), ("object-store", True)} if task == FIRST[name] else set())
+        assert secrets == ({("object-store", False), ("object-store", True)} if task in outside else set())
         if task != "train":
             assert not {"tolerations", "emptyDirMounts", "pvcMount"} & pod.keys()
     train = pods["train"]

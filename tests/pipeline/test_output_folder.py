@@ -47,7 +47,7 @@ def show(folder, label):
 
 def is_whole(folder, label):
     labels = read_artifacts(folder)
-    return set(labels.values()) == {label} and len(labels) == len(FOLDERS) * len(FILES) + 3
+    return set(labels.values()) == {label} and len(labels) == len(FOLDERS) * len(FILES) + 4
 
 
 def runs_in(folder):

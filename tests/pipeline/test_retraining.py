@@ -11,11 +11,11 @@ from pipeline.retraining import make_retraining_pipeline
 from pipeline.training import make_training_pipeline
 
 
-def test_training_and_retraining_differ_in_their_first_task_only():
+def test_training_and_retraining_differ_in_their_first_task_and_the_publication():
     training, retraining = (
         make().pipeline_spec.root.dag.tasks for make in (make_training_pipeline, make_retraining_pipeline)
     )
-    assert training.keys() - {"ingest"} == retraining.keys() - {"sessionize"}
+    assert training.keys() - {"ingest"} == retraining.keys() - {"sessionize", "gate", "condition-1"}
 
 
 def test_the_component_reads_a_raw_log(tmp_path):

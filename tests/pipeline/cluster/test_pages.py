@@ -25,6 +25,8 @@ COMMANDS = {
     "docs/distributed-training.md": {"compile"},
     "docs/sessionize.md": {"run"},
     "docs/your-data.md": {"run", "check"},
+    "docs/production.md": {"run", "submit", "schedule"},
+    "docs/serving-location.md": {"versions", "rollback"},
 }
 
 

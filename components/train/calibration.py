@@ -1,6 +1,7 @@
 """Fits the pointer to the validation sessions, with the towers held fixed."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.integer]
 
 # The loss is a sum over the queries, so its gradient is large until the end.
-OPTIONS = {"gtol": 1e-2, "initial_trust_radius": 10.0, "max_trust_radius": 1000.0, "maxiter": 50}
+OPTIONS: Any = {"gtol": 1e-2, "initial_trust_radius": 10.0, "max_trust_radius": 1000.0, "maxiter": 50}
 PRECISION = 1.0  # of the Gaussian prior of each weight, whose mean is the trained weight
 
 
@@ -101,5 +102,5 @@ def fit_pointer(pairs: OwnPairs, targets: Ints, others: Floats, trained: Floats)
         return hessian + PRECISION * np.eye(len(weights))
 
     start = trained.astype(np.float64)
-    fitted = optimize.minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options=OPTIONS).x
-    return fitted.astype(np.float32)
+    found = optimize.minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options=OPTIONS)
+    return np.asarray(found.x, np.float32)

@@ -122,7 +122,7 @@ def test_a_part_of_many_sessions_is_enough(monkeypatch):
     monkeypatch.setattr(validation, "BATCH_SIZE", 50)
     calibrate(model, model.pointer, sessions)
     np.testing.assert_allclose(model.pointer.served, whole, atol=1e-3)  # in other batches
-    monkeypatch.setattr(validation, "MAX_PAIRS", 1_500)
+    monkeypatch.setattr(validation, "MAX_TARGETS", 700)
     calibrate(model, model.pointer, sessions)
     part = model.pointer.served.numpy()
     assert np.isfinite(part).all()

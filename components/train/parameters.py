@@ -77,8 +77,9 @@ class TrainParameters:
         if self.reads_session_ids:
             _expect(self.loss == "in_batch", "loss", "in_batch with the session_id tower", self.loss)
         if self.pointer:
-            has_own_logits = self.loss == "full" or (self.loss == "sampled" and self.session_negatives)
-            _expect(has_own_logits, "pointer", "false unless loss is full, or sampled with session_negatives", True)
+            lacks_own_items = self.loss in ("in_batch", "bpr_max")
+            lacks_own_items |= self.loss == "sampled" and not self.session_negatives
+            _expect(not lacks_own_items, "pointer", "false unless loss is full, or sampled with session_negatives", True)
 
     @property
     def reads_session_ids(self) -> bool:

@@ -252,7 +252,7 @@ def test_a_second_start_resumes_and_keeps_the_logs_of_the_first(small_artifacts,
 def fitted_pointer(checkpoints, training):
     """What the selection fitted to the validation sessions, in the best epoch."""
     reader = tf.train.load_checkpoint(str(checkpoints / "selection" / f"epoch-{training.selection.best_epoch}"))
-    return reader.get_tensor("pointer/served/.ATTRIBUTES/VARIABLE_VALUE")
+    return reader.get_tensor("pointer/served_pointer/.ATTRIBUTES/VARIABLE_VALUE")
 
 
 def served_pointer(model_dir):

@@ -17,7 +17,7 @@ def tower(request):
 def make(name: str, dropout: float = 0.0):
     tf.keras.utils.set_random_seed(0)
     parameters = TrainParameters(
-        query_tower=name, embedding_dim=8, loss="in_batch", dropout=dropout, max_session_length=6
+        query_tower=name, embedding_dim=8, loss="in_batch", pointer=False, dropout=dropout, max_session_length=6
     )
     made = make_query_tower(parameters, num_items=NUM_ITEMS, num_sessions=3)
     # Larger weights than a fresh tower has, so that differences show.

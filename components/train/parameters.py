@@ -79,7 +79,9 @@ class TrainParameters:
         if self.pointer:
             lacks_own_items = self.loss in ("in_batch", "bpr_max")
             lacks_own_items |= self.loss == "sampled" and not self.session_negatives
-            _expect(not lacks_own_items, "pointer", "false unless loss is full, or sampled with session_negatives", True)
+            _expect(
+                not lacks_own_items, "pointer", "false unless loss is full, or sampled with session_negatives", True
+            )
 
     @property
     def reads_session_ids(self) -> bool:

@@ -4,7 +4,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from components.core import ranking
-from components.core.ranking import NEVER, dot_product, rank_targets
+from components.core.ranking import NEVER, add_bonus, dot_product, rank_targets
 
 RNG = np.random.default_rng(0)
 
@@ -23,6 +23,22 @@ def test_equals_brute_force_whatever_the_tile(monkeypatch, tile_bytes):
     targets = RNG.integers(1, 102, 57).astype(np.int32)
     ranks = rank_targets(dot_product(queries, candidates), targets, num_items=101).ranks
     assert np.array_equal(ranks, brute_force(queries @ candidates.T, targets))
+
+
+@pytest.mark.parametrize("tile_bytes", [1, 4_000, 1 << 25])
+def test_bonuses_count_in_ranks_whatever_the_tile(monkeypatch, tile_bytes):
+    monkeypatch.setattr(ranking, "TILE_BYTES", tile_bytes)
+    rng = np.random.default_rng(3)
+    scores = rng.integers(-9, 10, (57, 101)).astype(np.float32)
+    bonuses = np.where(rng.random((57, 101)) < 0.05, rng.integers(-9, 10, (57, 101)), 0).astype(np.float32)
+    bonuses[[0, 20, 56]] = 0.0  # queries without any
+    query, column = np.nonzero(bonuses)
+    score = add_bonus(lambda rows: scores[rows].copy(), query, column, bonuses[query, column])
+    targets = rng.integers(1, 102, 57).astype(np.int32)
+    ranks = rank_targets(score, targets, num_items=101).ranks
+    assert np.array_equal(ranks, brute_force(scores + bonuses, targets))
+    for rows in (slice(57), slice(10, 30), slice(50, 100), slice(None)):
+        np.testing.assert_array_equal(score(rows), (scores + bonuses)[rows])
 
 
 def test_a_constant_model_ranks_every_target_last():

@@ -17,10 +17,11 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The artifacts that `publish` reads, by the names of its arguments."""
     folder = tmp_path_factory.mktemp("artifacts")
     model = LookupModel(ITEM_IDS)
-    candidates = model.candidate(tf.constant(ITEM_IDS))["embedding"].numpy()
-    Index(model, item_ids=pa.array(ITEM_IDS), candidates=candidates).save(folder / "index")
+    vocabulary = Vocabulary.count(pa.chunked_array([ITEM_IDS]))
+    vocabulary.write(folder / "vocabulary.parquet")
+    candidates = model.candidate(tf.constant(vocabulary.item_ids.to_pylist()))["embedding"].numpy()
+    Index(model, vocabulary=vocabulary, candidates=candidates, max_length=8).save(folder / "index")
     save_model(model, folder / "model")
-    Vocabulary.count(pa.chunked_array([ITEM_IDS])).write(folder / "vocabulary.parquet")
     metrics = {"model": {"recall@20": 0.5, "mrr@20": 0.25}, "intervals": {"model": {"recall@20": [0.4, 0.6]}}}
     (folder / "metrics.json").write_text(json.dumps({**metrics, "parameters": {"embedding_dim": 16}}))
     (folder / "verdict.json").write_text(json.dumps({"passed": True, "rules": [{"name": "any", "bound": 0.5}]}))

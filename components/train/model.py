@@ -76,7 +76,7 @@ class TwoTower(tfrs.Model):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
     def score_positions(self, session: tf.Tensor, items: tf.Tensor) -> tuple[tf.Tensor, OwnItems, tf.Tensor]:
         """Returns all positions' queries, own items and what to add to their scores, [batch_size, length, length]."""
-        queries, own, logits, _ = self.describe_positions(session, items)
+        queries, own, logits = self._read_positions(session, items)
         bonus = tf.zeros_like(logits) if self.pointer is None else self.pointer(logits, own)
         return queries, own, self.parameters.temperature * bonus
 
@@ -90,10 +90,13 @@ class TwoTower(tfrs.Model):
             The query embeddings [batch_size, length, dimension], the own items, their logits [batch_size, length,
             length] and their features [batch_size, length, length, NUM_FEATURES].
         """
-        queries = self.embed_positions(session, items)
-        own = own_items_of_positions(items)
-        logits = tf.matmul(queries, self.embed_items(items), transpose_b=True) / self.parameters.temperature
+        queries, own, logits = self._read_positions(session, items)
         return queries, own, logits, own_features(logits, own)
+
+    def _read_positions(self, session: tf.Tensor, items: tf.Tensor) -> tuple[tf.Tensor, OwnItems, tf.Tensor]:
+        queries = self.embed_positions(session, items)
+        logits = tf.matmul(queries, self.embed_items(items), transpose_b=True) / self.parameters.temperature
+        return queries, own_items_of_positions(items), logits
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
     def query(self, session: tf.Tensor, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

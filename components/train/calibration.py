@@ -8,7 +8,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from scipy import optimize
 
-from components.core.ranking import ScoreTile, for_each_tile
+from components.core.ranking import ScoreTile, add_bonus, for_each_tile
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.integer]
@@ -46,11 +46,11 @@ def log_partition_of_others(score: ScoreTile, pairs: OwnPairs, *, num_queries: i
     """
     log_partition = np.empty(num_queries, np.float32)
 
+    others = add_bonus(score, pairs.query, pairs.item - 1, np.full(len(pairs.item), -np.inf, np.float32))
+
     def sum_tile(rows: slice) -> None:
-        tile = score(rows)
-        begin, end = np.searchsorted(pairs.query, [rows.start, rows.start + len(tile)])
-        tile[pairs.query[begin:end] - rows.start, pairs.item[begin:end] - 1] = -np.inf
-        log_partition[rows] = tf.reduce_logsumexp(tile, axis=1).numpy()  # NumPy's exp takes several times as long
+        # NumPy's exp takes several times as long.
+        log_partition[rows] = tf.reduce_logsumexp(others(rows), axis=1).numpy()
 
     for_each_tile(sum_tile, num_queries=num_queries, num_items=num_items)
     return log_partition

@@ -73,8 +73,8 @@ def own_features(logits: tf.Tensor, own: OwnItems) -> tf.Tensor:
 
     The first features say in which bucket of `DISTANCES` the item's newest place lies. The others describe the item
     (log of its count, its logit) and the session (log of the number of its events, log of the number of its distinct
-    known items, log of the sum of exp(logit) over them); each stands twice, once for the current item and once for
-    earlier items.
+    known items, log of the sum of exp(logit) over them, at least -1 / LOGIT_SCALE); each stands twice, once for the
+    current item and once for earlier items. Logits and the log of their sum are multiplied by LOGIT_SCALE.
 
     Args:
         logits: [..., num_places] dot product of the query and each place's item, divided by the temperature.

@@ -87,7 +87,7 @@ def sampled_softmax(
         [] sum over the targets.
     """
     positive_logits = (tf.reduce_sum(queries * positives, axis=1) / temperature + positive_bonus)[:, tf.newaxis]
-    hits = _find_hits(positive_ids, negative_ids)
+    hits = find_hits(find_columns(positive_ids, negative_ids)[:, tf.newaxis])
     if masked is not None:
         hits = tf.concat([hits, masked], axis=0)
     sampled_part = _log_weighted_sum_exp(queries / temperature, negatives, tf.exp(-negative_log_q), hits)
@@ -97,14 +97,20 @@ def sampled_softmax(
     return tf.reduce_sum(partition - positive_logits[:, 0])
 
 
-def _find_hits(positive_ids: tf.Tensor, negative_ids: tf.Tensor) -> tf.Tensor:
-    """Returns [row, column] of each negative equal to its row's target, [num_hits, 2] int32.
+def find_columns(item_ids: tf.Tensor, negative_ids: tf.Tensor) -> tf.Tensor:
+    """Returns the position of each item [...] among the samples, int32; -1 if it is none of them.
 
     `negative_ids` must be distinct and ascending.
     """
-    column = tf.minimum(tf.searchsorted(negative_ids, positive_ids), tf.size(negative_ids) - 1)
-    row = tf.cast(tf.where(tf.gather(negative_ids, column) == positive_ids)[:, 0], tf.int32)
-    return tf.stack([row, tf.gather(column, row)], axis=1)
+    flat = tf.reshape(item_ids, [-1])
+    column = tf.minimum(tf.searchsorted(negative_ids, flat), tf.size(negative_ids) - 1)
+    return tf.reshape(tf.where(tf.gather(negative_ids, column) == flat, column, -1), tf.shape(item_ids))
+
+
+def find_hits(columns: tf.Tensor) -> tf.Tensor:
+    """Returns [row, column] of each entry of columns [num_rows, ...] that is not -1, [num_hits, 2] int32."""
+    hit = tf.where(columns >= 0)
+    return tf.stack([tf.cast(hit[:, 0], tf.int32), tf.gather_nd(columns, hit)], axis=1)
 
 
 @tf.custom_gradient

@@ -60,16 +60,12 @@ class LossInputs:
         return tf.gather_nd(self.sequence_embeddings, place)
 
     @property
-    def is_own_target(self) -> tf.Tensor:
-        """Whether the place holds the position's target as an own item, [batch_size, length, length] bool."""
-        return self.is_own & (self.sequence[:, tf.newaxis, :-1] == self.targets[:, :, tf.newaxis])
-
-    @property
     def positive_bonus(self) -> tf.Tensor:
         """What the pointer adds to the logits of the targets, [num_targets]; 0 for a target that is not an own item."""
         if self.bonus is None:
             return tf.zeros_like(self.select(self.targets), tf.float32)
-        return self.select(tf.reduce_sum(tf.where(self.is_own_target, self.bonus, 0.0), axis=2))
+        is_target = self.is_own & (self.sequence[:, tf.newaxis, :-1] == self.targets[:, :, tf.newaxis])
+        return self.select(tf.reduce_sum(tf.where(is_target, self.bonus, 0.0), axis=2))
 
 
 Loss = Callable[[LossInputs], tf.Tensor]
@@ -110,19 +106,19 @@ class FullSoftmax:
 
     def __call__(self, inputs: LossInputs) -> tf.Tensor:
         """See the module."""
-        target, bonus = tf.zeros([0, 2], tf.int32), tf.zeros([0])
+        cells, bonus = tf.zeros([0, 2], tf.int32), tf.zeros([0])
         if inputs.bonus is not None:
             is_own = inputs.select(inputs.is_own)
             where = tf.cast(tf.where(is_own), tf.int32)
             items = inputs.select(tf.broadcast_to(inputs.sequence[:, tf.newaxis, :-1], tf.shape(inputs.is_own)))
-            target = tf.stack([where[:, 0], tf.boolean_mask(items, is_own) - 1], axis=1)
+            cells = tf.stack([where[:, 0], tf.boolean_mask(items, is_own) - 1], axis=1)
             bonus = tf.boolean_mask(inputs.select(inputs.bonus), is_own)
         return losses.full_softmax(
             inputs.select(inputs.queries),
             self.candidate_tower(tf.range(1, self.num_items + 1)),
             positive_ids=inputs.select(inputs.targets),
             temperature=self.temperature,
-            bonus_cells=target,
+            bonus_cells=cells,
             bonus=bonus,
         )
 
@@ -264,10 +260,5 @@ def find_sampled(inputs: LossInputs, negative_ids: tf.Tensor) -> tf.Tensor:
         inputs: the inputs of the loss.
         negative_ids: [num_samples] int32 item indices, distinct and ascending.
     """
-    items = inputs.sequence[:, :-1]
-    column = tf.minimum(tf.searchsorted(negative_ids, tf.reshape(items, [-1])), tf.size(negative_ids) - 1)
-    column = tf.where(tf.gather(negative_ids, column) == tf.reshape(items, [-1]), column, -1)
-    column = tf.broadcast_to(tf.reshape(column, tf.shape(items))[:, tf.newaxis, :], tf.shape(inputs.is_own))
-    columns = inputs.select(tf.where(inputs.is_own, column, -1))
-    cell = tf.where(columns >= 0)
-    return tf.stack([tf.cast(cell[:, 0], tf.int32), tf.gather_nd(columns, cell)], axis=1)
+    columns = losses.find_columns(inputs.sequence[:, :-1], negative_ids)
+    return losses.find_hits(inputs.select(tf.where(inputs.is_own, columns[:, tf.newaxis, :], -1)))

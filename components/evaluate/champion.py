@@ -24,11 +24,11 @@ from components.core.vocabulary import Vocabulary
 METRICS = ("recall@20", "mrr@20")
 K = 20
 
-SelectSessions = Callable[[Vocabulary], Sessions]
+SampleSessions = Callable[[Sessions], Sessions]
 
 
 def compare_with_champion(
-    uri: str, test_events: pa.Table, select: SelectSessions, ranks: Ranks, *, min_prefix: int
+    uri: str, test_events: pa.Table, sample: SampleSessions, ranks: Ranks, *, min_prefix: int
 ) -> dict[str, Any]:
     """Compares the model with the newest published one, on the same targets.
 
@@ -39,7 +39,7 @@ def compare_with_champion(
     Args:
         uri: the serving location; empty for none.
         test_events: the test split.
-        select: returns the test sessions to compare on, encoded with a vocabulary; the same ones for each.
+        sample: returns those of the test sessions to compare on; the same ones for each encoding.
         ranks: [num_targets] ranks of the model for the targets of these sessions.
         min_prefix: number of events before a target.
 
@@ -53,13 +53,13 @@ def compare_with_champion(
         versions = list_versions(uri)
         if not versions:
             return {"status": "none", "reason": f"{uri} holds no version"}
-        return _compare(uri, versions[-1], test_events, select, ranks, min_prefix=min_prefix)
+        return _compare(uri, versions[-1], test_events, sample, ranks, min_prefix=min_prefix)
     except Exception as error:
         return {"status": "unreadable", "reason": f"{type(error).__name__}: {error}"}
 
 
 def _compare(
-    uri: str, manifest: Manifest, test_events: pa.Table, select: SelectSessions, ranks: Ranks, *, min_prefix: int
+    uri: str, manifest: Manifest, test_events: pa.Table, sample: SampleSessions, ranks: Ranks, *, min_prefix: int
 ) -> dict[str, Any]:
     trained_until = manifest.document["trained_until"]
     if type(trained_until) is not int:
@@ -67,7 +67,7 @@ def _compare(
     with tempfile.TemporaryDirectory(prefix="two-tower-champion-") as scratch:
         fetch(open_location(uri), manifest, "model", Path(scratch))
         vocabulary = Vocabulary.read(Path(scratch, VOCABULARY))
-        sessions = select(vocabulary)
+        sessions = sample(Sessions.encode(test_events, vocabulary))
         events = target_events(sessions, min_prefix=min_prefix)
         session = np.searchsorted(sessions.offsets, events, side="right") - 1
         is_new = _begin_of(sessions, test_events)[session] > trained_until

@@ -96,10 +96,10 @@ def evaluate(
     test_events = read_split(events_dir, "test")
     tested = Sessions.encode(test_events, vocabulary)
 
-    def select(vocabulary: Vocabulary) -> Sessions:
-        return Sessions.encode(test_events, vocabulary).sample(parameters.max_test_targets, seed=SAMPLE_SEED)
+    def sample(sessions: Sessions) -> Sessions:
+        return sessions.sample(parameters.max_test_targets, seed=SAMPLE_SEED)
 
-    sessions = select(vocabulary)
+    sessions = sample(tested)
     events = target_events(sessions, min_prefix=parameters.min_prefix)
     if len(events) == 0:
         raise ValueError(
@@ -147,7 +147,7 @@ def evaluate(
             name: mean_popularity_percentile(ranking.top, vocabulary.counts) for name, ranking in rankings.items()
         },
         "champion": compare_with_champion(
-            parameters.serving_uri, test_events, select, ranks["model"], min_prefix=parameters.min_prefix
+            parameters.serving_uri, test_events, sample, ranks["model"], min_prefix=parameters.min_prefix
         ),
         **training,
     }

@@ -12,6 +12,7 @@ It writes measured.json, the result of `measure`, into the same folder.
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ MIN_TIMED_QUERIES = 100  # sessions are repeated if there are fewer, since a 99t
 
 
 def check(
-    index_dir: str,
+    signatures: Mapping[str, Any],
     sessions: list[list[str]],
     item_ids: list[str],
     exact: npt.NDArray[np.float32],
@@ -34,7 +35,7 @@ def check(
     """Compares the index with exact scores.
 
     Args:
-        index_dir: the SavedModel.
+        signatures: those of the loaded index.
         sessions: [num_sessions, length] item ids of the sessions to query, padded with "".
         item_ids: [num_items] ids of the catalogue.
         exact: [num_sessions, num_items] exact scores.
@@ -43,7 +44,6 @@ def check(
     Returns:
         An ASCII error message, or "" if the results agree.
     """
-    signatures = tf.saved_model.load(index_dir).signatures
     recommend, known = signatures["serving_default"], signatures["known"]
     if not tf.reduce_all(known(item_ids=tf.constant([item_ids]))["known"]):
         return "Expected every item of the catalogue to be known. Received: an index that does not know all of them"
@@ -68,12 +68,12 @@ def check(
 
 
 def measure(
-    index_dir: str, sessions: list[list[str]], best: list[dict[str, float]], largest: float, k: int
+    signatures: Mapping[str, Any], sessions: list[list[str]], best: list[dict[str, float]], largest: float, k: int
 ) -> dict[str, Any]:
     """Measures the recall, the scores and the speed of the index, one query at a time, as a server is asked.
 
     Args:
-        index_dir: the SavedModel.
+        signatures: those of the loaded index.
         sessions: item ids of each session to query.
         best: for each session, the exact scores of the items that may be among its first `k`, by id; more than `k`
             where scores tie.
@@ -86,7 +86,7 @@ def measure(
         p50_ms, p99_ms: percentiles of the time of a query in milliseconds.
         score_difference: largest absolute difference from an exact score, divided by `largest`.
     """
-    recommend = tf.saved_model.load(index_dir).signatures["serving_default"]
+    recommend = signatures["serving_default"]
     num_items = tf.constant(k)
     nothing = tf.constant([], tf.string, shape=[1, 0])
     queries = [tf.constant([session]) for session in sessions]
@@ -117,10 +117,11 @@ def measure(
 def main(index_dir: str, probes_dir: str) -> int:
     """Prints the result of the check; returns the exit code."""
     probes = json.loads(Path(probes_dir, "probes.json").read_text(encoding="utf-8"))
-    wrong = check(index_dir, **probes, exact=np.load(Path(probes_dir, "exact.npy")))
+    signatures = tf.saved_model.load(index_dir).signatures
+    wrong = check(signatures, **probes, exact=np.load(Path(probes_dir, "exact.npy")))
     if not wrong:
         queries = json.loads(Path(probes_dir, "queries.json").read_text(encoding="utf-8"))
-        Path(probes_dir, "measured.json").write_text(json.dumps(measure(index_dir, **queries)), encoding="utf-8")
+        Path(probes_dir, "measured.json").write_text(json.dumps(measure(signatures, **queries)), encoding="utf-8")
     print(wrong or "the index returns the exact scores")
     return 1 if wrong else 0
 

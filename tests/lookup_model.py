@@ -73,5 +73,12 @@ def save_model(model: tf.Module, model_dir: Path, **parameters: Any) -> None:
     with literal_path(model_dir) as path:
         tf.saved_model.save(model, path, signatures={"query": model.query, "candidate": model.candidate})
     (model_dir / TRAINING_FILE).parent.mkdir(exist_ok=True)
-    defaults = {"refit": False, "max_session_length": 8, "embedding_dim": 16, "normalize": True, "temperature": 0.1}
+    defaults = {
+        "refit": False,
+        "max_session_length": 8,
+        "embedding_dim": 16,
+        "normalize": True,
+        "temperature": 0.1,
+        "pointer": True,
+    }
     (model_dir / TRAINING_FILE).write_text(json.dumps({"parameters": defaults | parameters}))

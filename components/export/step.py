@@ -29,7 +29,8 @@ from components.export.index import Index
 NUM_PROBES = 64  # sessions for which every score is compared
 NUM_QUERIES = 1_000  # sessions for which the best items are compared, one query at a time
 PROBE_K = 20
-TIE = 1e-5  # relative to the largest score; float32 sums in another order may exchange items whose scores are closer
+# Relative to the query's largest score; float32 sums in another order may exchange items whose scores are closer.
+TIE = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,13 +148,13 @@ def _find_best(
         For each query, the scores of its best `k` items and of those that tie with the last of them, by id; and the
         largest absolute score of all.
     """
-    tiles = [slice(begin, min(begin + NUM_PROBES, num_queries)) for begin in range(0, num_queries, NUM_PROBES)]
-    largest = max(float(np.abs(scores(rows)).max()) for rows in tiles)
-    best = []
-    for rows in tiles:
-        for row in scores(rows):
-            columns = np.flatnonzero(row >= np.partition(row, len(row) - k)[len(row) - k] - TIE * largest)
+    best, largest = [], 0.0
+    for begin in range(0, num_queries, NUM_PROBES):
+        for row in scores(slice(begin, min(begin + NUM_PROBES, num_queries))):
+            magnitude = float(np.abs(row).max())
+            columns = np.flatnonzero(row >= np.partition(row, len(row) - k)[len(row) - k] - TIE * magnitude)
             best.append({item_ids[column]: float(row[column]) for column in columns})
+            largest = max(largest, magnitude)
     return best, largest
 
 
@@ -173,6 +174,7 @@ def describe_embeddings(parameters: Mapping[str, Any], *, dimension: int) -> dic
         normalized: whether the first `embedding_dim` coordinates of queries and embeddings are L2-normalised.
         temperature: softmax temperature; training divides the inner product by it.
         query: how to compute the query vector.
+        bonus: what to add to the scores of the session's own items. Absent if the model was trained without a pointer.
     """
     description = {
         "dimension": dimension,
@@ -182,6 +184,8 @@ def describe_embeddings(parameters: Mapping[str, Any], *, dimension: int) -> dic
         "temperature": parameters["temperature"],
         "query": "signature `query` of the model artifact",
     }
+    if parameters["pointer"]:
+        description["bonus"] = "output `bonus` of the same signature, for the items of the session"
     if dimension > parameters["embedding_dim"]:
         description["trend_coordinate"] = dimension - 1
     return description

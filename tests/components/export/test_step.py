@@ -101,6 +101,7 @@ def test_embeddings_are_those_the_index_uses(exported, exact):
     np.testing.assert_allclose(norms, 1.0, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_index_that_answers_wrongly_fails_the_step(small_artifacts, exported, tmp_path, monkeypatch):
     save = Index.save
 
@@ -127,6 +128,7 @@ def test_embeddings_say_how_they_are_searched(exported):
         "normalized": True,
         "temperature": 0.08,
         "query": "signature `query` of the model artifact",
+        "bonus": "output `bonus` of the same signature, for the items of the session",
     }
 
 
@@ -231,6 +233,11 @@ def test_without_a_trend_there_is_no_coordinate_for_it():
     assert "trend_coordinate" not in describe_embeddings(parameters, dimension=16)
 
 
+def test_the_bonus_is_described_if_there_is_one():
+    assert "bonus" in describe_embeddings(TrainParameters().to_dict(), dimension=128)
+    assert "bonus" not in describe_embeddings(TrainParameters(pointer=False).to_dict(), dimension=128)
+
+
 def test_without_a_session_to_check_the_index_with_nothing_is_written(make_artifacts, tmp_path):
     artifacts = make_artifacts(train={"s": ["a", "b"]}, test={"t": ["a"], "u": ["b"]})
     save_model(LookupModel(["a", "b"]), tmp_path / "model")
@@ -239,6 +246,7 @@ def test_without_a_session_to_check_the_index_with_nothing_is_written(make_artif
     assert not (tmp_path / "index").exists()
 
 
+@pytest.mark.slow
 def test_a_session_whose_known_items_are_too_old_to_be_read_passes_the_check(make_artifacts, tmp_path):
     """The index and the exact scores agree on which sessions get the most popular items."""
     items = ["a", "b", "c"]

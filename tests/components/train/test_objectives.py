@@ -90,6 +90,7 @@ def test_the_sampled_softmax_has_the_partition_function_that_it_states(
     assert found.mean() == pytest.approx(terms.sum(), abs=4 * error + 1e-4 * terms.sum())
 
 
+@pytest.mark.slow
 def test_the_error_of_that_test_is_smaller_than_what_it_tells_apart():
     parameters = TrainParameters(temperature=TEMPERATURE, num_negatives=6, pointer=False)
     loss = make_loss(parameters, counts=COUNTS, candidate_tower=embed)

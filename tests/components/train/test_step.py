@@ -224,6 +224,7 @@ def test_the_test_split_is_not_read(small_artifacts, tmp_path):
     assert (tmp_path / "model" / "saved_model.pb").is_file()
 
 
+@pytest.mark.slow
 def test_a_second_start_resumes_and_keeps_the_logs_of_the_first(small_artifacts, tmp_path, monkeypatch, fits):
     def start(name):
         parameters = TrainParameters(**SMALL)
@@ -259,6 +260,7 @@ def served_pointer(model_dir):
     return tf.saved_model.load(str(model_dir)).model.pointer.served.numpy()
 
 
+@pytest.mark.slow
 def test_the_refit_serves_what_the_selection_fitted(make_artifacts, tmp_path):
     rng = np.random.default_rng(0)
     splits = {
@@ -280,6 +282,7 @@ def test_the_refit_serves_what_the_selection_fitted(make_artifacts, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_without_a_pointer_the_saved_model_has_no_bonus(make_artifacts, tmp_path):
     sessions = {f"s{number}": ["a", "b", "c", "a"] for number in range(10)}
     artifacts = make_artifacts(train=sessions, valid=sessions)

@@ -117,6 +117,7 @@ def test_corrections_of_the_in_batch_loss_are_used(data, tmp_path):
     assert len({round(loss, 4) for loss in losses}) == 4
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_metrics(data, tmp_path):
     first, again, other = (
         metrics_of(fit(data, tmp_path / name, random_seed=seed, num_epochs=2)[1])
@@ -199,6 +200,7 @@ def test_a_damaged_checkpoint_is_refused(data, tmp_path):
         path.write_bytes(whole)
 
 
+@pytest.mark.slow
 def test_checkpoints_lie_in_a_folder_of_any_name(data, tmp_path):
     folder = tmp_path / "a [1] * 'é'"
     whole = metrics_of(fit(data, tmp_path / "whole", num_epochs=2)[1])
@@ -259,6 +261,7 @@ def test_sessions_without_a_known_target_are_an_error(data, tmp_path, query_towe
     fit({**data, "sessions": sessions}, tmp_path, query_tower=query_tower, num_epochs=1, **settings)
 
 
+@pytest.mark.slow
 def test_without_validation_what_is_served_is_given_or_what_was_learned(data, tmp_path):
     given = np.linspace(-1.0, 1.0, NUM_FEATURES, dtype=np.float32)
     settings = {"sessions": data["sessions"], "valid": None, "num_items": data["num_items"], "num_epochs": 1}
@@ -287,6 +290,7 @@ def test_small_logs_have_small_batches(num_targets, batch_size, min_steps, expec
     assert trainer.choose_batch_size(parameters, num_targets) == expected
 
 
+@pytest.mark.slow
 def test_an_epoch_has_the_steps_asked_for(tmp_path):
     """The ring's 3,000 targets: about 30 batches of 100, and about 12 of 256."""
     for min_steps, (lowest, highest) in ((30, (30, 34)), (0, (12, 14))):

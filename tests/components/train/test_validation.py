@@ -95,6 +95,7 @@ def negative_log_posterior(model, sessions):
     return value
 
 
+@pytest.mark.slow
 def test_the_pointer_is_fitted_to_the_softmax_of_the_catalogue():
     model, sessions = make(), draw()
     calibrate(model, model.pointer, sessions)

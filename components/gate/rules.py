@@ -37,7 +37,7 @@ def judge_documents(documents: Documents, parameters: GateParameters) -> list[Ju
 
 
 def judge_test_split(documents: Documents, parameters: GateParameters) -> list[Judgement]:
-    """All documents are about one test split, and the model was trained on nothing from its first event on."""
+    """All documents are about one test split, and the model was trained on nothing after its first event."""
 
     def describe(part: Document) -> dict[str, int]:
         return {key: part.part(key).count() for key in ("num_events", "num_sessions", "first_time", "last_time")}

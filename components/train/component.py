@@ -53,7 +53,7 @@ def train(
         num_negatives: Number of negatives sampled per batch and shared by all its targets (losses sampled and bpr_max).
         correct_sampling: Subtract log q from the logits, where q is an item's sampling probability.
         session_negatives: Use the other items of a session as negatives of each of its targets (loss sampled).
-        pointer: Learn what to add to the scores of the session's own items (losses sampled and full).
+        pointer: Learn what to add to the scores of the session's own items; false for the losses in_batch and bpr_max.
         remove_accidental_hits: Mask in-batch negatives equal to the target (loss in_batch; the other losses always do).
         num_hard_negatives: Number of in-batch negatives to keep per target, those with the highest scores; 0 for all.
         temperature: Softmax temperature; scores are divided by it.

@@ -18,7 +18,7 @@ import tensorflow as tf
 from components.core import schema_versions
 from components.core.events import describe_split, read_split
 from components.core.literal_paths import literal_path
-from components.core.machine import limit_tensorflow_threads
+from components.core.machine import configure_tensorflow
 from components.core.model_scores import model_scores
 from components.core.ranking import ScoreTile
 from components.core.saved_model import embed_catalogue, read_training
@@ -65,7 +65,7 @@ def export(
         ValueError: no test session has two events.
         RuntimeError: the results of the saved index differ from exact scores.
     """
-    limit_tensorflow_threads()
+    configure_tensorflow()
     vocabulary = Vocabulary.read(vocabulary_path)
     parameters = read_training(model_dir)["parameters"]
     max_length = parameters["max_session_length"]

@@ -71,7 +71,7 @@ def train(
         max_valid_targets: Maximum validation targets to rank per epoch, sampled by whole sessions; 0 for no limit.
         patience: Stop after this many epochs without a better sum of recall@20 and MRR@20 on valid.
         precision: Number format inside the query tower: float32 or bfloat16; table, scores and loss stay float32.
-        jit_compile: Compile the query tower's training step with XLA; of use on GPUs, slower on CPUs.
+        jit_compile: Compile the query tower's training step with XLA, which takes half a minute or more; seldom faster.
         refit: Train the final model again on train and valid, for the number of epochs that was best on valid.
         random_seed: Random seed of sampling, initialisation, batches and dropout.
         checkpoint_root: Folder that outlives the task, for checkpoints to resume from after a restart; empty for none.

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.core.events import SPLITS, read_split, split_path
-from components.core.machine import limit_tensorflow_threads
+from components.core.machine import configure_tensorflow
 from components.core.saved_model import TRAINING_FILE
 from components.core.sequences import Sessions
 from components.core.sources import hash_sources
@@ -89,7 +89,7 @@ def train_model(
             a checkpoint is damaged, or the workers do not share the checkpoint folder.
         RuntimeError: the saved model maps an id to a wrong index.
     """
-    limit_tensorflow_threads()
+    configure_tensorflow()
     strategy = make_strategy()
     # Build a model with one item, so that towers and losses validate their parameters before any data is read.
     TwoTower(parameters, counts=np.ones(1, np.int64), num_sessions=1)

@@ -11,11 +11,13 @@ from typing import Any
 
 from kfp import dsl
 
+from components.core.records import Record, read_records
 from pipeline.kfp_runner import RunError, check_texts, run_tasks
 from pipeline.output_folder import GATE_NAMES, OUTPUT_NAMES, OutputFolder, hold_run
 
 NAMES = OUTPUT_NAMES | GATE_NAMES
 TASKS = "tasks"  # KFP's pipeline root in the folder of a run
+RECORDS = "records"  # what the tasks of the run say about themselves, in a folder named by KFP's id of the run
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ def run_pipeline(
 
     Args:
         pipeline: a pipeline, from source or loaded from its compiled YAML.
-        arguments: values of the pipeline's parameters.
+        arguments: values of the pipeline's parameters; `records_uri` is set to a folder of the run.
         folder: the output folder, locked by its context manager.
         runner: KFP's local runner; by default, each task runs in a subprocess with this Python interpreter.
 
@@ -43,6 +45,8 @@ def run_pipeline(
     check_texts({**arguments, "the output folder": str(folder.path)})
     names = [name for name, spec in (pipeline.component_spec.outputs or {}).items() if "@" in spec.type]
     run_dir = folder.begin(NAMES.get(name, name) for name in names)
+    if "records_uri" in (pipeline.component_spec.inputs or {}):
+        arguments = {**arguments, "records_uri": str(run_dir / RECORDS)}
     started = datetime.now(UTC)
     try:
         made = run_tasks(pipeline, arguments, run_dir / TASKS, runner)
@@ -68,6 +72,24 @@ def run_pipeline(
         logger.warning("The run was interrupted. %s", folder.describe())
         raise
     return paths
+
+
+def read_run_records(run_dir: Path) -> dict[str, Record]:
+    """Reads what the tasks of a local run say about themselves.
+
+    Args:
+        run_dir: the folder of the run, also of one in progress or of a failed one.
+
+    Returns:
+        The records by the name of the task, in the order in which the tasks started. A task that was killed or has not
+        ended yet has none.
+    """
+    folder = run_dir / RECORDS
+    return {
+        name: record
+        for run_id in (sorted(path.name for path in folder.iterdir()) if folder.is_dir() else [])
+        for name, record in read_records(str(folder), run_id).items()
+    }
 
 
 def run_training(

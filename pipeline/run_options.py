@@ -121,10 +121,8 @@ def check_once(given: Mapping[str, str], settings: tuple[str, ...]) -> None:
             raise click.UsageError(f"Expected {OPTIONS[name]} or --set {name}=... Received: both")
         if name in seen:
             raise click.UsageError(f"Expected --set {name}=... once. Received: twice")
-        if name == "checkpoint_root":
-            raise click.UsageError(
-                "The run sets checkpoint_root itself, to a folder in --output. Omit --set checkpoint_root=..."
-            )
+        if name in ("checkpoint_root", "records_uri"):
+            raise click.UsageError(f"The run sets {name} itself, to a folder in --output. Omit --set {name}=...")
         seen.add(name)
 
 

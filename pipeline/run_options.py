@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pipeline import presets
+from pipeline.early_checks import check_gate_parameters
 from pipeline.layout_settings import get_layout_settings
 from pipeline.retraining import make_retraining_pipeline
 from pipeline.settings import parse_settings
@@ -92,6 +93,7 @@ def make_local_run(
         except ValueError as error:
             raise click.UsageError(str(error)) from error
     arguments.update(parse_settings(settings, parameters))
+    check_gate_parameters(arguments, parameters)
     inputs = []
     for name in ("train_path", "valid_path", "test_path", "log_path", "previous_events"):
         location = arguments.get(name)

@@ -188,6 +188,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         _fail("interrupted", ExitCode.INTERRUPTED)
+    except local.GateRefusalError as error:
+        _fail(str(error), ExitCode.GATE)
     except RunError as error:
         _fail(str(error), ExitCode.FAILED)
     except (ValueError, OSError, OutputFolderError, ClusterError) as error:

@@ -31,4 +31,5 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "vocabulary_path": folder / "vocabulary.parquet",
         "metrics_path": folder / "metrics.json",
         "verdict_path": folder / "verdict.json",
+        "verification_path": None,
     }

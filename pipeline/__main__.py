@@ -11,6 +11,7 @@ from rich.console import Console
 
 from components.core.logs.layout_table import LAYOUTS
 from components.image import IMAGE
+from components.serve.options import serve_command
 from pipeline import local, presets
 from pipeline.check_command import check_command
 from pipeline.cluster.schedule_commands import schedule_command
@@ -138,6 +139,7 @@ cli.add_command(submit_command)
 cli.add_command(schedule_command)
 cli.add_command(versions_command)
 cli.add_command(rollback_command)
+cli.add_command(serve_command)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Serves a serving location, or an index, until the process is told to end."""
 
 import asyncio
+import functools
 import logging
 import signal
 from collections.abc import Callable, Iterator
@@ -100,7 +101,7 @@ async def run(
         prepared.listener.listen(BACKLOG)
         on_start(server)
         following = asyncio.create_task(versions.follow(parameters.poll_seconds))
-        following.add_done_callback(lambda task: task.cancelled() or task.exception() is None or _end(server))
+        following.add_done_callback(functools.partial(_end_on_failure, server))
         host, port = prepared.listener.getsockname()[:2]
         logger.info("Listening on http://%s:%d.", f"[{host}]" if ":" in host else host, port)
         await server.serve(sockets=[prepared.listener])
@@ -110,8 +111,9 @@ async def run(
     logger.info("All requests are answered.")
 
 
-def _end(server: uvicorn.Server) -> None:
-    server.should_exit = True
+def _end_on_failure(server: uvicorn.Server, task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and task.exception() is not None:
+        server.should_exit = True
 
 
 def _stop_on_signals(server: uvicorn.Server) -> None:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from components.core.literal_paths import literal_path
 from components.core.saved_model import score_by_popularity
 from components.core.vocabulary import Vocabulary
+from components.export.exact_search import ExactSearch
 
 INT32_MAX = np.iinfo(np.int32).max
 SERVING_K = 100
@@ -79,7 +80,7 @@ class Index(tf.Module):
         self.num_items = vocabulary.num_items
         self.item_ids = tf.constant(vocabulary.item_ids.to_pylist())
         self.popularity = tf.constant(score_by_popularity(vocabulary.num_items))
-        self.candidates = tf.Variable(candidates, trainable=False)
+        self.search = ExactSearch(candidates)
         self.rows = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(self.item_ids, tf.range(self.num_items, dtype=tf.int64)),
             default_value=-1,
@@ -88,7 +89,8 @@ class Index(tf.Module):
     @tf.function(input_signature=[ITEM_IDS])
     def recommend_by_default(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """See `serving_default` of the class."""
-        scores, best = tf.math.top_k(self.score(item_ids), k=self.serving_k)
+        scores, best = self._find_best(item_ids, tf.constant(self.serving_k), tf.zeros_like(item_ids[:, :0]))
+        scores, best = (tf.ensure_shape(each, [None, self.serving_k]) for each in (scores, best))
         return {"item_ids": tf.gather(self.item_ids, best), "scores": scores}
 
     @tf.function(
@@ -110,34 +112,73 @@ class Index(tf.Module):
             _check_rows(item_ids, exclude_ids, "exclude_ids"),
         ]
         with tf.control_dependencies(checks):
-            k = tf.minimum(k, self.num_items)
+            k, exclude_ids = tf.minimum(k, self.num_items), tf.identity(exclude_ids)
         width = tf.maximum(tf.reduce_max(k), 1)  # of no session at all, the largest k is the smallest integer
-        scores = self.score(item_ids)
-        # Enough candidates even if all excluded items rank first.
-        num_best = tf.minimum(width + tf.shape(exclude_ids)[1], self.num_items)
-        scores, best = tf.math.top_k(scores, k=num_best)
-        excluded = tf.cast(self.rows.lookup(exclude_ids), tf.int32)
-        # Sort for binary search; the sentinel `num_items` keeps the positions from searchsorted in bounds.
-        excluded = tf.sort(tf.pad(excluded, [[0, 0], [0, 1]], constant_values=self.num_items))
-        is_excluded = tf.gather(excluded, tf.searchsorted(excluded, best), batch_dims=1) == best
-        scores, order = tf.math.top_k(tf.where(is_excluded, -np.inf, scores), k=width)
-        best = tf.gather(best, order, batch_dims=1)
+        scores, best = self._find_best(item_ids, width, exclude_ids)
         is_found = (scores > -np.inf) & (tf.range(width) < k[:, tf.newaxis])
         return {
             "item_ids": tf.where(is_found, tf.gather(self.item_ids, best), ""),
             "scores": tf.where(is_found, scores, PADDING_SCORE),
         }
 
-    def score(self, item_ids: tf.Tensor) -> tf.Tensor:
-        """Scores the catalogue for sessions [batch_size, length] of item ids, [batch_size, num_items]."""
-        rows = tf.cast(self.rows.lookup(item_ids), tf.int32)
+    def _find_best(self, item_ids: tf.Tensor, k: tf.Tensor, exclude_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Finds the `k` best items that are not excluded.
+
+        The search knows nothing of the bonus, so the session's own items are taken out of what it finds and put back
+        with their exact scores. It finds enough others even if all own and all excluded items rank first.
+
+        Args:
+            item_ids: [batch_size, length] strings.
+            k: [] int32, at most `num_items`.
+            exclude_ids: [batch_size, num_excluded] strings.
+
+        Returns:
+            Scores and rows [batch_size, k], best first; the score is -inf where no item is left.
+        """
         query = self.saved_model.query(tf.fill([tf.shape(item_ids)[0]], ""), item_ids)
-        scores = tf.matmul(query["embedding"], self.candidates, transpose_b=True)
+        own, bonus = self._find_own(item_ids, query["bonus"])
+        excluded = tf.sort(tf.cast(self.rows.lookup(exclude_ids), tf.int32))
+        num_best = tf.minimum(k + tf.shape(own)[1] + tf.shape(excluded)[1], self.num_items)
+        scores, found = self.search(query["embedding"], num_best)
+        is_own = own < tf.pad(own[:, 1:], [[0, 0], [0, 1]], constant_values=self.num_items)
+        has_known = tf.reduce_any(is_own, axis=1, keepdims=True)
+        scores = tf.where(has_known, scores, self.popularity[:num_best])
+        found = tf.where(has_known, found, tf.range(num_best))
+        scores = tf.where(self._contains(own, found) | self._contains(excluded, found), -np.inf, scores)
+        own_scores = tf.linalg.matvec(self.search.vectors(tf.where(is_own, own, 0)), query["embedding"]) + bonus
+        is_own &= ~self._contains(excluded, own)
+        scores = tf.concat([scores, tf.where(is_own, own_scores, -np.inf)], axis=1)
+        found = tf.concat([found, own], axis=1)
+        scores, order = tf.math.top_k(scores, k=k)
+        best = tf.gather(found, order, batch_dims=1)
+        return scores, tf.where(scores > -np.inf, best, 0)
+
+    def _find_own(self, item_ids: tf.Tensor, bonus: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Finds the known items among the newest `max_length` of each session.
+
+        Args:
+            item_ids: [batch_size, length] strings.
+            bonus: [batch_size, length] bonus of each item, at its newest place.
+
+        Returns:
+            Rows [batch_size, num_own] in ascending order, each as often as the session has it, then `num_items`; and
+            the bonus, which is 0 for all but the newest place of an item, the last of its rows.
+        """
+        rows = tf.cast(self.rows.lookup(item_ids), tf.int32)
         num_later = tf.cumsum(tf.cast(item_ids != "", tf.int32), axis=1, reverse=True, exclusive=True)
         is_known = (rows >= 0) & (num_later < self.max_length)
-        cell = tf.stack([tf.cast(tf.where(is_known)[:, 0], tf.int32), tf.boolean_mask(rows, is_known)], axis=1)
-        scores = tf.tensor_scatter_nd_add(scores, cell, tf.boolean_mask(query["bonus"], is_known))
-        return tf.where(tf.reduce_any(is_known, axis=1, keepdims=True), scores, self.popularity)
+        # At least one column, since `searchsorted` takes none.
+        rows = tf.pad(tf.where(is_known, rows, self.num_items), [[0, 0], [0, 1]], constant_values=self.num_items)
+        bonus = tf.pad(bonus, [[0, 0], [0, 1]])
+        most = tf.reduce_max(tf.reduce_sum(tf.cast(is_known, tf.int32), axis=1))
+        order = tf.argsort(rows, axis=1, stable=True)[:, : tf.maximum(most, 1)]
+        return tf.gather(rows, order, batch_dims=1), tf.gather(bonus, order, batch_dims=1)
+
+    def _contains(self, ordered: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+        """Says for each of `others` [batch_size, num_others] whether `ordered` [batch_size, num_rows] contain it."""
+        # The last one keeps the positions from searchsorted in bounds; no item has that row.
+        ordered = tf.pad(ordered, [[0, 0], [0, 1]], constant_values=self.num_items)
+        return tf.gather(ordered, tf.searchsorted(ordered, others), batch_dims=1) == others
 
     @tf.function(input_signature=[ITEM_IDS])
     def known(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -154,7 +195,7 @@ class Index(tf.Module):
     def _directions(self, item_ids: tf.Tensor) -> tf.Tensor:
         """Unit vectors of items [batch_size, length], [batch_size, length, embedding_dim]; 0 for unknown ones."""
         rows = self.rows.lookup(item_ids)
-        vectors = tf.gather(self.candidates, tf.maximum(rows, 0))[:, :, : self.embedding_dim]
+        vectors = self.search.vectors(tf.maximum(rows, 0))[:, :, : self.embedding_dim]
         return tf.where(rows[:, :, tf.newaxis] >= 0, tf.math.l2_normalize(vectors, axis=2), 0.0)
 
     def save(self, index_dir: Path) -> None:

@@ -54,7 +54,7 @@ class BulkIndex:
                 f"which has {', '.join(signatures) or 'none'}"
             )
         self.recommend, self.known = signatures["recommend"], signatures["known"]
-        self.num_items = int(self.loaded.candidates.shape[0])
+        self.num_items = int(self.loaded.search.table.shape[0])
         self.max_sessions = max(1, min(BATCH_SESSIONS, SCORES_BYTES // (4 * self.num_items)))
 
     def answer(self, sessions: pa.RecordBatch, *, k: int, exclude_seen: bool) -> Answer:

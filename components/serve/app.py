@@ -114,9 +114,10 @@ class App:
 
     async def predict(self, request: Request) -> Response:
         """TensorFlow Serving: answers sessions."""
-        batcher = self._find(request)
+        self._find(request)  # what is not there is said before the body is read, and is found anew afterwards
         async with self._admission.read(request) as body:
             query, is_rows = tensorflow_serving.parse_predict(body, self._parameters)
+            batcher = self._find(request)
             if query.signature in RANKING:
                 document = tensorflow_serving.render_ranked(await batcher.rank(query), is_rows=is_rows)
             else:
@@ -144,11 +145,12 @@ class App:
 
     async def infer(self, request: Request) -> Response:
         """Open Inference Protocol: answers sessions."""
-        batcher = self._find(request)
+        self._find(request)
         if "inference-header-content-length" in request.headers:
             raise RequestError("Expected JSON data. Received: the extension for binary data", 400)
         async with self._admission.read(request) as body:
             query, request_id = open_inference.parse_infer(body, self._parameters)
+            batcher = self._find(request)
             return JSONResponse(
                 open_inference.render_infer(
                     await batcher.rank(query),

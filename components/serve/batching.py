@@ -69,7 +69,7 @@ class Batcher:
         Raises:
             RequestError: the query has waited too long.
         """
-        with self._running():
+        with self.running():
             num_sessions = len(query.item_ids)
             waiting = _Waiting(
                 query=query,
@@ -84,13 +84,14 @@ class Batcher:
 
     async def call(self, query: Query) -> dict[str, Any]:
         """Answers a query to another signature, alone; returns its outputs as arrays."""
-        with self._running():
+        with self.running():
             loop = asyncio.get_running_loop()
             arguments = (query.signature, query.item_ids, query.other_ids)
             return await loop.run_in_executor(self._executor, self.index.call, *arguments)
 
     @contextmanager
-    def _running(self) -> Iterator[None]:
+    def running(self) -> Iterator[None]:
+        """Keeps the index inside the `with` block, also after `close`."""
         self._num_running += 1
         try:
             yield
@@ -99,7 +100,7 @@ class Batcher:
             self._end_if_done()
 
     def close(self) -> None:
-        """Ends after the last answer. Queries may still come from callers that hold this object."""
+        """Ends after the last answer. Further queries may come only from inside a block of `running`."""
         self._is_closed = True
         self._end_if_done()
 

@@ -1,5 +1,6 @@
 """The demo page and what it asks for."""
 
+import asyncio
 import base64
 import hashlib
 import re
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
@@ -42,6 +44,8 @@ class Demo:
     ) -> None:
         self._parameters = parameters
         self._titles = titles
+        self._title_ids = pa.array(list(titles), pa.string())
+        self._title_texts = pa.array(list(titles.values()), pa.string())
         self._admission = admission
         self._find = find
         self._html = PAGE.read_text(encoding="utf-8")
@@ -66,31 +70,37 @@ class Demo:
         """Items whose id or title contains the text of the query `q`."""
         index = self._find(request).index
         text = request.query_params.get("q", "")[:200].strip()
-        found = find_items(index.catalogue, self._titles, text, limit=NUM_FOUND)
+        found = await asyncio.to_thread(
+            find_items, index.catalogue, self._title_ids, self._title_texts, text, limit=NUM_FOUND
+        )
         return JSONResponse({"items": [self._describe(item_id) for item_id in found], "num_items": index.num_items})
 
     async def recommend(self, request: Request) -> Response:
         """The best items for a session, each with the items of the session that are most similar to it."""
-        batcher = self._find(request)
+        self._find(request)
         async with self._admission.read(request) as body:
             document = parse_json(body)
             session = document.get("session")
             values = {"item_ids": [session], "k": document.get("k", 12)}
             if document.get("exclude_seen", True):
                 values["exclude_ids"] = [session]
-            begin = time.perf_counter()
-            ranked = await batcher.rank(make_query("recommend", values, self._parameters))
-            seconds = time.perf_counter() - begin
-            found = [pair for pair in zip(ranked.item_ids[0], ranked.scores[0], strict=True) if pair[0]]
-            distinct = list(dict.fromkeys(each for each in document["session"] if each))
-            reasons = await self._find_reasons(batcher, distinct, [item_id for item_id, _ in found])
+            query = make_query("recommend", values, self._parameters)
+            distinct = list(dict.fromkeys(each for each in query.item_ids[0] if each))
+            batcher = self._find(request)
+            with batcher.running():
+                begin = time.perf_counter()
+                ranked = await batcher.rank(query)
+                seconds = time.perf_counter() - begin
+                found = [pair for pair in zip(ranked.item_ids[0], ranked.scores[0], strict=True) if pair[0]]
+                reasons = await self._find_reasons(batcher, distinct, [item_id for item_id, _ in found])
+                unknown = await self._find_unknown(batcher, distinct)
             return JSONResponse(
                 {
                     "items": [
                         {**self._describe(item_id), "score": score, "because": because}
                         for (item_id, score), because in zip(found, reasons, strict=True)
                     ],
-                    "unknown": await self._find_unknown(batcher, distinct),
+                    "unknown": unknown,
                     "milliseconds": 1_000 * seconds,
                     "version": batcher.index.version,
                 }

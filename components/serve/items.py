@@ -34,9 +34,7 @@ def read_titles(path: Path, *, item_column: str, title_column: str) -> dict[str,
             table = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(column_types=texts))
             found_names = table.column_names
     except pa.ArrowInvalid as error:
-        raise ValueError(
-            f"Expected a Parquet or CSV file with the titles of items. Received: {path}, {error}"
-        ) from error
+        raise ValueError(f"Expected a Parquet or CSV file with the titles. Received: {path}, {error}") from error
     if not set(names) <= set(found_names):
         raise ValueError(f"Expected the columns {', '.join(names)} in {path}. Received: {', '.join(found_names)}")
     item_ids, titles = (table[name].cast(pa.string()).to_pylist() for name in names)
@@ -47,25 +45,25 @@ def read_titles(path: Path, *, item_column: str, title_column: str) -> dict[str,
     return found
 
 
-def find_items(catalogue: pa.StringArray, titles: dict[str, str], text: str, *, limit: int) -> list[str]:
+def find_items(
+    catalogue: pa.StringArray, title_ids: pa.StringArray, titles: pa.StringArray, text: str, *, limit: int
+) -> list[str]:
     """Returns the items whose id or title contains a text, in any case, from the most popular one.
 
     An item with the text as its id comes first. Without a text, the most popular items are returned.
 
     Args:
         catalogue: ids of all items, from the most popular one.
-        titles: titles by item id.
+        title_ids: ids of the items with a title.
+        titles: their titles.
         text: what to find.
         limit: number of items to return, at most.
     """
     if not text:
         return list(catalogue[:limit].to_pylist())
-    mask = pc.match_substring(catalogue, text, ignore_case=True)
-    if titles:
-        lowered = text.lower()
-        by_title = {item_id for item_id, title in titles.items() if lowered in title.lower()}
-        mask = pc.or_(mask, pc.is_in(catalogue, value_set=pa.array(sorted(by_title), pa.string())))
-    found = catalogue.filter(mask)[:limit].to_pylist()
+    by_title = title_ids.filter(pc.match_substring(titles, text, ignore_case=True))
+    mask = pc.or_(pc.match_substring(catalogue, text, ignore_case=True), pc.is_in(catalogue, value_set=by_title))
+    found: list[str] = catalogue.filter(mask)[:limit].to_pylist()
     if pc.index(catalogue, text).as_py() >= 0:
         found = [text, *(item_id for item_id in found if item_id != text)][:limit]
     return found

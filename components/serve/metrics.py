@@ -37,7 +37,6 @@ class Metrics:
             "Time from the headers to the answer.",
             ["route"],
             buckets=SECONDS,
-            namespace=name,
             registry=registry,
         )
         self.in_flight = Gauge("two_tower_requests_in_flight", "Requests that are being answered.", registry=registry)

@@ -33,7 +33,7 @@ class ServeParameters:
     max_batch_size: int = _describe(64, "Sessions that are computed together, at most; 1 for no batching.", least=1)
     batch_delay_ms: float = _describe(2.0, "How long a query waits for others, at most.", least=0, most=1_000)
     max_concurrency: int = _describe(1_024, "Requests at once; more are answered with 429.", least=1)
-    max_connections: int = _describe(4_096, "Connections at once; more are answered with 503.", least=1)
+    max_connections: int = _describe(2_048, "Connections at once; more are answered with 503.", least=1)
     max_body_bytes: int = _describe(1 << 20, "Size of a request's body.", least=1)
     max_pending_bytes: int = _describe(64 << 20, "Size of the bodies of all requests at once.", least=1)
     max_rows: int = _describe(128, "Sessions in a request.", least=1)

@@ -10,7 +10,6 @@ from components.serve.items import read_titles
 from components.serve.parameters import ServeParameters
 
 SAVED_MODEL = "saved_model.pb"
-BACKLOG = 4_096  # connections that wait to be accepted
 NUM_OTHER_FILES = 128  # open files beside the connections
 
 
@@ -28,7 +27,7 @@ class Prepared:
 
 
 def prepare(parameters: ServeParameters) -> Prepared:
-    """Checks the input and opens the port.
+    """Checks the input and takes the port, where connections are refused until the server listens.
 
     Raises:
         FileNotFoundError: the file with the titles, or the local folder, does not exist.
@@ -70,7 +69,6 @@ def _listen(host: str, port: int) -> socket.socket:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
-            listener.listen(BACKLOG)
         except OSError:
             listener.close()
             raise

@@ -47,7 +47,7 @@ class BoundedProtocol(HttpToolsProtocol):
         # Of data that ends another request, it is not known how much belongs to the headers.
         if self._part == "headers" and self._num_received == num_received:
             self._num_header_bytes += len(data)
-            if self._num_header_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
+            if self._num_header_bytes > MAX_HEADER_BYTES:
                 self._refuse(
                     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                     f"Expected at most {MAX_HEADER_BYTES} bytes of headers",
@@ -115,13 +115,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _end_slow_request(self) -> None:
         self._reading = None
-        if self._part == "none":
-            if self.cycle is None or self.cycle.response_complete:
-                self.transport.abort()
-        elif self.pipeline or self._is_answering():
-            self.transport.abort()
-        elif not self.transport.is_closing():
+        if self._part != "none":
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"Expected the whole request within {self.client_seconds:g} s")
+        elif self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
 
     def _is_answering(self) -> bool:
         """Whether the late request, or one before it, is being answered, so that nothing else may be written."""
@@ -130,6 +127,11 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self, status: HTTPStatus, message: str) -> None:
+        if self.transport.is_closing():
+            return
+        if self.pipeline or self._is_answering():
+            self.transport.abort()
+            return
         body = json.dumps({"error": message}).encode()
         head = [
             f"HTTP/1.1 {status.value} {status.phrase}",

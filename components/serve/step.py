@@ -1,6 +1,7 @@
 """Serves a serving location, or an index, until the process is told to end."""
 
 import asyncio
+import functools
 import logging
 import signal
 from collections.abc import Callable, Iterator
@@ -17,11 +18,12 @@ from components.serve.json_logs import write_json_logs
 from components.serve.loaded_index import LoadedIndex
 from components.serve.metrics import Metrics
 from components.serve.parameters import ServeParameters
-from components.serve.preparation import BACKLOG, Prepared
+from components.serve.preparation import Prepared
 from components.serve.protocol import BoundedProtocol
 from components.serve.versions import Versions
 
 KEEP_ALIVE_SECONDS = 75  # longer than load balancers keep idle connections, so that it is they who close them
+BACKLOG = 4_096  # connections that wait to be accepted
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,9 @@ def serve(parameters: ServeParameters, prepared: Prepared) -> None:
     Args:
         parameters: the parameters.
         prepared: what `prepare` has returned for them.
+
+    Raises:
+        ValueError: the folder holds no index.
     """
     write_json_logs()
     limit_tensorflow_threads()
@@ -56,7 +61,10 @@ async def run(
     Args:
         parameters: the parameters.
         prepared: what `prepare` has returned for them.
-        on_start: called with the server before it accepts connections.
+        on_start: called with the server once connections are not refused any more.
+
+    Raises:
+        ValueError: the folder holds no index.
     """
     metrics = Metrics()
     # One thread computes, so that queries gather meanwhile; TensorFlow itself uses all processors. Another one loads.
@@ -90,8 +98,10 @@ async def run(
             backlog=BACKLOG,
         )
         server = _Server(config)
+        prepared.listener.listen(BACKLOG)
         on_start(server)
         following = asyncio.create_task(versions.follow(parameters.poll_seconds))
+        following.add_done_callback(functools.partial(_end_on_failure, server))
         host, port = prepared.listener.getsockname()[:2]
         logger.info("Listening on http://%s:%d.", f"[{host}]" if ":" in host else host, port)
         await server.serve(sockets=[prepared.listener])
@@ -99,6 +109,11 @@ async def run(
         with suppress(asyncio.CancelledError):
             await following
     logger.info("All requests are answered.")
+
+
+def _end_on_failure(server: uvicorn.Server, task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and task.exception() is not None:
+        server.should_exit = True
 
 
 def _stop_on_signals(server: uvicorn.Server) -> None:

@@ -77,13 +77,20 @@ class Versions:
         return self.retiring.get(version)
 
     async def follow(self, poll_seconds: float) -> None:
-        """Looks for a new version again and again. A folder without versions is loaded once."""
+        """Looks for a new version again and again. A folder without versions is loaded once.
+
+        Raises:
+            ValueError: the folder without versions holds no index.
+        """
         while True:
             try:
                 await self.look()
             except Exception:
                 logger.exception("The look for a new version failed.")
-            if self._index_dir is not None and self.current is not None:
+            if self._index_dir is not None:
+                if self.current is None:
+                    reasons = ", ".join(each.reason for each in self.failures.values())
+                    raise ValueError(f"Expected an index in {self._index_dir}. Received: {reasons}")
                 return
             await asyncio.sleep(poll_seconds)
 

@@ -89,7 +89,7 @@ def test_the_bounds_of_the_page_are_the_defaults():
     rows = re.findall(r"^\| (`--[^|]+) \| ([^|]+) \|", PAGE, flags=re.MULTILINE)
     documented = {}
     for options, values in rows:
-        numbers = re.findall(r"([\d,]+)( MiB)?", values)
+        numbers = re.findall(r"(\d[\d,]*)( MiB)?", values)
         for option, (number, unit) in zip(re.findall(r"`--([\w-]+)`", options), numbers, strict=False):
             documented[option.replace("-", "_")] = int(number.replace(",", "")) * (2**20 if unit else 1)
     assert documented == {name: DEFAULTS[name] for name in documented}

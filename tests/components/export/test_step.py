@@ -106,7 +106,7 @@ def test_an_index_that_answers_wrongly_fails_the_step(small_artifacts, exported,
     save = Index.save
 
     def save_with_older_candidates(self, index_dir):
-        self.candidates.assign(tf.roll(self.candidates, 1, axis=0))
+        self.search.table[: self.num_items].assign(tf.roll(self.search.table[: self.num_items], 1, axis=0))
         save(self, index_dir)
 
     monkeypatch.setattr(Index, "save", save_with_older_candidates)

@@ -195,7 +195,7 @@ def test_parameters_are_checked(name, value):
 
 
 def test_a_large_catalogue_is_asked_for_few_sessions_at_a_time(index_dir, monkeypatch):
-    monkeypatch.setattr("components.recommend.answers.SCORES_BYTES", 4 * len(KNOWN) * 3)
+    monkeypatch.setattr("components.recommend.answers.SCORES_BYTES", 4 * 128 * 3)  # the table is filled up to 128 rows
     index = BulkIndex(index_dir)
     assert index.max_sessions == 3
     lists = pa.array([["plain"], [], ["two words", "plain"], ["plain"], ["nothing"]], pa.list_(pa.string()))

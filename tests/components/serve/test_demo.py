@@ -98,8 +98,10 @@ def test_the_page_shows_hostile_ids_as_text(hostile, tmp_path):
         shown = page.evaluate("document.body.innerText")
         for text in ("<script>document.title = 'owned'</script>", "<img src=x onerror=alert(1)>", "<u>under</u>"):
             assert text in shown
-        assert r"\u202egnirts" in shown
-        assert "\u202e" not in shown
+        page.evaluate("document.querySelector('#search').value = 'gnirts'")
+        page.evaluate("document.querySelector('#search').dispatchEvent(new Event('input'))")
+        page.wait_for("document.querySelectorAll('#found li').length === 1")
+        assert page.evaluate("document.querySelector('#found button').textContent") == r"+ \u202egnirts"
         assert page.evaluate("document.title") == "two-tower: recommendations for a session"
         assert page.evaluate("document.querySelectorAll('script, u, img').length") == 1
 
@@ -110,7 +112,7 @@ def test_a_click_changes_the_session_and_the_list(hostile, tmp_path):
         page.open(hostile.url)
         page.wait_for("document.querySelectorAll('#found li').length === 24")
         assert page.evaluate("document.querySelectorAll('#session li').length") == 0
-        page.evaluate("document.querySelectorAll('#found button')[3].click()")  # the item `plain`
+        page.evaluate("document.querySelectorAll('#found button')[2].click()")  # the item `plain`
         page.wait_for("document.querySelector('#best .because')?.textContent.includes('<u>under</u> (')")
         (found,) = hostile.predict(
             {

@@ -5,18 +5,19 @@ import pytest
 from components.serve.items import find_items, read_titles
 
 CATALOGUE = pa.array(["i1", "i10", "i2", "007", "straße"])
-TITLES = {"i2": "Red shoe", "007": "red SHOE lace", "gone": "red"}
+NONE = pa.array([], pa.string())
+TITLE_IDS, TITLES = pa.array(["gone", "007", "i2"]), pa.array(["red", "red SHOE lace", "Red shoe"])
 
 
 def test_items_are_found_by_id_and_title_from_the_most_popular():
-    assert find_items(CATALOGUE, {}, "", limit=2) == ["i1", "i10"]
-    assert find_items(CATALOGUE, {}, "I1", limit=9) == ["i1", "i10"]
-    assert find_items(CATALOGUE, {}, "i10", limit=9) == ["i10"]
-    assert find_items(pa.array(["xa", "a"]), {}, "a", limit=9) == ["a", "xa"]  # the id itself first
-    assert find_items(CATALOGUE, TITLES, "shoe", limit=9) == ["i2", "007"]
-    assert find_items(CATALOGUE, TITLES, "red", limit=1) == ["i2"]
-    assert find_items(CATALOGUE, TITLES, "(", limit=9) == []
-    assert find_items(CATALOGUE, {}, "STRASSE", limit=9) == []
+    assert find_items(CATALOGUE, NONE, NONE, "", limit=2) == ["i1", "i10"]
+    assert find_items(CATALOGUE, NONE, NONE, "I1", limit=9) == ["i1", "i10"]
+    assert find_items(CATALOGUE, NONE, NONE, "i10", limit=9) == ["i10"]
+    assert find_items(pa.array(["xa", "a"]), NONE, NONE, "a", limit=9) == ["a", "xa"]  # the id itself first
+    assert find_items(CATALOGUE, TITLE_IDS, TITLES, "shoe", limit=9) == ["i2", "007"]
+    assert find_items(CATALOGUE, TITLE_IDS, TITLES, "red", limit=1) == ["i2"]
+    assert find_items(CATALOGUE, TITLE_IDS, TITLES, "(", limit=9) == []
+    assert find_items(CATALOGUE, NONE, NONE, "STRASSE", limit=9) == []
 
 
 def test_titles_of_a_csv_and_a_parquet_file(tmp_path):

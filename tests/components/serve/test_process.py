@@ -28,7 +28,7 @@ class Process:
     def get(self, path):
         try:
             return requests.get(f"http://127.0.0.1:{self.port}{path}", timeout=10).status_code
-        except requests.ConnectionError:
+        except requests.RequestException:
             return None
 
     def wait_until_ready(self):
@@ -40,7 +40,8 @@ class Process:
         raise TimeoutError("Expected the server to become ready")
 
     def end(self, number):
-        self.popen.send_signal(number)
+        if self.popen.poll() is None:
+            self.popen.send_signal(number)
         code = self.popen.wait(60)
         self._reader.join(10)
         self.popen.stderr.close()
@@ -56,7 +57,7 @@ def test_it_ends_in_order_and_logs_json(location, module):
         process.wait_until_ready()
         assert process.end(signal.SIGTERM) == 0
     finally:
-        process.popen.kill()
+        process.end(signal.SIGKILL)
     documents = [json.loads(line) for line in process.lines if line.startswith("{")]
     assert all(each.keys() >= {"time", "severity", "message"} for each in documents)
     messages = [each["message"] for each in documents]
@@ -82,9 +83,9 @@ def test_it_serves_again_after_a_kill(location, other_index_dir):
             assert found["model_version_status"][0]["version"] == "2"
             assert again.end(signal.SIGINT) == 0
         finally:
-            again.popen.kill()
+            again.end(signal.SIGKILL)
     finally:
-        process.popen.kill()
+        process.end(signal.SIGKILL)
 
 
 def fail(*arguments):
@@ -108,5 +109,9 @@ def test_wrong_input_is_refused_before_anything_is_loaded(tmp_path, index_dir):
     code, said = fail("--serving", str(index_dir), "--max-batch-size", "0")
     assert (code, said) == (1, "two-tower: Expected max_batch_size to be at least 1. Received: 0\n")
     assert fail()[0] == 2
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "saved_model.pb").write_bytes(b"torn")
+    code, said = fail("--serving", str(tmp_path), "--port", "0")
+    assert (code, f"two-tower: Expected an index in {tmp_path}/index. Received: OSError" in said) == (1, True)
     code, said = fail("--serving", str(index_dir), "--host", "192.0.2.1")
     assert (code, "Expected to listen on 192.0.2.1, port 8501. Received: " in said) == (1, True)

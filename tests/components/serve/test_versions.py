@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -45,6 +46,7 @@ def states(running):
     }
 
 
+@pytest.mark.slow
 def test_a_new_version_is_taken_up_without_a_failed_request(location, other_index_dir):
     statuses, stop = [], threading.Event()
 
@@ -52,8 +54,10 @@ def test_a_new_version_is_taken_up_without_a_failed_request(location, other_inde
         while not stop.is_set():
             statuses.append(running.post(f"{STATUS}:predict", {"instances": [["i1", "i2"]]}).status_code)
 
-    with serve(location) as running:
+    with serve(location, client_seconds=100.0) as running:
         running.wait_for(lambda: running.get(READY).ok)
+        slow = socket.create_connection(("127.0.0.1", running.port))  # its request begins with the first version
+        slow.sendall(f"POST {STATUS}:predict HTTP/1.1\r\nhost: x\r\ncontent-length: 23\r\n\r\n".encode())
         threads = [threading.Thread(target=ask) for _ in range(4)]
         for each in threads:
             each.start()
@@ -66,6 +70,9 @@ def test_a_new_version_is_taken_up_without_a_failed_request(location, other_inde
             for each in threads:
                 each.join()
         assert set(statuses) == {200}
+        slow.sendall(b'{"instances": [["i1"]]}')
+        assert slow.recv(65_536).startswith(b"HTTP/1.1 200 OK")
+        slow.close()
         # An item that only the second index has.
         assert running.predict({"signature_name": "known", "instances": [["i49"]]}) == {"predictions": [[True]]}
         assert states(running) == {2: ("AVAILABLE", "")}
@@ -185,7 +192,7 @@ def test_an_older_version_answers_what_it_was_asked(location, other_index_dir):
     async def main(versions):
         await versions.look()
         old = versions.find(None)
-        with old._running():  # a request that has chosen its version
+        with old.running():  # a request that has chosen its version
             publish(location, other_index_dir, "second")
             await versions.look()
             assert versions.find(None).index.version == 2

@@ -27,6 +27,8 @@ COMMANDS = {
     "docs/your-data.md": {"run", "check"},
     "docs/production.md": {"run", "submit", "schedule"},
     "docs/serving-location.md": {"versions", "rollback"},
+    "docs/serving.md": {"serve"},
+    "docs/recommending.md": {"recommend"},
 }
 
 

@@ -88,8 +88,8 @@ def test_metrics_hold_what_others_rely_on(run):
 def test_the_index_loads_with_tensorflow_alone(run):
     code = (
         "import sys, tensorflow as tf\n"
-        f"index = tf.saved_model.load({str(run / 'index')!r}).signatures['serving_default']\n"
-        "found = index(item_ids=tf.constant([['i1']]), k=tf.constant(3), exclude_ids=tf.constant([['']]))\n"
+        f"index = tf.saved_model.load({str(run / 'index')!r}).signatures['recommend']\n"
+        "found = index(item_ids=tf.constant([['i1']]), k=tf.constant([3]), exclude_ids=tf.constant([['']]))\n"
         "assert found['item_ids'].shape == (1, 3) and 'components' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True)

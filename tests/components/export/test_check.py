@@ -17,20 +17,20 @@ class Fixed(tf.Module):
     @tf.function(
         input_signature=[
             tf.TensorSpec([None, None], tf.string, "item_ids"),
-            tf.TensorSpec([], tf.int32, "k"),
+            tf.TensorSpec([None], tf.int32, "k"),
             tf.TensorSpec([None, None], tf.string, "exclude_ids"),
         ]
     )
     def recommend(self, item_ids, k, exclude_ids):
         is_a = item_ids[:, :1] == "a"
         found = tf.where(is_a, [["b", "é"]], [["c", "d"]])
-        return {"item_ids": found[:, :k], "scores": tf.where(is_a, [[3.0, 1.5]], [[-4.5, 0.5]])[:, :k]}
+        return {"item_ids": found[:, : k[0]], "scores": tf.where(is_a, [[3.0, 1.5]], [[-4.5, 0.5]])[:, : k[0]]}
 
 
 @pytest.fixture
 def signatures(tmp_path):
     model = Fixed()
-    tf.saved_model.save(model, str(tmp_path / "index"), signatures={"serving_default": model.recommend})
+    tf.saved_model.save(model, str(tmp_path / "index"), signatures={"recommend": model.recommend})
     return tf.saved_model.load(str(tmp_path / "index")).signatures
 
 

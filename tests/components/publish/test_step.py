@@ -24,7 +24,7 @@ def test_a_version_has_what_servers_and_the_next_training_read(artifacts, tmp_pa
     expected = recommend(artifacts["index_dir"], ["a", "商品"], k=3, exclude_seen=False)
     assert recommend(uri / "1", ["a", "商品"], k=3, exclude_seen=False) == expected
     shutil.copy(uri / "1" / "assets.extra" / "tf_serving_warmup_requests", tmp_path / "requests")
-    assert len(list(tf.data.TFRecordDataset(str(tmp_path / "requests")))) == 3
+    assert len(list(tf.data.TFRecordDataset(str(tmp_path / "requests")))) == 6  # three to each of two signatures
     (manifest,) = list_versions(str(uri))
     fetch(open_location(str(uri)), manifest, "model", tmp_path / "out")
     vocabulary = Vocabulary.read(tmp_path / "out" / "vocabulary.parquet")

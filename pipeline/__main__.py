@@ -13,6 +13,7 @@ from components.core.logs.layout_table import LAYOUTS
 from components.image import IMAGE
 from pipeline import local, presets
 from pipeline.check_command import check_command
+from pipeline.cluster.runs_command import runs_command
 from pipeline.cluster.schedule_commands import schedule_command
 from pipeline.cluster.submission import ClusterError
 from pipeline.cluster.submit_command import submit_command
@@ -173,6 +174,7 @@ cli.add_command(check_command)
 cli.add_command(layouts_command)
 cli.add_command(compile_command)
 cli.add_command(submit_command)
+cli.add_command(runs_command)
 cli.add_command(schedule_command)
 cli.add_command(versions_command)
 cli.add_command(rollback_command)

@@ -1,6 +1,7 @@
 """Shows the progress of a run: one line per event or, on a terminal, one live table."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -44,6 +45,7 @@ class Lines:
     """A line when a task starts, is served from the cache, waits with a reason, is tried again or ends."""
 
     shown: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    explained: set[tuple[str, int]] = field(default_factory=set)
 
     def show(self, tasks: Sequence[TaskState]) -> None:
         """Prints the changes since the last call."""
@@ -53,7 +55,11 @@ class Lines:
             key = (task.state, task.attempt, task.cause.kind if task.cause else "")
             if not is_silent and self.shown.get(task.name) != key:
                 self.shown[task.name] = key
-                click.echo(format_line(task))
+                # The cause of an attempt is known before the task counts as failed.
+                is_known = task.state == FAILED and (task.name, task.attempt) in self.explained
+                click.echo(format_line(dataclasses.replace(task, cause=None) if is_known else task))
+                if task.state == RETRYING:
+                    self.explained.add((task.name, task.attempt))
 
     def say(self, text: str) -> None:
         """Prints a sentence."""

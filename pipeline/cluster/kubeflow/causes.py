@@ -15,6 +15,8 @@ _SMALLER = {"": "m", "Ti": "Gi", "Gi": "Mi", "Mi": "Ki", "T": "G", "G": "M", "M"
 _LAUNCHER_LINE = re.compile(r"[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ \S+\.go:\d+\] ")
 _EXCEPTION = re.compile(r"(?:[A-Za-z_]\w*\.)*([A-Z]\w*)(?:: (.*))?")
 _MAX_MESSAGE = 1_000  # characters
+# Before the causes of the pod that KFP starts before that of the task.
+DRIVER_PREFIX = "KFP's driver pod of it: "
 
 
 def find_cause(message: str, *, task: str, resources: Mapping[str, str]) -> Cause:
@@ -158,6 +160,13 @@ def find_exception(log: str) -> str:
             message = "\n".join([found[2] or "", *rest]).strip()[:_MAX_MESSAGE]
             return f"{found[1]}: {message}" if message else found[1]
     return ""
+
+
+def find_fatal(log: str) -> str:
+    """Returns the error with which KFP's own driver or launcher ended, if it was its own; empty otherwise."""
+    fatal = [line for line in log.splitlines() if line.startswith("F") and _LAUNCHER_LINE.match(line)]
+    message = _LAUNCHER_LINE.sub("", fatal[-1]).removeprefix("failed to execute component: ") if fatal else ""
+    return "" if message.startswith("exit status") else message[:_MAX_MESSAGE]
 
 
 def was_killed(log: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import kfp_server_api
 
 from pipeline.cluster.deadline import CallError
-from pipeline.cluster.kubeflow.causes import find_cause, find_exception, was_killed
+from pipeline.cluster.kubeflow.causes import DRIVER_PREFIX, find_cause, find_exception, find_fatal, was_killed
 from pipeline.cluster.kubeflow.client import Client, explain_errors, list_all, make_run_url
 from pipeline.cluster.kubeflow.outline import PlannedTask, TaskPath, read_outline
 from pipeline.cluster.kubeflow.workflow import read_details, read_tasks
@@ -64,13 +64,14 @@ class Run:
         if not cause.is_in_log:
             return cause
         log = self.read_log(task.log_id)
-        exception = find_exception(log)
-        if not exception and was_killed(log):
+        error = find_exception(log) or find_fatal(log)
+        if not error and was_killed(log):
             # The pod itself survives if only the task's process is killed.
             plans = [plan for plan in (self._outline or {}).values() if plan.name == task.name]
             resources = plans[0].resources if plans else {}
             return find_cause("OOMKilled", task=task.name.rpartition(" / ")[2], resources=resources)
-        return dataclasses.replace(cause, text=exception) if exception else cause
+        prefix = DRIVER_PREFIX if cause.text.startswith(DRIVER_PREFIX) else ""
+        return dataclasses.replace(cause, text=prefix + error) if error else cause
 
     def read_log(self, log_id: str) -> str:
         """Returns the whole log of a pod, from the pod or from the cluster's archive.

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.cluster.kubeflow.causes import find_cause
+from pipeline.cluster.kubeflow.causes import DRIVER_PREFIX, find_cause
 from pipeline.cluster.kubeflow.outline import PlannedTask, TaskPath
 from pipeline.cluster.run import (
     CACHED,
@@ -209,7 +209,7 @@ def _read_cause(node: Mapping[str, Any], name: str, plan: PlannedTask, *, is_dri
     task = re.sub(r"(-\d+)?(\[\d+\])?$", "", name.rpartition(" / ")[2])
     cause = find_cause(node.get("message") or "", task=task, resources={} if is_driver else plan.resources)
     if is_driver:
-        return Cause(kind=cause.kind, text=f"KFP's driver pod of it: {cause.text}", is_in_log=cause.is_in_log)
+        return Cause(kind=cause.kind, text=DRIVER_PREFIX + cause.text, is_in_log=cause.is_in_log)
     return cause
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from pipeline.cluster.kubeflow.causes import double, find_cause, find_exception, halve
+from pipeline.cluster.kubeflow.causes import double, find_cause, find_exception, find_fatal, halve, was_killed
 
 RESOURCES = {"cpu": "4", "memory": "8Gi", "memory_limit": "32Gi", "timeout_hours": "24"}
 MESSAGES = [
@@ -147,3 +147,29 @@ def test_exceptions_of_libraries_and_without_a_message() -> None:
 @pytest.mark.parametrize("text", ["", "Epoch 1/6\nWarning: slow\n", f"Epoch 1/6\nKilled\n{LAUNCHER}"])
 def test_a_log_without_an_exception(text: str) -> None:
     assert find_exception(text) == ""
+
+
+FATAL = "F1126 14:33:47.352174      16 main.go:59] failed to execute component: "
+
+
+@pytest.mark.parametrize(
+    ("log", "message"),
+    [
+        (f"{LAUNCHER}{FATAL}exit status 1\n", ""),
+        (f"{LAUNCHER}{FATAL}exit status 137\n", ""),
+        (
+            f"{LAUNCHER}{FATAL}failed to upload output artifact model: no bucket\n",
+            "failed to upload output artifact model: no bucket",
+        ),
+        ("F1126 14:33:47.352174       1 main.go:88] KFP driver: no secret\n", "KFP driver: no secret"),
+        ("", ""),
+        ("First epoch\n", ""),
+    ],
+)
+def test_an_error_of_kfp_itself(log: str, message: str) -> None:
+    assert find_fatal(log) == message
+
+
+def test_a_process_that_was_killed_without_its_pod() -> None:
+    assert was_killed(f"Killed\n{FATAL}exit status 137\n")
+    assert not was_killed(f"{FATAL}exit status 1\n")

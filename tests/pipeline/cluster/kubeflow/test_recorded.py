@@ -166,8 +166,36 @@ def test_a_failure_is_said_before_the_cluster_reports_it(cluster: FakeKfp, host:
     case = load("task-failed")
     done = run_submit(cluster, host, case, case.at("2026-11-26T14:33:50Z"))
     first, second = (line for line in done.stdout.splitlines() if line.startswith("ingest"))
-    assert first.split()[1] == second.split()[1] == "failed"
-    assert "attempt 1: FileNotFoundError: " in first
+    assert "attempt 1: FileNotFoundError: Expected a file" in first
+    assert second == "ingest               failed          4 s"
+
+
+def test_a_process_killed_without_its_pod_was_killed_at_the_memory_limit(cluster: FakeKfp, host: str) -> None:
+    # Where the limit kills only the task's process, the node says no more than that the pod has ended with 1.
+    case = load("out-of-memory")
+    for node in case.workflow["status"]["nodes"].values():
+        if "message" in node:
+            node["message"] = node["message"].replace("OOMKilled (exit code 1)", "Error (exit code 1)")
+    done = run_submit(cluster, host, case)
+    assert "train failed in attempt 1: killed at its memory limit of 32Gi: --resource train.memory_limit=64Gi" in (
+        done.stderr
+    )
+    assert done.exit_code == 3
+
+
+def test_an_error_of_the_driver_is_that_of_its_log(cluster: FakeKfp, host: str) -> None:
+    case = load("task-failed")
+    nodes = case.workflow["status"]["nodes"]
+    (driver,) = (node for node in nodes.values() if node["displayName"] == "ingest-driver(0)")
+    driver.update(phase="Failed", message="main: Error (exit code 1)")
+    kept = {key: node for key, node in nodes.items() if ".ingest(0)" not in node["name"]}
+    case.workflow["status"]["nodes"] = kept
+    pod = f"two-tower-training-qqhk5-system-container-driver-{driver['id'].rpartition('-')[2]}"
+    cluster.logs = {pod: "F1126 14:33:47.352174       1 main.go:88] KFP driver: no such volume\n"}
+    cluster.script = [case.end]
+    done = CliRunner().invoke(cli, [*SUBMIT, "--host", host], catch_exceptions=False)
+    message = "ingest failed in attempt 1: KFP's driver pod of it: KFP driver: no such volume"
+    assert done.stderr.splitlines()[0] == f"two-tower: {message}"
 
 
 def test_a_log_that_is_gone_leaves_the_exit_code(cluster: FakeKfp, host: str) -> None:

@@ -14,6 +14,7 @@ from components.image import IMAGE
 from components.serve.options import serve_command
 from pipeline import local, presets
 from pipeline.check_command import check_command
+from pipeline.cluster.runs_command import runs_command
 from pipeline.cluster.schedule_commands import schedule_command
 from pipeline.cluster.submission import ClusterError
 from pipeline.cluster.submit_command import submit_command
@@ -136,6 +137,7 @@ cli.add_command(layouts_command)
 cli.add_command(recommend_command)
 cli.add_command(compile_command)
 cli.add_command(submit_command)
+cli.add_command(runs_command)
 cli.add_command(schedule_command)
 cli.add_command(versions_command)
 cli.add_command(rollback_command)

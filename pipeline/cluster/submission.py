@@ -113,9 +113,9 @@ def make_run_name(submission: Submission) -> str:
     random part, then the preset, the data and as many changed parameters as fit.
     """
     name = f"{submission.pipeline}-{datetime.now(tz=UTC):%m%d-%H%M}-{uuid.uuid4().hex[:8]}"
-    places = [address.rstrip("/").split("/") for address in submission.locations.values()]
+    log, train = (str(submission.parameters.get(key, "")).rstrip("/") for key in ("log_path", "train_path"))
     # A file of split logs is called train in every data set; its folder tells more.
-    data = places[0][-2 if "train_path" in submission.locations else -1].partition(".")[0] if places else ""
+    data = (log or train.rpartition("/")[0]).rpartition("/")[2].partition(".")[0]
     for part in (submission.preset, data, *(f"{key}-{value}" for key, value in submission.changes.items())):
         clean = re.sub("[^a-z0-9]+", "-", part.lower()).strip("-")
         if clean and len(name) + len(clean) < _MAX_GENERATED_NAME:

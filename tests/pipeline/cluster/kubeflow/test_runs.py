@@ -16,7 +16,7 @@ from pipeline.__main__ import cli
 from pipeline.cluster.kubeflow import client as kfp_client
 from pipeline.cluster.kubeflow import runs as kfp_runs
 from pipeline.cluster.kubeflow.client import connect, explain_errors
-from pipeline.cluster.submission import ClusterError, Submission
+from pipeline.cluster.submission import ClusterError, Submission, check_run_name, make_run_name
 from pipeline.tasks import Tasks
 
 SETTINGS = [f"--set={name}={value}" for name, value in PATHS.items()]
@@ -116,6 +116,25 @@ def test_the_name_and_the_description_of_a_run_say_what_it_is(cluster: FakeKfp, 
         "training, preset sample; train_path=s3://logs/train.tsv, valid_path=s3://logs/valid.tsv, "
         "test_path=s3://logs/test.tsv; embedding_dim=64, num_negatives=512, max_epochs=6, refit=False, batch_size=64"
     )
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "parameters", "data"),
+    [
+        ("training", PATHS, "logs"),
+        ("training", {name: f"s3://b/shop/{name}.tsv.gz" for name in PATHS}, "shop"),
+        ("retraining", {"serving_uri": "s3://models/shop", "log_path": "s3://logs/days/"}, "days"),
+        ("retraining", {"log_path": "s3://logs/Events.2015.csv"}, "events"),
+        ("retraining", {"log_path": "s3://logs/*.csv"}, ""),
+    ],
+)
+def test_the_name_of_a_run_has_the_data(pipeline: str, parameters: dict[str, str], data: str) -> None:
+    submission = Submission(
+        pipeline=pipeline, tasks=Tasks(image="r.io/x:1", platform="kfp"), parameters=parameters, preset="default"
+    )
+    name = make_run_name(submission)
+    assert check_run_name(name) == name
+    assert name.partition("-default")[2] == (f"-{data}" if data else "")
 
 
 def test_a_log_of_this_machine_is_refused(host: str) -> None:

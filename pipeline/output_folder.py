@@ -32,6 +32,7 @@ OUTPUT_NAMES = {
     "model": "model",
     "tensorboard": "tensorboard",
     "metrics": "metrics.json",
+    "ranks": "ranks.parquet",
     "index": "index",
     "embeddings": "embeddings.parquet",
     "index_check": "index_check.json",

@@ -49,6 +49,7 @@ class Artifacts(NamedTuple):
     model: dsl.Model
     tensorboard: dsl.Artifact
     metrics: dsl.Metrics
+    ranks: dsl.Dataset
     index: dsl.Model
     embeddings: dsl.Dataset
     index_check: dsl.Metrics
@@ -62,6 +63,7 @@ class JudgedArtifacts(NamedTuple):
     model: dsl.Model
     tensorboard: dsl.Artifact
     metrics: dsl.Metrics
+    ranks: dsl.Dataset
     index: dsl.Model
     embeddings: dsl.Dataset
     index_check: dsl.Metrics
@@ -261,6 +263,7 @@ class Tasks:
             model=trained["model"],
             tensorboard=trained["tensorboard"],
             metrics=evaluated["metrics"],
+            ranks=evaluated["ranks"],
             index=exported["index"],
             embeddings=exported["embeddings"],
             index_check=exported["index_check"],

@@ -11,6 +11,7 @@ def evaluate(
     vocabulary: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
+    ranks: dsl.Output[dsl.Dataset],
     evaluate_ks: List[int] = [1, 5, 10, 20, 50, 100],  # noqa: B006
     min_prefix: int = 1,
     max_test_targets: int = 50_000,
@@ -28,6 +29,7 @@ def evaluate(
         serving_uri: Serving location with the published model: a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX;
             empty for none.
         metrics: JSON with every metric of the model and of the baselines.
+        ranks: Parquet with the rank of each target for the model, each baseline and the published model.
 
     Returns:
         Number of the published version that the model was compared with; 0 if there is none, -1 if it could not be
@@ -45,6 +47,7 @@ def evaluate(
         Path(model.path),
         Path(metrics.path),
         make_parameters(step.EvaluateParameters, arguments),
+        ranks_path=Path(ranks.path),
     )
     for name in ("num_targets", "num_unknown_targets", "num_unknown_sessions"):
         metrics.log_metric(name, document[name])

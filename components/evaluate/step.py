@@ -34,6 +34,7 @@ from components.core.vocabulary import UNKNOWN, Vocabulary
 from components.evaluate.baselines import make_baselines
 from components.evaluate.champion import compare_with_champion
 from components.evaluate.prefixes import Prefixes
+from components.evaluate.ranks import write_ranks
 from components.evaluate.sparse_ranking import rank_sparse
 
 SAMPLE_SEED = 0  # seed for sampling test sessions; fixed, so that all models are tested on the same sessions
@@ -70,6 +71,8 @@ def evaluate(
     model_dir: Path,
     metrics_path: Path,
     parameters: EvaluateParameters,
+    *,
+    ranks_path: Path | None = None,
 ) -> dict[str, Any]:
     """Ranks every target of the test sessions among the whole catalogue, for the model and the baselines.
 
@@ -84,6 +87,7 @@ def evaluate(
         model_dir: the SavedModel.
         metrics_path: JSON file to write.
         parameters: the evaluation parameters.
+        ranks_path: Parquet file to write the rank of each target to; None to write none.
 
     Returns:
         The document that was written.
@@ -122,6 +126,9 @@ def evaluate(
     is_known = ranks["model"] != NEVER
     position = events - sessions.offsets[np.searchsorted(sessions.offsets, events, side="right") - 1]
     ks = parameters.evaluate_ks
+    champion, champion_ranks = compare_with_champion(
+        parameters.serving_uri, test_events, sample, ranks["model"], min_prefix=parameters.min_prefix
+    )
     document = {
         "schema_version": schema_versions.METRICS,
         "test": describe_split(test_events),
@@ -146,11 +153,11 @@ def evaluate(
         f"popularity_percentile@{DETAIL_K}": {
             name: mean_popularity_percentile(ranking.top, vocabulary.counts) for name, ranking in rankings.items()
         },
-        "champion": compare_with_champion(
-            parameters.serving_uri, test_events, sample, ranks["model"], min_prefix=parameters.min_prefix
-        ),
+        "champion": champion,
         **training,
     }
+    if ranks_path is not None:
+        write_ranks({**ranks, "champion": champion_ranks}, sessions, events, ranks_path)
     metrics_path.parent.mkdir(parents=True, exist_ok=True)
     metrics_path.write_text(json.dumps(document, indent=2))
     return document

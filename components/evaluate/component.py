@@ -39,16 +39,19 @@ def evaluate(
     from pathlib import Path
 
     from components.core.parameters import make_parameters
+    from components.core.progress import write_result
     from components.evaluate import step
+    from components.evaluate.parameters import EvaluateParameters
 
     document = step.evaluate(
         Path(events.path),
         Path(vocabulary.path),
         Path(model.path),
         Path(metrics.path),
-        make_parameters(step.EvaluateParameters, arguments),
+        make_parameters(EvaluateParameters, arguments),
         ranks_path=Path(ranks.path),
     )
+    write_result(step.describe(document))
     for name in ("num_targets", "num_unknown_targets", "num_unknown_sessions"):
         metrics.log_metric(name, document[name])
     for name, value in document["model"].items():

@@ -26,6 +26,7 @@ def export(
     import json
     from pathlib import Path
 
+    from components.core.progress import write_result
     from components.export import step
 
     exported = step.export(
@@ -38,5 +39,6 @@ def export(
     index.metadata.update({"framework": "tensorflow", "num_items": exported.num_items})
     embeddings.metadata.update(exported.embeddings)
     Path(index_check.path).write_text(json.dumps(exported.index_check, indent=2))
+    write_result(step.describe(exported))
     for name in ("index_recall", "p50_ms", "p99_ms", "score_difference"):
         index_check.log_metric(name, exported.index_check[name])

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.core.literal_paths import literal_path
+from components.core.quiet_start import list_devices
 from components.core.saved_model import score_by_popularity
 from components.core.vocabulary import Vocabulary
 
@@ -144,6 +145,7 @@ def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: 
         raise ValueError(f"Expected k to be at least 1. Received: {k}")
     if not session or not all(session):
         raise ValueError(f"Expected a session of item ids. Received: {list(session)}")
+    list_devices()
     with literal_path(index_dir) as path:
         signatures = tf.saved_model.load(path).signatures
     if not {"serving_default", "known"} <= set(signatures):

@@ -20,6 +20,7 @@ from components.core.events import describe_split, read_split
 from components.core.literal_paths import literal_path
 from components.core.machine import limit_tensorflow_threads
 from components.core.model_scores import model_scores
+from components.core.quiet_start import list_devices
 from components.core.ranking import ScoreTile
 from components.core.saved_model import embed_catalogue, read_training
 from components.core.sequences import Sessions
@@ -49,6 +50,13 @@ class Exported:
     embeddings: dict[str, Any]
 
 
+def describe(exported: Exported) -> str:
+    """Returns the size of the index, its recall against exact search and the time of a query, in one line."""
+    check = exported.index_check
+    figures = f"recall {check['index_recall']:.3f} of exact search, {check['p50_ms']:.1f} ms a query"
+    return f"{exported.num_items:,} items, {figures}"
+
+
 def export(
     events_dir: Path, vocabulary_path: Path, model_dir: Path, index_dir: Path, embeddings_path: Path
 ) -> Exported:
@@ -66,6 +74,7 @@ def export(
         RuntimeError: the results of the saved index differ from exact scores.
     """
     limit_tensorflow_threads()
+    list_devices()
     vocabulary = Vocabulary.read(vocabulary_path)
     parameters = read_training(model_dir)["parameters"]
     max_length = parameters["max_session_length"]

@@ -74,6 +74,7 @@ def gate(
     from pathlib import Path
 
     from components.core.parameters import make_parameters
+    from components.core.progress import write_result
     from components.gate import step
     from components.gate.parameters import GateParameters
 
@@ -85,5 +86,6 @@ def gate(
         Path(gate_report.path),
         make_parameters(GateParameters, arguments),
     )
+    write_result(f"{'passed' if decision.passed else 'refused'}, decided by {decision.decided_by}")
     verdict.metadata.update({"passed": decision.passed, "decided_by": decision.decided_by})
     return decision.passed

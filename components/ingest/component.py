@@ -70,6 +70,7 @@ def ingest(
     from pathlib import Path
 
     from components.core.parameters import make_parameters
+    from components.core.progress import write_result
     from components.ingest import step
 
     report = step.ingest(
@@ -78,4 +79,5 @@ def ingest(
         make_parameters(step.IngestParameters, arguments),
     )
     events.metadata.update(report.metadata())
+    write_result(report.describe())
     Path(data_report.path).write_text(report.to_markdown())

@@ -39,7 +39,9 @@ def publish(
     from pathlib import Path
 
     from components.core.parameters import make_parameters
+    from components.core.progress import write_result
     from components.publish import step
+    from components.publish.parameters import PublishParameters
 
     published = step.publish(
         Path(index.path),
@@ -47,8 +49,9 @@ def publish(
         Path(vocabulary.path),
         Path(metrics.path),
         Path(verdict.path) if verdict else None,
-        make_parameters(step.PublishParameters, arguments),
+        make_parameters(PublishParameters, arguments),
     )
     Path(manifest.path).write_text(json.dumps(published.document, indent=2))
+    write_result(f"version {published.version} in {serving_uri}")
     manifest.metadata.update({"version": published.version, "publication_key": published.publication_key})
     return published.version

@@ -91,6 +91,7 @@ def sessionize(
     from pathlib import Path
 
     from components.core.parameters import make_parameters
+    from components.core.progress import write_result
     from components.sessionize import step
 
     report = step.sessionize(
@@ -99,4 +100,5 @@ def sessionize(
         make_parameters(step.SessionizeParameters, arguments),
     )
     events.metadata.update(report.metadata())
+    write_result(report.describe())
     Path(data_report.path).write_text(report.to_markdown())

@@ -82,6 +82,7 @@ def train(
     from pathlib import Path
 
     from components.core.parameters import make_parameters
+    from components.core.progress import write_result
     from components.train import step
     from components.train.parameters import TrainParameters
 
@@ -97,3 +98,4 @@ def train(
         {"framework": "tensorflow", "query_tower": query_tower, "embedding_dim": embedding_dim, "loss": loss}
     )
     model.metadata.update(training.figures)
+    write_result(training.describe())

@@ -9,21 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.core.events import SPLITS, read_split, split_path
 from components.core.machine import limit_tensorflow_threads
+from components.core.quiet_start import list_devices
 from components.core.saved_model import TRAINING_FILE
 from components.core.sequences import Sessions
 from components.core.sources import hash_sources
 from components.core.vocabulary import Vocabulary
 from components.train.checkpoints import History
 from components.train.distribution import describe_runtime, is_chief, make_strategy
-from components.train.model import TwoTower
 from components.train.parameters import TrainParameters
+from components.train.progress import TrainingProgress
+from components.train.projector import write_projector
 from components.train.string_model import save_model
 from components.train.trainer import peak_memory_bytes, train
 
@@ -56,6 +57,16 @@ class Training:
             "peak_memory_bytes": self.peak_memory_bytes,
         }
 
+    def describe(self) -> str:
+        """Number of epochs, validation metrics of the best one, throughput and memory, in one line."""
+        figures = self.figures
+        parts = [f"{figures['epochs']:.0f} epochs"]
+        if self.selection.epochs:
+            best = self.selection.epochs[self.selection.best_epoch - 1]
+            parts.append(f"recall@20 {best['valid_recall@20']:.3f} on valid")
+        parts.append(f"{figures['targets_per_second']:,.0f} targets/s")
+        return "  ".join([*parts, f"{figures['peak_memory_bytes'] / 2**30:.1f} GiB"])
+
 
 def train_model(
     events_dir: Path,
@@ -85,17 +96,17 @@ def train_model(
         The training histories and the peak memory.
 
     Raises:
-        ValueError: the tower or the loss rejects the parameters, the training or validation sessions contain no target,
+        ValueError: the training or validation sessions contain no target,
             a checkpoint is damaged, or the workers do not share the checkpoint folder.
         RuntimeError: the saved model maps an id to a wrong index.
     """
     limit_tensorflow_threads()
+    list_devices()
     strategy = make_strategy()
-    # Build a model with one item, so that towers and losses validate their parameters before any data is read.
-    TwoTower(parameters, counts=np.ones(1, np.int64), num_sessions=1)
     vocabulary = Vocabulary.read(vocabulary_path)
     sessions = Sessions.encode(read_split(events_dir, "train"), vocabulary)
     valid = Sessions.encode(read_split(events_dir, "valid"), vocabulary)
+    progress = TrainingProgress(parameters.max_epochs * (2 if parameters.refit and parameters.max_epochs > 1 else 1))
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         if checkpoint_root is not None:
@@ -111,6 +122,7 @@ def train_model(
                 checkpoint_dir=root / "selection",
                 tensorboard_dir=root / "tensorboard" / "selection",
                 strategy=strategy,
+                progress=progress,
             )
             if model.pointer is not None:
                 pointer = model.pointer.served.numpy()
@@ -126,6 +138,7 @@ def train_model(
                 tensorboard_dir=root / "tensorboard" / "refit",
                 pointer=pointer,
                 strategy=strategy,
+                progress=TrainingProgress.of_refit(before=len(selection.epochs), num_epochs=selection.best_epoch),
             )
         if is_chief(strategy):
             save_model(
@@ -136,6 +149,9 @@ def train_model(
             )
             # Logs are written next to the checkpoints first, so that a resumed training keeps its earlier logs.
             shutil.copytree(root / "tensorboard", tensorboard_dir, dirs_exist_ok=True)
+            write_projector(
+                vocabulary.item_ids, vocabulary.counts, model.embed_candidates().numpy(), folder=tensorboard_dir
+            )
     training = Training(selection=selection, refit=refit, peak_memory_bytes=peak_memory_bytes())
     if is_chief(strategy):
         _write_training(

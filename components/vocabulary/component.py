@@ -17,11 +17,20 @@ def vocabulary(
         min_item_count: Minimum number of events of an item; rarer items are unknown to the model.
         vocabulary: Parquet with item_id, index (from 1, by descending count; 0 is the unknown item) and count.
     """
+    arguments = dict(locals())
     from pathlib import Path
 
+    from components.core.parameters import make_parameters
+    from components.core.progress import write_result
     from components.vocabulary import step
+    from components.vocabulary.parameters import VocabularyParameters
 
+    parameters = make_parameters(VocabularyParameters, arguments)
     made = step.make_vocabulary(
-        Path(events.path), Path(vocabulary.path), min_item_count=min_item_count, include_valid=refit
+        Path(events.path),
+        Path(vocabulary.path),
+        min_item_count=parameters.min_item_count,
+        include_valid=parameters.refit,
     )
+    write_result(f"{made.num_items:,} items")
     vocabulary.metadata.update({"num_items": made.num_items, "num_events": int(made.counts.sum())})

@@ -4,24 +4,34 @@ import contextlib
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from kfp import dsl
 
+from pipeline.attempts import TASKS, Attempts, find_artifacts, link_artifacts
+from pipeline.display import Detail, Display
+from pipeline.failures import explain, explain_interruption
 from pipeline.kfp_runner import RunError, check_texts, run_tasks
-from pipeline.output_folder import GATE_NAMES, OUTPUT_NAMES, OutputFolder, hold_run
+from pipeline.output_folder import CONFIG_NAME, GATE_NAMES, LOG_NAME, OUTPUT_NAMES, OutputFolder, hold_run
 
 NAMES = OUTPUT_NAMES | GATE_NAMES
-TASKS = "tasks"  # KFP's pipeline root in the folder of a run
 
 logger = logging.getLogger(__name__)
 
 
 def run_pipeline(
-    pipeline: Any, arguments: Mapping[str, Any], folder: OutputFolder, *, runner: Any = None
+    pipeline: Any,
+    arguments: Mapping[str, Any],
+    folder: OutputFolder,
+    *,
+    runner: Any = None,
+    display: Display | None = None,
+    keys: Mapping[str, str] | None = None,
+    config: str = "",
+    complete: Callable[[Mapping[str, Path], Display], None] = lambda paths, display: None,
 ) -> dict[str, Path]:
     """Runs a pipeline and, if it succeeds, publishes all its artifacts in the output folder at once.
 
@@ -30,6 +40,11 @@ def run_pipeline(
         arguments: values of the pipeline's parameters.
         folder: the output folder, locked by its context manager.
         runner: KFP's local runner; by default, each task runs in a subprocess with this Python interpreter.
+        display: shows the progress; by default, nothing is shown.
+        keys: keys of tasks, from `task_keys.make_keys`. If the last run failed or was killed, those that it has done
+            with the same keys are not run again.
+        config: the text of config.yaml; empty for no such file.
+        complete: changes artifacts before they are published.
 
     Returns:
         The path of each artifact in the folder of this run, by its name in the pipeline; of a task that ran under a
@@ -37,20 +52,27 @@ def run_pipeline(
 
     Raises:
         OutputFolderError: the output folder cannot be used.
-        RunError: a task failed; the message names the folder of the failed run.
+        RunError: a task failed; the message says in which step, what to do, and where the log is.
         ValueError: KFP cannot pass an argument or the path of the output folder to a task.
     """
     check_texts({**arguments, "the output folder": str(folder.path)})
+    display = display or Display(detail=Detail.QUIET)
     names = [name for name, spec in (pipeline.component_spec.outputs or {}).items() if "@" in spec.type]
-    run_dir = folder.begin(NAMES.get(name, name) for name in names)
+    attempts = Attempts(keys or {})
+    run_dir = folder.begin((NAMES.get(name, name) for name in names), can_continue=attempts.can_continue)
     started = datetime.now(UTC)
     try:
-        made = run_tasks(pipeline, arguments, run_dir / TASKS, runner)
+        attempts.begin(run_dir)
+        if config:
+            (run_dir / CONFIG_NAME).write_text(config)
+        with (run_dir / LOG_NAME).open("a", encoding="utf-8", errors="backslashreplace") as log:
+            made = run_tasks(pipeline, arguments, run_dir / TASKS, runner, display=display, log=log, keys=keys)
         paths = _move({name: Path(made[name].path) for name in names}, run_dir)
         missing = [name for name in names if name not in paths]
         if missing:
             raise RunError(f"Expected the tasks to write the artifacts {', '.join(missing)}. Received: none of them")
-        paths |= _move(_find_artifacts(run_dir), run_dir)  # those of tasks that ran under a condition
+        paths |= _move(find_artifacts(run_dir, NAMES), run_dir)  # those of tasks that ran under a condition
+        complete(paths, display)
         shutil.rmtree(run_dir / TASKS)
         record = {
             "pipeline": pipeline.name,
@@ -60,26 +82,23 @@ def run_pipeline(
         }
         folder.publish(run_dir, record)
     except (RunError, OSError) as error:
-        _move(_find_artifacts(run_dir), run_dir)
-        raise RunError(
-            f"{error}\nThe run failed. Its files are in {run_dir} until the next run. {folder.describe()}"
-        ) from error
+        link_artifacts(run_dir, NAMES)
+        raise RunError(explain(error, run_dir, folder, display)) from error
     except KeyboardInterrupt:
-        logger.warning("The run was interrupted. %s", folder.describe())
+        link_artifacts(run_dir, NAMES)
+        logger.warning("%s", explain_interruption(folder, display))
         raise
     return paths
 
 
-def run_training(
-    pipeline: Any, arguments: Mapping[str, Any], folder: OutputFolder, *, runner: Any = None
-) -> dict[str, Path]:
+def run_training(pipeline: Any, arguments: Mapping[str, Any], folder: OutputFolder, **options: Any) -> dict[str, Path]:
     """Runs a pipeline that contains a training. After a kill, the same call resumes after the last complete epoch.
 
     Args:
         pipeline: as for `run_pipeline`; it must have the parameter `checkpoint_root`.
         arguments: as for `run_pipeline`, without `checkpoint_root`.
         folder: as for `run_pipeline`; it also keeps the checkpoints of a training until the training has succeeded.
-        runner: as for `run_pipeline`.
+        options: further arguments of `run_pipeline`.
 
     Returns:
         The path of each artifact in the folder of this run, by its name in the pipeline.
@@ -91,7 +110,7 @@ def run_training(
     """
     if "checkpoint_root" in arguments:
         raise ValueError("A local run sets checkpoint_root itself, to a folder in its output folder. Omit it.")
-    paths = run_pipeline(pipeline, {**arguments, "checkpoint_root": str(folder.checkpoint_root)}, folder, runner=runner)
+    paths = run_pipeline(pipeline, {**arguments, "checkpoint_root": str(folder.checkpoint_root)}, folder, **options)
     # Keep the checkpoints of other trainings, which may still be resumed.
     own = json.loads(paths["metrics"].read_text()).get("checkpoint_dir")
     if own:
@@ -158,7 +177,9 @@ def run_component(
         root = folder.path / f".{TASKS}"
         shutil.rmtree(root, ignore_errors=True)
         try:
-            made = run_tasks(single, {}, root)
+            root.mkdir()
+            with (root / LOG_NAME).open("w", encoding="utf-8", errors="backslashreplace") as log:
+                made = run_tasks(single, {}, root, display=Display(detail=Detail.QUIET), log=log)
             source = Path(next(iter(made.values())).path).parent
             paths = {}
             for name in outputs:
@@ -167,11 +188,6 @@ def run_component(
         finally:
             shutil.rmtree(root, ignore_errors=True)
     return paths
-
-
-def _find_artifacts(run_dir: Path) -> dict[str, Path]:
-    """Finds the artifacts that are still in the folders of their tasks, by name."""
-    return {path.name: path for path in run_dir.glob(f"{TASKS}/*/*/*") if path.name in NAMES}
 
 
 def _move(artifacts: Mapping[str, Path], run_dir: Path) -> dict[str, Path]:

@@ -1,0 +1,113 @@
+"""Keys of a local run's tasks, by which a run that is started again takes over the tasks that have succeeded.
+
+KFP's own keys contain the paths of input artifacts, not their contents, so they know neither that a log has changed nor
+that a task of another attempt has made the same artifact.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format
+
+from pipeline.tasks import OUTSIDE_PARAMETERS
+
+# The tasks that read files which this machine can hash. Other tasks that are not cached read what may change unseen.
+READERS = ("ingest", "sessionize")
+
+
+def make_keys(
+    spec: Any, arguments: Mapping[str, Any], *, version: str, file_hashes: Mapping[str, str]
+) -> dict[str, str]:
+    """Returns a key for each task of the pipeline's root whose result depends on nothing else.
+
+    A key is a hash of the component, its parameters, the hashes of the input files, the version of the sources, and
+    the keys of the tasks before it. A task has none if it is not cached, other than READERS, or if a task before it has
+    none.
+
+    Args:
+        spec: the PipelineSpec.
+        arguments: values of the pipeline's parameters.
+        version: whatever else decides about the results: the version of the sources, the image.
+        file_hashes: hashes of the input files by the parameter with their location. A reader whose location is not
+            among them has no key.
+    """
+    dag = spec.root.dag
+    defaults = {
+        name: json_format.MessageToDict(each.default_value)
+        for name, each in spec.root.input_definitions.parameters.items()
+    }
+    values = {**defaults, **arguments}
+    keys: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        task = dag.tasks[name]
+        component = task.component_ref.name.removeprefix("comp-")
+        sources = sorted({each.task_output_artifact.producer_task for each in task.inputs.artifacts.values()})
+        for source in sources:
+            if source not in keys and source in waiting:
+                waiting.remove(source)
+                add(source)
+        given = {key: _get_value(each, values) for key, each in task.inputs.parameters.items()}
+        locations = [key for key in OUTSIDE_PARAMETERS.get(component, ()) if given.get(key)]
+        is_reader = component in READERS and all(key in file_hashes for key in locations)
+        is_plain = spec.components[task.component_ref.name].executor_label and None not in given.values()
+        if (
+            not is_plain
+            or not (is_reader or task.caching_options.enable_cache)
+            or not all(map(keys.__contains__, sources))
+        ):
+            return
+        # Where checkpoints lie does not change the result.
+        given.pop("checkpoint_root", None)
+        parts = [version, component, given, {key: file_hashes[key] for key in locations if is_reader}]
+        text = json.dumps([*parts, [keys[source] for source in sources]], sort_keys=True, default=str)
+        keys[name] = hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    waiting = set(dag.tasks)
+    while waiting:
+        add(waiting.pop())
+    return keys
+
+
+def _get_value(source: Any, values: Mapping[str, Any]) -> Any:
+    """Returns the value of a task's parameter; None if another task makes it."""
+    if source.HasField("component_input_parameter"):
+        return _normalize(values[source.component_input_parameter])
+    if source.HasField("runtime_value"):
+        return _normalize(json_format.MessageToDict(source.runtime_value.constant))
+    return None
+
+
+def _normalize(value: Any) -> Any:
+    """Converts whole numbers to float, as which a specification holds all numbers."""
+    if isinstance(value, list):
+        return [_normalize(each) for each in value]
+    return float(value) if type(value) is int else value
+
+
+def hash_files(paths: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Hashes the local files of logs.
+
+    Args:
+        paths: locations of logs by the name of their parameter: files, folders or globs.
+
+    Returns:
+        By parameter: `path`, `files` (number), `bytes` and `sha256` of the names and the contents of all files.
+    """
+    from components.core.logs.files import find_files
+
+    described = {}
+    for name, location in paths.items():
+        digest, num_bytes = hashlib.sha256(), 0
+        files = [Path(file.path) for file in find_files(location)]
+        for path in files:
+            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+            with path.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+                    num_bytes += len(block)
+        described[name] = {"path": location, "files": len(files), "bytes": num_bytes, "sha256": digest.hexdigest()}
+    return described

@@ -10,7 +10,7 @@ import yaml
 from pipeline.names import explain_unknown
 from pipeline.settings import check_parameters
 
-OWN_PARAMETERS = ("checkpoint_root",)  # those that a local run sets itself
+OWN_PARAMETERS = ("checkpoint_root", "records_uri", "run_id", "task_name")  # those that a local run sets itself
 
 
 def read_config(path: Path, inputs: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:

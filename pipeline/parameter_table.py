@@ -10,6 +10,7 @@ from components.core.parameters import make_parameters
 from components.export.component import export
 from components.ingest.component import ingest
 from components.sessionize.component import sessionize
+from pipeline.configuration import OWN_PARAMETERS
 from pipeline.parameters import get_description
 from pipeline.tasks import MODEL_COMPONENTS, PUBLICATION_COMPONENTS, PUBLICATION_PARAMETERS
 from pipeline.validation import get_dataclass, get_defaults
@@ -53,7 +54,7 @@ def list_parameters() -> dict[str, Parameter]:
     for component in COMPONENTS:
         defaults = get_defaults(component)
         for name, spec in component.component_spec.inputs.items():
-            if "@" in spec.type or name in PUBLICATION_PARAMETERS or name == "checkpoint_root":
+            if "@" in spec.type or name in (*PUBLICATION_PARAMETERS, *OWN_PARAMETERS):
                 continue
             known = found.get(name)
             found[name] = Parameter(

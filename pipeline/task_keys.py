@@ -16,6 +16,8 @@ from pipeline.tasks import OUTSIDE_PARAMETERS
 
 # The tasks that read files which this machine can hash. Other tasks that are not cached read what may change unseen.
 READERS = ("ingest", "sessionize")
+# Parameters that say where something is written, or who writes it, and change no result.
+WITHOUT_EFFECT = ("checkpoint_root", "records_uri", "run_id", "task_name")
 
 
 def make_keys(
@@ -50,7 +52,8 @@ def make_keys(
             if source not in keys and source in waiting:
                 waiting.remove(source)
                 add(source)
-        given = {key: _get_value(each, values) for key, each in task.inputs.parameters.items()}
+        sources_of_values = {key: each for key, each in task.inputs.parameters.items() if key not in WITHOUT_EFFECT}
+        given = {key: _get_value(each, values) for key, each in sources_of_values.items()}
         locations = [key for key in OUTSIDE_PARAMETERS.get(component, ()) if given.get(key)]
         is_reader = component in READERS and all(key in file_hashes for key in locations)
         is_plain = spec.components[task.component_ref.name].executor_label and None not in given.values()
@@ -60,8 +63,6 @@ def make_keys(
             or not all(map(keys.__contains__, sources))
         ):
             return
-        # Where checkpoints lie does not change the result.
-        given.pop("checkpoint_root", None)
         parts = [version, component, given, {key: file_hashes[key] for key in locations if is_reader}]
         text = json.dumps([*parts, [keys[source] for source in sources]], sort_keys=True, default=str)
         keys[name] = hashlib.sha256(text.encode()).hexdigest()[:32]

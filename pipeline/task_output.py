@@ -15,7 +15,7 @@ _COLOUR = re.compile(r"\x1b\[\d*m")
 # KFP's own lines.
 _STARTED = re.compile(r".* - INFO - Executing task '(.+)'")
 _FINISHED = re.compile(r".* - (?:INFO|ERROR) - Task '(.+)' finished with status (SUCCESS|FAILURE)")
-_REUSED = re.compile(r".*Task (\S+) cache hit ")
+_REUSED = re.compile(r".*Task (\S+) cache hit .*")
 
 
 class Watcher(Protocol):

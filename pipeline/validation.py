@@ -22,7 +22,7 @@ def check_values(components: Mapping[str, Any], arguments: Mapping[str, Any]) ->
         ValueError: a step rejects a value, or values that exclude each other.
     """
     for name, component in components.items():
-        if name in ("export", "publish") and not arguments.get("serving_uri"):
+        if name == "export" or (name == "publish" and not arguments.get("serving_uri")):
             continue  # export has no parameters, and without a serving location nothing is published
         make_parameters(get_dataclass(name), {**_PLACEHOLDERS, **get_defaults(component), **arguments})
 

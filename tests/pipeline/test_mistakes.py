@@ -129,7 +129,7 @@ MISTAKES = {
         ["run", "--runner", "docker", "--image", "two-tower:latest"], 1,
         "a tag that always refers to the same image",
     ),
-    "an unknown option": (["run", "--epochs", "3"], 2, "No such option: --epochs"),
+    "an unknown option": (["run", "--epochs", "3"], 2, "No such option '--epochs'"),
     "an unknown command": (["trian"], 2, "No such command 'trian'"),
     "the wrong columns": (setting("item_column=Item"), 3, "Expected each of the columns"),
     "a comma file read with tabs": (
@@ -145,7 +145,7 @@ MISTAKES = {
     ),
     "an empty file": (["run", "--train", "empty.tsv", "--valid", "valid.tsv", "--test", "test.tsv"], 3, "empty.tsv"),
     "a file of a header alone": (
-        ["run", "--train", "header.tsv", "--valid", "valid.tsv", "--test", "test.tsv"], 3,
+        ["run", "--train", "Expected at least one event in train", "--valid", "valid.tsv", "--test", "test.tsv"], 3,
         "header.tsv",
     ),
     "times that are none": (["run", "--train", "times.tsv", "--valid", "valid.tsv", "--test", "test.tsv"], 3, "Time"),
@@ -161,7 +161,7 @@ MISTAKES = {
     "one run to compare": (["compare", "other"], 2, "Expected at least two runs"),
     "a folder without a run": (["compare", "other", "other"], 1, "Expected an output folder with metrics.json"),
     "an unknown parameter to describe": (["parameters", "learning_rat"], 1, "Did you mean learning_rate"),
-    "a serving location that is none": (["versions", "ftp://models"], 1, "Expected"),
+    "a serving location that is none": (["versions", "--serving", "ftp://models"], 1, "Expected"),
     "a cron of another kind": (
         ["schedule", "--name", "weekly", "--cron", "0 0 61 * * *", "--host", "http://localhost:1"], 1, "Expected",
     ),
@@ -228,7 +228,7 @@ def test_a_full_disk_is_said_in_each_step_and_what_was_done_stays(step, start, m
     assert (Path(re.fullmatch("The log is (.*), beside what the steps made.", log)[1]).parent / "tasks").is_dir()
 
 
-def test_ctrl_c_says_where_the_next_run_goes_on(start, monkeypatch):
+def test_ctrl_c_says_where_the_next_run_goes_on(start, monkeypatch, caplog):
     def interrupt(*_, **__):
         sys.stdout.write("[progress 30%] epoch 3/8  recall@20 0.166  21,000 targets/s\n")
         raise KeyboardInterrupt
@@ -236,5 +236,5 @@ def test_ctrl_c_says_where_the_next_run_goes_on(start, monkeypatch):
     monkeypatch.setattr(train_step, "train_model", interrupt)
     code, _, errors = start("run", *SPLITS, *SETTINGS)
     assert code == 130
-    assert "The run was interrupted in the step train. Start it again to go on from epoch 3." in errors
+    assert "The run was interrupted in the step train. Start it again to go on from epoch 3." in caplog.text
     assert errors.endswith("two-tower: interrupted\n")

@@ -11,6 +11,7 @@ from typing import Any
 
 from kfp import dsl
 
+from components.core.records import Record, read_records
 from pipeline.attempts import TASKS, Attempts, find_artifacts, link_artifacts
 from pipeline.display import Detail, Display
 from pipeline.failures import explain, explain_interruption
@@ -18,6 +19,7 @@ from pipeline.kfp_runner import RunError, check_texts, run_tasks
 from pipeline.output_folder import CONFIG_NAME, GATE_NAMES, LOG_NAME, OUTPUT_NAMES, OutputFolder, hold_run
 
 NAMES = OUTPUT_NAMES | GATE_NAMES
+RECORDS = "records"  # what the tasks of the run say about themselves, in a folder named by KFP's id of the run
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ def run_pipeline(
 
     Args:
         pipeline: a pipeline, from source or loaded from its compiled YAML.
-        arguments: values of the pipeline's parameters.
+        arguments: values of the pipeline's parameters; `records_uri` is set to a folder of the run.
         folder: the output folder, locked by its context manager.
         runner: KFP's local runner; by default, each task runs in a subprocess with this Python interpreter.
         display: shows the progress; by default, nothing is shown.
@@ -60,6 +62,8 @@ def run_pipeline(
     names = [name for name, spec in (pipeline.component_spec.outputs or {}).items() if "@" in spec.type]
     attempts = Attempts(keys or {})
     run_dir = folder.begin((NAMES.get(name, name) for name in names), can_continue=attempts.can_continue)
+    if "records_uri" in (pipeline.component_spec.inputs or {}):
+        arguments = {**arguments, "records_uri": str(run_dir / RECORDS)}
     started = datetime.now(UTC)
     try:
         attempts.begin(run_dir)
@@ -89,6 +93,24 @@ def run_pipeline(
         logger.warning("%s", explain_interruption(folder, display))
         raise
     return paths
+
+
+def read_run_records(run_dir: Path) -> dict[str, Record]:
+    """Reads what the tasks of a local run say about themselves.
+
+    Args:
+        run_dir: the folder of the run, also of one in progress or of a failed one.
+
+    Returns:
+        The records by the name of the task, in the order in which the tasks started. A task that was killed or has not
+        ended yet has none.
+    """
+    folder = run_dir / RECORDS
+    return {
+        name: record
+        for run_id in (sorted(path.name for path in folder.iterdir()) if folder.is_dir() else [])
+        for name, record in read_records(str(folder), run_id).items()
+    }
 
 
 def run_training(pipeline: Any, arguments: Mapping[str, Any], folder: OutputFolder, **options: Any) -> dict[str, Path]:

@@ -5,7 +5,14 @@ from typing import Any
 
 from components.sessionize.component import sessionize
 from pipeline.parameters import make_pipeline
-from pipeline.tasks import MODEL_COMPONENTS, PUBLICATION_COMPONENTS, PUBLICATION_PARAMETERS, JudgedArtifacts, Tasks
+from pipeline.tasks import (
+    MODEL_COMPONENTS,
+    PUBLICATION_COMPONENTS,
+    PUBLICATION_PARAMETERS,
+    RECORD_PARAMETERS,
+    JudgedArtifacts,
+    Tasks,
+)
 
 
 @functools.cache
@@ -22,5 +29,5 @@ def make_retraining_pipeline(tasks: Tasks | None = None) -> Any:
         [sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS],
         name="two-tower-retraining",
         display_name="Two-tower retraining",
-        fixed=[*tasks.fixed_parameters, *PUBLICATION_PARAMETERS],
+        fixed=[*tasks.fixed_parameters, *PUBLICATION_PARAMETERS, *RECORD_PARAMETERS],
     )

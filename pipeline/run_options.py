@@ -122,10 +122,8 @@ def make_local_run(
         other = make_training_pipeline(tasks) if is_raw else make_retraining_pipeline(tasks)
         arguments.update(read_config(config, parameters, other.component_spec.inputs))
     arguments.update(parse_settings(settings, parameters))
-    check_values(
-        {component.name: component for component in COMPONENTS["retraining" if is_raw else "training"]},
-        {name: value for name, value in arguments.items() if name != "checkpoint_root"},
-    )
+    components = COMPONENTS["retraining" if is_raw else "training"]
+    check_values({component.name: component for component in components}, arguments)
     inputs = []
     for name in LOCATIONS:
         location = arguments.get(name)
@@ -157,10 +155,8 @@ def check_once(given: Mapping[str, str], settings: tuple[str, ...]) -> None:
             raise click.UsageError(f"Expected {OPTIONS[name]} or --set {name}=... Received: both")
         if name in seen:
             raise click.UsageError(f"Expected --set {name}=... once. Received: twice")
-        if name == "checkpoint_root":
-            raise click.UsageError(
-                "The run sets checkpoint_root itself, to a folder in --output. Omit --set checkpoint_root=..."
-            )
+        if name in ("checkpoint_root", "records_uri"):
+            raise click.UsageError(f"The run sets {name} itself, to a folder in --output. Omit --set {name}=...")
         seen.add(name)
 
 

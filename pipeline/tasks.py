@@ -31,13 +31,20 @@ MODEL_COMPONENTS = (count_items, train, evaluate, export)
 PUBLICATION_COMPONENTS = (gate, publish)
 PUBLICATION_PARAMETERS = ("publication_key", "champion_version")
 
-# The tasks that read or write external data, with the parameters that hold its location. They get the object store's
-# secret in the pipelines that have the parameters.
+# Parameters of every component that `Tasks` sets itself.
+RECORD_PARAMETERS = ("run_id", "task_name")
+
+# The parameters by which a task reads or writes external data. Tasks get the object store's secret in the pipelines
+# that have the parameters. Every task writes its record.
 OUTSIDE_PARAMETERS = {
-    "ingest": ("train_path", "valid_path", "test_path", "previous_events"),
-    "sessionize": ("log_path", "previous_events"),
-    "evaluate": ("serving_uri",),
-    "publish": ("serving_uri",),
+    "ingest": ("train_path", "valid_path", "test_path", "previous_events", "records_uri"),
+    "sessionize": ("log_path", "previous_events", "records_uri"),
+    "vocabulary": ("records_uri",),
+    "train": ("records_uri",),
+    "evaluate": ("serving_uri", "records_uri"),
+    "export": ("records_uri",),
+    "gate": ("records_uri",),
+    "publish": ("serving_uri", "records_uri"),
 }
 
 
@@ -165,6 +172,7 @@ class Tasks:
 
     def _make(self, component: Any, values: Mapping[str, Any], *, caching: bool) -> dsl.PipelineTask:
         """Creates the component's task; values that are not inputs of the component are ignored."""
+        values = {**values, "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, "task_name": component.name}
         task = component(**{name: values[name] for name in component.component_spec.inputs if name in values})
         task.set_container_image(self.image)
         task.set_caching_options(caching)

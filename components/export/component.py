@@ -11,6 +11,9 @@ def export(
     index: dsl.Output[dsl.Model],
     embeddings: dsl.Output[dsl.Dataset],
     index_check: dsl.Output[dsl.Metrics],
+    records_uri: str = "",
+    run_id: str = "",
+    task_name: str = "",
 ) -> None:
     """Builds the top-k index that serves the model, and checks it in a fresh process.
 
@@ -23,22 +26,29 @@ def export(
         index_check: JSON with the recall of the index against exact search, the time of a single query, and the
             difference of its scores from the evaluated ones.
     """
-    import json
+    arguments = dict(locals())
     from pathlib import Path
 
-    from components.core.progress import write_result
-    from components.export import step
+    from components.core.records import recorded
 
-    exported = step.export(
-        Path(events.path),
-        Path(vocabulary.path),
-        Path(model.path),
-        Path(index.path),
-        Path(embeddings.path),
-    )
-    index.metadata.update({"framework": "tensorflow", "num_items": exported.num_items})
-    embeddings.metadata.update(exported.embeddings)
-    Path(index_check.path).write_text(json.dumps(exported.index_check, indent=2))
-    write_result(step.describe(exported))
-    for name in ("index_recall", "p50_ms", "p99_ms", "score_difference"):
-        index_check.log_metric(name, exported.index_check[name])
+    with recorded(arguments) as record:
+        import json
+
+        from components.core.progress import write_result
+        from components.export import step
+
+        exported = step.export(
+            Path(events.path),
+            Path(vocabulary.path),
+            Path(model.path),
+            Path(index.path),
+            Path(embeddings.path),
+        )
+        index.metadata.update({"framework": "tensorflow", "num_items": exported.num_items})
+        embeddings.metadata.update(exported.embeddings)
+        Path(index_check.path).write_text(json.dumps(exported.index_check, indent=2))
+        write_result(step.describe(exported))
+        names = ("index_recall", "p50_ms", "p99_ms", "score_difference")
+        for name in names:
+            index_check.log_metric(name, exported.index_check[name])
+        record.result = {"num_items": exported.num_items, **{name: exported.index_check[name] for name in names}}

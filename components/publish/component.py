@@ -16,6 +16,9 @@ def publish(
     champion_version: int = -1,
     keep_versions: int = 5,
     gate_override: str = "",
+    records_uri: str = "",
+    run_id: str = "",
+    task_name: str = "",
 ) -> int:
     """Publishes the index with its towers and vocabulary as the next version of a serving location.
 
@@ -35,23 +38,28 @@ def publish(
         Number of the published version.
     """
     arguments = dict(locals())
-    import json
     from pathlib import Path
 
-    from components.core.parameters import make_parameters
-    from components.core.progress import write_result
-    from components.publish import step
-    from components.publish.parameters import PublishParameters
+    from components.core.records import recorded
 
-    published = step.publish(
-        Path(index.path),
-        Path(model.path),
-        Path(vocabulary.path),
-        Path(metrics.path),
-        Path(verdict.path) if verdict else None,
-        make_parameters(PublishParameters, arguments),
-    )
-    Path(manifest.path).write_text(json.dumps(published.document, indent=2))
-    write_result(f"version {published.version} in {serving_uri}")
-    manifest.metadata.update({"version": published.version, "publication_key": published.publication_key})
-    return published.version
+    with recorded(arguments) as record:
+        import json
+
+        from components.core.parameters import make_parameters
+        from components.core.progress import write_result
+        from components.publish import step
+        from components.publish.parameters import PublishParameters
+
+        published = step.publish(
+            Path(index.path),
+            Path(model.path),
+            Path(vocabulary.path),
+            Path(metrics.path),
+            Path(verdict.path) if verdict else None,
+            make_parameters(PublishParameters, arguments),
+        )
+        Path(manifest.path).write_text(json.dumps(published.document, indent=2))
+        write_result(f"version {published.version} in {serving_uri}")
+        manifest.metadata.update({"version": published.version, "publication_key": published.publication_key})
+        record.result = {"version": published.version, "serving_uri": serving_uri}
+        return published.version

@@ -39,6 +39,9 @@ def train(
     refit: bool = True,
     random_seed: int = 42,
     checkpoint_root: str = "",
+    records_uri: str = "",
+    run_id: str = "",
+    task_name: str = "",
 ) -> None:
     """Trains a query tower and a candidate tower and saves both.
 
@@ -81,21 +84,25 @@ def train(
     arguments = dict(locals())
     from pathlib import Path
 
-    from components.core.parameters import make_parameters
-    from components.core.progress import write_result
-    from components.train import step
-    from components.train.parameters import TrainParameters
+    from components.core.records import recorded
 
-    training = step.train_model(
-        Path(events.path),
-        Path(vocabulary.path),
-        Path(model.path),
-        Path(tensorboard.path),
-        make_parameters(TrainParameters, arguments),
-        checkpoint_root=Path(checkpoint_root) if checkpoint_root else None,
-    )
-    model.metadata.update(
-        {"framework": "tensorflow", "query_tower": query_tower, "embedding_dim": embedding_dim, "loss": loss}
-    )
-    model.metadata.update(training.figures)
-    write_result(training.describe())
+    with recorded(arguments) as record:
+        from components.core.parameters import make_parameters
+        from components.core.progress import write_result
+        from components.train import step
+        from components.train.parameters import TrainParameters
+
+        training = step.train_model(
+            Path(events.path),
+            Path(vocabulary.path),
+            Path(model.path),
+            Path(tensorboard.path),
+            make_parameters(TrainParameters, arguments),
+            checkpoint_root=Path(checkpoint_root) if checkpoint_root else None,
+        )
+        write_result(training.describe())
+        record.result = training.figures
+        model.metadata.update(
+            {"framework": "tensorflow", "query_tower": query_tower, "embedding_dim": embedding_dim, "loss": loss}
+        )
+        model.metadata.update(training.figures)

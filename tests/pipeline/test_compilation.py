@@ -191,7 +191,8 @@ def test_parameters_are_those_of_the_components(compiled: tuple[str, str, Path])
             for key, one in sources.items()
             if "runtimeValue" in one and key != "publication_key"
         }
-        assert constants == fixed.get(task, {})
+        record = {"run_id": "{{$.pipeline_job_uuid}}", "task_name": task}
+        assert constants == {**record, **fixed.get(task, {})}
         for name, definition in list_inputs(spec["components"][f"comp-{task}"], "parameters").items():
             if name not in constants and name not in set_by_the_graph.get(task, ()):
                 source = sources[name]["componentInputParameter"]
@@ -251,7 +252,6 @@ def test_pods_on_kubernetes(compiled: tuple[str, str, Path]) -> None:
         pytest.skip("vertex has no pods")
     pods = read_pods(path)
     assert pods.keys() == {FIRST[name], *EDGES, *({"gate", "publish"} if name == "retraining" else ())}
-    outside = {"training": {"ingest"}, "retraining": {"sessionize", "evaluate", "publish"}}[name]
     for task, pod in pods.items():
         assert pod["securityContext"] == {"runAsUser": "10001", "runAsGroup": "10001", "runAsNonRoot": True}
         assert pod["podMetadata"]["labels"] == {
@@ -259,7 +259,7 @@ def test_pods_on_kubernetes(compiled: tuple[str, str, Path]) -> None:
             "app.kubernetes.io/component": task,
         }
         secrets = {(one["secretName"], one["optional"]) for one in pod.get("secretAsEnv", [])}
-        assert secrets == ({("object-store", False), ("object-store", True)} if task in outside else set())
+        assert secrets == {("object-store", False), ("object-store", True)}  # every task writes its record
         if task != "train":
             assert not {"tolerations", "emptyDirMounts", "pvcMount"} & pod.keys()
     train = pods["train"]

@@ -146,14 +146,18 @@ def _find_differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
         found[name] = [run.parameters.get(name) for run in runs]
     for label, keys in (
         ("preset", ("preset",)),
-        ("source version", ("source_version",)),
-        ("TensorFlow", ("versions", "tensorflow")),
+        ("KFP", ("versions", "kfp")),
         ("host", ("host",)),
     ):
         found[label] = [_find(run.metrics.get("run", {}), keys) for run in runs]
+    for label, key in (("source version", "source_version"), ("TensorFlow", "tensorflow")):
+        found[label] = [_find(run.metrics, ("origin", key)) for run in runs]
     for name in dict.fromkeys(name for run in runs for name in run.metrics.get("run", {}).get("data", {})):
         hashes = [_find(run.metrics.get("run", {}), ("data", name, "sha256")) for run in runs]
         found[f"contents of {name}"] = [each and each[:12] for each in hashes]
+    for split in ("train", "valid", "test"):
+        hashes = [_find(run.metrics, ("origin", "events", split)) for run in runs]
+        found[f"events of {split}"] = [each and each[:12] for each in hashes]
     found["test sessions"] = [_find(run.metrics, ("test", "num_sessions")) for run in runs]
     found["training seconds"] = [_round(_find(run.metrics, ("training", "seconds"))) for run in runs]
     return {name: values for name, values in found.items() if any(value != values[0] for value in values)}

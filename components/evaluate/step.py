@@ -33,6 +33,7 @@ from components.core.sequences import Sessions, target_events
 from components.core.vocabulary import UNKNOWN, Vocabulary
 from components.evaluate.baselines import make_baselines
 from components.evaluate.champion import compare_with_champion
+from components.evaluate.origin import describe_origin
 from components.evaluate.parameters import EvaluateParameters
 from components.evaluate.prefixes import Prefixes
 from components.evaluate.ranks import write_ranks
@@ -116,6 +117,7 @@ def evaluate(
     )
     document = {
         "schema_version": schema_versions.METRICS,
+        "origin": describe_origin(events_dir),
         "test": describe_split(test_events),
         "num_targets": len(events),
         "num_targets_in_split": len(target_events(tested, min_prefix=parameters.min_prefix)),

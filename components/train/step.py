@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import resource
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -26,7 +27,7 @@ from components.train.parameters import TrainParameters
 from components.train.progress import TrainingProgress
 from components.train.projector import write_projector
 from components.train.string_model import save_model
-from components.train.trainer import peak_memory_bytes, train
+from components.train.trainer import train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,3 +197,8 @@ def _fingerprint(events_dir: Path, vocabulary_path: Path, parameters: TrainParam
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()[:16]
+
+
+def peak_memory_bytes() -> int:
+    """Returns the peak resident memory of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

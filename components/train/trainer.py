@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import resource
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -294,8 +293,3 @@ def _best_epoch(history: History) -> int:
 def _is_over(history: History, parameters: TrainParameters, num_epochs: int) -> bool:
     done = len(history.epochs)
     return done >= num_epochs or done - history.best_epoch >= parameters.patience
-
-
-def peak_memory_bytes() -> int:
-    """Returns the peak resident memory of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

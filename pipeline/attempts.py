@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,11 +29,14 @@ class Attempts:
             known = json.loads((run_dir / TASKS / KEYS).read_text())
         return not set(known).isdisjoint(self.keys.values())
 
-    def begin(self, run_dir: Path) -> None:
-        """Prepares the folder: removes the links to artifacts, and what tasks have made that did not succeed."""
-        for path in run_dir.iterdir():
-            if path.is_symlink():
+    def begin(self, run_dir: Path, names: Iterable[str]) -> None:
+        """Prepares the folder: removes the artifacts at their stable names, and what failed tasks have made."""
+        for name in names:
+            path = run_dir / name
+            if path.is_symlink() or path.is_file():
                 path.unlink()
+            elif path.is_dir():  # the attempt was killed while it moved its artifacts
+                shutil.rmtree(path)
         tasks = run_dir / TASKS
         (tasks / CACHE).mkdir(parents=True, exist_ok=True)
         entries = "".join(path.read_text() for path in (tasks / CACHE).glob("*.json"))

@@ -46,7 +46,7 @@ def run_pipeline(
         keys: keys of tasks, from `task_keys.make_keys`. If the last run failed or was killed, those that it has done
             with the same keys are not run again.
         config: the text of config.yaml; empty for no such file.
-        complete: changes artifacts before they are published.
+        complete: changes artifacts before they are published; gets their paths by their names in the pipeline.
 
     Returns:
         The path of each artifact in the folder of this run, by its name in the pipeline; of a task that ran under a
@@ -66,17 +66,18 @@ def run_pipeline(
         arguments = {**arguments, "records_uri": str(run_dir / RECORDS)}
     started = datetime.now(UTC)
     try:
-        attempts.begin(run_dir)
+        attempts.begin(run_dir, {*NAMES.values(), *names})
         if config:
             (run_dir / CONFIG_NAME).write_text(config)
         with (run_dir / LOG_NAME).open("a", encoding="utf-8", errors="backslashreplace") as log:
             made = run_tasks(pipeline, arguments, run_dir / TASKS, runner, display=display, log=log, keys=keys)
-        paths = _move({name: Path(made[name].path) for name in names}, run_dir)
-        missing = [name for name in names if name not in paths]
+        written = {name: Path(made[name].path) for name in names}
+        missing = [name for name, path in written.items() if not path.exists()]
         if missing:
             raise RunError(f"Expected the tasks to write the artifacts {', '.join(missing)}. Received: none of them")
+        complete(written, display)
+        paths = _move(written, run_dir)
         paths |= _move(find_artifacts(run_dir, NAMES), run_dir)  # those of tasks that ran under a condition
-        complete(paths, display)
         shutil.rmtree(run_dir / TASKS)
         record = {
             "pipeline": pipeline.name,

@@ -1,6 +1,7 @@
 """A run that fails is started again: what has succeeded is not repeated, and what was made lies in its folder."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,6 +103,21 @@ def test_a_run_that_succeeded_is_repeated(start, tmp_path):
     second, display = start()
     assert (count(tmp_path), display.reused) == ("aa", [])
     assert first["metrics"] != second["metrics"]
+
+
+def test_an_attempt_that_was_killed_while_it_moved_its_artifacts_is_done_again(start, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(OutputFolder, "publish", fail)
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # the attempt ended before its tasks were removed
+        with pytest.raises(RunError):
+            start()
+    made, _ = start()
+    assert count(tmp_path) == "aa"
+    assert made["metrics"].read_text() == "a"
+
+
+def fail(*_):
+    raise OSError("killed")
 
 
 def test_what_succeeded_and_was_lost_is_made_again(start, tmp_path):

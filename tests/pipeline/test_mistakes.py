@@ -145,8 +145,8 @@ MISTAKES = {
     ),
     "an empty file": (["run", "--train", "empty.tsv", "--valid", "valid.tsv", "--test", "test.tsv"], 3, "empty.tsv"),
     "a file of a header alone": (
-        ["run", "--train", "Expected at least one event in train", "--valid", "valid.tsv", "--test", "test.tsv"], 3,
-        "header.tsv",
+        ["run", "--train", "header.tsv", "--valid", "valid.tsv", "--test", "test.tsv"], 3,
+        "Expected at least one event in train. Received: none.",
     ),
     "times that are none": (["run", "--train", "times.tsv", "--valid", "valid.tsv", "--test", "test.tsv"], 3, "Time"),
     "no event of the type": (["run", "--events", "clicks.csv"], 3, "Expected events of the types in event_types"),

@@ -48,8 +48,13 @@ class Attempts:
 
 
 def find_artifacts(run_dir: Path, names: Collection[str]) -> dict[str, Path]:
-    """Finds the artifacts that are still in the folders of their tasks, by name; of several, the last attempt's."""
-    return {path.name: path for path in sorted(run_dir.glob(f"{TASKS}/*/*/*")) if path.name in names}
+    """Finds the artifacts that are still in the folders of their tasks, by name.
+
+    Of several tasks of one component, which are named `train`, `train-2` and so on, those of the first are found; of
+    several attempts, those of the last.
+    """
+    found = sorted(path for path in run_dir.glob(f"{TASKS}/*/*/*") if path.name in names)
+    return {path.name: path for path in sorted(found, key=lambda path: path.parent.name, reverse=True)}
 
 
 def link_artifacts(run_dir: Path, names: Mapping[str, str]) -> None:

@@ -77,9 +77,10 @@ def run_tasks(
                 cache_root=str(root / CACHE),
             )
             spec = _supervise(pipeline, f"{dsl.WORKSPACE_PATH_PLACEHOLDER}/run", seconds=display.task_seconds)
-            for name, task in spec.root.dag.tasks.items():
-                task.caching_options.enable_cache = name in keys
-                task.caching_options.cache_key = keys.get(name, "")
+            for component in (spec.root, *spec.components.values()):
+                for name, task in component.dag.tasks.items():
+                    task.caching_options.enable_cache = name in keys
+                    task.caching_options.cache_key = keys.get(name, "")
             display.plan(_list_tasks(spec, spec.root))
             supervised = components.load_component_from_text(yaml.safe_dump(json_format.MessageToDict(spec)))
             with contextlib.redirect_stdout(output), kfp_logs_to(output), warnings.catch_warnings():

@@ -71,13 +71,13 @@ def run_pipeline(
             (run_dir / CONFIG_NAME).write_text(config)
         with (run_dir / LOG_NAME).open("a", encoding="utf-8", errors="backslashreplace") as log:
             made = run_tasks(pipeline, arguments, run_dir / TASKS, runner, display=display, log=log, keys=keys)
-        written = {name: Path(made[name].path) for name in names}
+        # The artifacts of tasks that ran under a condition are none of the pipeline's outputs.
+        written = find_artifacts(run_dir, NAMES) | {name: Path(made[name].path) for name in names}
         missing = [name for name, path in written.items() if not path.exists()]
         if missing:
             raise RunError(f"Expected the tasks to write the artifacts {', '.join(missing)}. Received: none of them")
         complete(written, display)
         paths = _move(written, run_dir)
-        paths |= _move(find_artifacts(run_dir, NAMES), run_dir)  # those of tasks that ran under a condition
         shutil.rmtree(run_dir / TASKS)
         record = {
             "pipeline": pipeline.name,

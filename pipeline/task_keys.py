@@ -7,6 +7,7 @@ that a task of another attempt has made the same artifact.
 import hashlib
 import json
 from collections.abc import Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,17 @@ from pipeline.tasks import OUTSIDE_PARAMETERS
 READERS = ("ingest", "sessionize")
 # Parameters that say where something is written, or who writes it, and change no result.
 WITHOUT_EFFECT = ("checkpoint_root", "records_uri", "run_id", "task_name")
+NESTED_WITHOUT_EFFECT = tuple(f"--{name}" for name in WITHOUT_EFFECT)  # of the groups of a pipeline
 
 
 def make_keys(
     spec: Any, arguments: Mapping[str, Any], *, version: str, file_hashes: Mapping[str, str]
 ) -> dict[str, str]:
-    """Returns a key for each task of the pipeline's root whose result depends on nothing else.
+    """Returns a key for each task whose result depends on nothing else.
 
     A key is a hash of the component, its parameters, the hashes of the input files, the version of the sources, and
-    the keys of the tasks before it. A task has none if it is not cached, other than READERS, or if a task before it has
-    none.
+    the keys of the tasks before it. A task has none if it is not cached, other than READERS, if a task before it has
+    none, or if it runs under a condition, in a loop, or whatever happens (as an exit task).
 
     Args:
         spec: the PipelineSpec.
@@ -36,47 +38,64 @@ def make_keys(
         file_hashes: hashes of the input files by the parameter with their location. A reader whose location is not
             among them has no key.
     """
-    dag = spec.root.dag
-    defaults = {
-        name: json_format.MessageToDict(each.default_value)
-        for name, each in spec.root.input_definitions.parameters.items()
-    }
-    values = {**defaults, **arguments}
+    inputs = spec.root.input_definitions.parameters
+    defaults = {name: json_format.MessageToDict(each.default_value) for name, each in inputs.items()}
     keys: dict[str, str] = {}
+    _add_keys(keys, spec, spec.root.dag, {**defaults, **arguments}, version, file_hashes)
+    return keys
 
-    def add(name: str) -> None:
+
+def _add_keys(
+    keys: dict[str, str],
+    spec: Any,
+    dag: Any,
+    values: Mapping[str, Any],
+    version: str,
+    file_hashes: Mapping[str, str],
+) -> None:
+    """Adds the keys of the tasks of a pipeline or of a group in it, whose parameters have the `values`."""
+    for name in _sort(dag.tasks):
         task = dag.tasks[name]
-        component = task.component_ref.name.removeprefix("comp-")
-        sources = sorted({each.task_output_artifact.producer_task for each in task.inputs.artifacts.values()})
-        for source in sources:
-            if source not in keys and source in waiting:
-                waiting.remove(source)
-                add(source)
-        sources_of_values = {key: each for key, each in task.inputs.parameters.items() if key not in WITHOUT_EFFECT}
-        given = {key: _get_value(each, values) for key, each in sources_of_values.items()}
-        locations = [key for key in OUTSIDE_PARAMETERS.get(component, ()) if given.get(key)]
-        is_reader = component in READERS and all(key in file_hashes for key in locations)
-        is_plain = spec.components[task.component_ref.name].executor_label and None not in given.values()
+        given = {
+            key: _get_value(each, values)
+            for key, each in task.inputs.parameters.items()
+            if key not in WITHOUT_EFFECT and not key.endswith(NESTED_WITHOUT_EFFECT)
+        }
+        component = spec.components[task.component_ref.name]
+        if component.HasField("dag"):
+            if not task.trigger_policy.condition and task.WhichOneof("iterator") is None:
+                _add_keys(keys, spec, component.dag, given, version, file_hashes)
+            continue
+        step = task.component_ref.name.removeprefix("comp-")
+        locations = [key for key in OUTSIDE_PARAMETERS.get(step, ()) if given.get(key)]
+        is_reader = step in READERS and all(key in file_hashes for key in locations)
+        outputs = {key: each.task_output_artifact for key, each in task.inputs.artifacts.items()}
+        is_repeatable = is_reader or task.caching_options.enable_cache
         if (
-            not is_plain
-            or not (is_reader or task.caching_options.enable_cache)
-            or not all(map(keys.__contains__, sources))
+            not is_repeatable
+            or None in given.values()
+            or any(each.producer_task not in keys for each in outputs.values())
         ):
-            return
-        parts = [version, component, given, {key: file_hashes[key] for key in locations if is_reader}]
-        text = json.dumps([*parts, [keys[source] for source in sources]], sort_keys=True, default=str)
+            continue
+        hashes = {key: file_hashes[key] for key in locations if is_reader}
+        made = {key: [keys[each.producer_task], each.output_artifact_key] for key, each in outputs.items()}
+        text = json.dumps([version, step, given, hashes, made], sort_keys=True, default=str)
         keys[name] = hashlib.sha256(text.encode()).hexdigest()[:32]
 
-    waiting = set(dag.tasks)
-    while waiting:
-        add(waiting.pop())
-    return keys
+
+def _sort(tasks: Any) -> list[str]:
+    """Returns the names of tasks, each after those whose artifacts it reads."""
+    graph = {
+        name: {each.task_output_artifact.producer_task for each in task.inputs.artifacts.values()} & set(tasks)
+        for name, task in tasks.items()
+    }
+    return list(TopologicalSorter(graph).static_order())
 
 
 def _get_value(source: Any, values: Mapping[str, Any]) -> Any:
     """Returns the value of a task's parameter; None if another task makes it."""
     if source.HasField("component_input_parameter"):
-        return _normalize(values[source.component_input_parameter])
+        return _normalize(values.get(source.component_input_parameter))
     if source.HasField("runtime_value"):
         return _normalize(json_format.MessageToDict(source.runtime_value.constant))
     return None

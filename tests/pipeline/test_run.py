@@ -63,6 +63,7 @@ def test_a_run_prints_its_metrics_and_says_where_its_artifacts_lie(output):
     metrics = json.loads((output / "metrics.json").read_text())
     assert re.search(rf"│ model \(mean\) .*│ +{metrics['model']['recall@20']:.4f} │", printed)
     assert f"The artifacts are in {output}: " in printed
+    assert printed.count("\n") < 30
     assert {path.name for path in output.iterdir()} == {
         *OUTPUT_NAMES.values(), "run.json", "run.log", "records", "config.yaml", "runs", "current", ".lock",
     }  # fmt: skip

@@ -1,6 +1,7 @@
 """Which tasks a run that is started again takes over."""
 
 import pytest
+from kfp import dsl
 
 from pipeline.retraining import make_retraining_pipeline
 from pipeline.task_keys import hash_files, make_keys
@@ -45,6 +46,40 @@ def test_what_reads_or_changes_the_serving_location_is_always_run():
     arguments = {"log_path": "/log", "serving_uri": "/serving"}
     made = make_keys(spec, arguments, version="v", file_hashes={"log_path": "1"})
     assert made.keys() == {"sessionize", "vocabulary", "train", "export"}
+
+
+@dsl.component(base_image="registry.example/two-tower:1", install_kfp_package=False)
+def make(text: str, made: dsl.Output[dsl.Artifact], run_id: str = ""):
+    pass
+
+
+@dsl.component(base_image="registry.example/two-tower:1", install_kfp_package=False)
+def read(made: dsl.Input[dsl.Artifact]) -> bool:
+    return True
+
+
+@dsl.component(base_image="registry.example/two-tower:1", install_kfp_package=False)
+def end():
+    pass
+
+
+@dsl.pipeline
+def nested(text: str, other: str = "x", run_id: str = ""):
+    with dsl.ExitHandler(end()):
+        first = make(text=text, run_id=run_id)
+        second = read(made=first.outputs["made"])
+        with dsl.If(second.output == True):  # noqa: E712
+            make(text=other)
+
+
+def test_tasks_under_an_exit_handler_have_keys_and_those_under_a_condition_have_none():
+    found = [
+        make_keys(nested.pipeline_spec, arguments, version="v", file_hashes={})
+        for arguments in ({"text": "a"}, {"text": "a", "other": "y", "run_id": "1"}, {"text": "b"})
+    ]
+    assert found[0].keys() == {"make", "read"}
+    assert found[0] == found[1]
+    assert not {found[0]["make"], found[0]["read"]} & set(found[2].values())
 
 
 def test_the_hash_is_that_of_names_and_contents(tmp_path):

@@ -1,9 +1,9 @@
+import re
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from factories import HOSTILE_IDS
-from google.protobuf import text_format
-from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
 from components.train import projector
 
@@ -14,10 +14,10 @@ def test_tensorboard_reads_each_item_beside_its_embedding(tmp_path, monkeypatch)
     embeddings = np.random.default_rng(0).normal(size=(len(HOSTILE_IDS), 4)).astype(np.float32)
     projector.write_projector(pa.array(HOSTILE_IDS), count, embeddings, tmp_path / "logs")
     config = (tmp_path / "logs" / "projector_config.pbtxt").read_text()
-    (described,) = text_format.Parse(config, ProjectorConfig()).embeddings
+    described = dict(re.findall(r'(\w+): "(.+)"', config))
     # As TensorBoard's projector reads them: a line per row, tabs between the columns, the first row of names.
-    vectors = np.loadtxt(tmp_path / "logs" / described.tensor_path, delimiter="\t")
-    text = (tmp_path / "logs" / described.metadata_path).read_bytes().decode()
+    vectors = np.loadtxt(tmp_path / "logs" / described["tensor_path"], delimiter="\t")
+    text = (tmp_path / "logs" / described["metadata_path"]).read_bytes().decode()
     names, *rows = text.removesuffix("\n").split("\n")
     assert names == "item\tevents"
     assert vectors == pytest.approx(embeddings[:-3], abs=1e-4)

@@ -68,6 +68,7 @@ class Artifacts(NamedTuple):
     model: dsl.Model
     tensorboard: dsl.Artifact
     metrics: dsl.Metrics
+    ranks: dsl.Dataset
     index: dsl.Model
     embeddings: dsl.Dataset
     index_check: dsl.Metrics
@@ -281,6 +282,7 @@ class Tasks:
             model=trained["model"],
             tensorboard=trained["tensorboard"],
             metrics=evaluated["metrics"],
+            ranks=evaluated["ranks"],
             index=exported["index"],
             embeddings=exported["embeddings"],
             index_check=exported["index_check"],

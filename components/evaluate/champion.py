@@ -20,6 +20,7 @@ from components.core.sequences import Sessions, target_events
 from components.core.serving.location import fetch, list_versions, open_location
 from components.core.serving.manifest import TOWERS, VOCABULARY, Manifest
 from components.core.vocabulary import Vocabulary
+from components.evaluate.ranks import NOT_RANKED
 
 METRICS = ("recall@20", "mrr@20")
 K = 20
@@ -29,7 +30,7 @@ SampleSessions = Callable[[Sessions], Sessions]
 
 def compare_with_champion(
     uri: str, test_events: pa.Table, sample: SampleSessions, ranks: Ranks, *, min_prefix: int
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Ranks]:
     """Compares the model with the newest published one, on the same targets.
 
     Each model is asked with its own vocabulary. A target that a model does not know is a miss for it. Ranks are those
@@ -44,23 +45,26 @@ def compare_with_champion(
         min_prefix: number of events before a target.
 
     Returns:
-        The entry `champion` of metrics.json, described in docs/production.md. Whatever goes wrong is the status
-        `unreadable` with the reason, so that no failure looks like a first run.
+        The entry `champion` of metrics.json, described in docs/production.md, and the champion's ranks [num_targets],
+        NOT_RANKED for the targets that it is not compared on. Whatever goes wrong is the status `unreadable` with the
+        reason, so that no failure looks like a first run.
     """
+    not_ranked = np.full(len(ranks), NOT_RANKED)
     if not uri:
-        return {"status": "unreadable", "reason": "No serving location was given (serving_uri)"}
+        return {"status": "unreadable", "reason": "No serving location was given (serving_uri)"}, not_ranked
     try:
         versions = list_versions(uri)
         if not versions:
-            return {"status": "none", "reason": f"{uri} holds no version"}
+            return {"status": "none", "reason": f"{uri} holds no version"}, not_ranked
         return _compare(uri, versions[-1], test_events, sample, ranks, min_prefix=min_prefix)
     except Exception as error:
-        return {"status": "unreadable", "reason": f"{type(error).__name__}: {error}"}
+        return {"status": "unreadable", "reason": f"{type(error).__name__}: {error}"}, not_ranked
 
 
 def _compare(
     uri: str, manifest: Manifest, test_events: pa.Table, sample: SampleSessions, ranks: Ranks, *, min_prefix: int
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Ranks]:
+    champion_ranks = np.full(len(ranks), NOT_RANKED)
     trained_until = manifest.document["trained_until"]
     if type(trained_until) is not int:
         raise ValueError(f"Expected trained_until of version {manifest.version} in ms. Received: {trained_until!r}")
@@ -74,16 +78,18 @@ def _compare(
         found = {"version": manifest.version, "trained_until": trained_until, "num_targets": int(is_new.sum())}
         if not is_new.any():
             reason = "No target is left in sessions that begin after the champion's training data"
-            return {"status": "too_few_targets", "reason": reason, **found}
-        champion_ranks = _rank(Path(scratch, TOWERS), vocabulary, sessions, events[is_new])
-    gains = {name: all_gains(each, [K]) for name, each in (("model", ranks[is_new]), ("champion", champion_ranks))}
+            return {"status": "too_few_targets", "reason": reason, **found}, champion_ranks
+        champion_ranks[is_new] = _rank(Path(scratch, TOWERS), vocabulary, sessions, events[is_new])
+    compared = {"model": ranks[is_new], "champion": champion_ranks[is_new]}
+    gains = {name: all_gains(each, [K]) for name, each in compared.items()}
     bootstrap = Bootstrap(session[is_new])
-    return {
+    entry = {
         "status": "compared",
         **found,
         **{name: {metric: float(each[metric].mean()) for metric in METRICS} for name, each in gains.items()},
         "ahead": {metric: bootstrap.interval(gains["model"][metric] - gains["champion"][metric]) for metric in METRICS},
     }
+    return entry, champion_ranks
 
 
 def _begin_of(sessions: Sessions, test_events: pa.Table) -> npt.NDArray[np.int64]:

@@ -11,6 +11,7 @@ def evaluate(
     vocabulary: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
+    ranks: dsl.Output[dsl.Dataset],
     evaluate_ks: List[int] = [1, 5, 10, 20, 50, 100],  # noqa: B006
     min_prefix: int = 1,
     max_test_targets: int = 50_000,
@@ -31,6 +32,7 @@ def evaluate(
         serving_uri: Serving location with the published model: a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX;
             empty for none.
         metrics: JSON with every metric of the model and of the baselines.
+        ranks: Parquet with the rank of each target for the model, each baseline and the published model.
 
     Returns:
         Number of the published version that the model was compared with; 0 if there is none, -1 if it could not be
@@ -43,16 +45,20 @@ def evaluate(
 
     with recorded(arguments) as record:
         from components.core.parameters import make_parameters
+        from components.core.progress import write_result
         from components.evaluate import step
         from components.evaluate.page import select_page_metrics
+        from components.evaluate.parameters import EvaluateParameters
 
         document = step.evaluate(
             Path(events.path),
             Path(vocabulary.path),
             Path(model.path),
             Path(metrics.path),
-            make_parameters(step.EvaluateParameters, arguments),
+            make_parameters(EvaluateParameters, arguments),
+            ranks_path=Path(ranks.path),
         )
+        write_result(step.describe(document))
         for name, value in select_page_metrics(document).items():
             metrics.log_metric(name, value)
         champion = document["champion"]

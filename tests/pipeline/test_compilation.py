@@ -99,7 +99,7 @@ config_map_env: {proxy: [HTTPS_PROXY]}
 """
 # Set by the graph where there is a claim.
 FIXED = {"kfp": {"train": {"checkpoint_root": "/checkpoints"}}, "vertex": {}}
-ARTIFACTS = {"events", "vocabulary", "model", "tensorboard", "metrics", "index", "embeddings", "index_check"}
+ARTIFACTS = {"events", "vocabulary", "model", "tensorboard", "metrics", "ranks", "index", "embeddings", "index_check"}
 
 
 def run_compile(*arguments: str) -> Result:

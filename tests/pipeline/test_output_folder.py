@@ -47,7 +47,9 @@ def show(folder, label):
 
 def is_whole(folder, label):
     labels = read_artifacts(folder)
-    return set(labels.values()) == {label} and len(labels) == len(FOLDERS) * len(FILES) + 4
+    return set(labels.values()) == {label} and len(labels) == len(FOLDERS) * len(FILES) + len(OUTPUT_NAMES) - len(
+        FOLDERS
+    )
 
 
 def runs_in(folder):

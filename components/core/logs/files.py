@@ -1,7 +1,7 @@
 """Finds the files of a log: one file, a folder or a glob, on disk or in a bucket."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -63,15 +63,21 @@ class LogFile:
             FileNotFoundError: the file was removed after it was listed.
             ValueError: the bytes cannot be read or decompressed.
         """
+        with self.open_tracked(codec) as (stream, _):
+            yield stream
+
+    @contextmanager
+    def open_tracked(self, codec: str | None = None) -> Iterator[tuple[Any, Callable[[], int]]]:
+        """Opens the file like `open_stream`; also yields a function with the position among its stored bytes."""
         with _source_errors(self), self._open() as raw:
             if codec is None:
-                yield raw
+                yield raw, raw.tell
             elif codec == ZIP:
                 with open_member(raw, self.name) as stream:
-                    yield stream
+                    yield stream, raw.tell
             else:
                 with pa.CompressedInputStream(raw, codec) as stream:
-                    yield stream
+                    yield stream, raw.tell
 
     def _open(self) -> Any:
         if isinstance(self.filesystem, fs.LocalFileSystem):

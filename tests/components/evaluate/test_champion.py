@@ -4,12 +4,14 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from factories import make_events
 from lookup_model import save_model
 
 from components.core.events import write_split
+from components.core.ranking import NEVER
 from components.core.saved_model import TRAINING_FILE
 from components.core.serving.location import open_location
 from components.core.serving.manifest import Draft, list_folder
@@ -81,7 +83,8 @@ def compare(tmp_path):
         for split, content in (("train", make_events(train, begin=0)), ("test", make_events(sessions))):
             write_split(content, tmp_path / "events", split)
         arguments = (tmp_path / "events", new / "vocabulary.parquet", new / "model", tmp_path / "metrics.json")
-        document = evaluate(*arguments, EvaluateParameters(serving_uri=str(uri), **parameters))
+        parameters = EvaluateParameters(serving_uri=str(uri), **parameters)
+        document = evaluate(*arguments, parameters, ranks_path=tmp_path / "ranks.parquet")
         assert json.loads((tmp_path / "metrics.json").read_text()) == document
         return document
 
@@ -127,6 +130,9 @@ def test_by_hand(compare, tmp_path):
     assert found["model"]["mrr@20"] == pytest.approx((1 + 1 / 3 + 0) / 3)
     assert found["champion"]["mrr@20"] == pytest.approx((1 / 3 + 0 + 1 / 4) / 3)
     assert found["model"]["recall@20"] == found["champion"]["recall@20"] == pytest.approx(2 / 3)
+    ranks = pq.read_table(tmp_path / "ranks.parquet")
+    assert ranks["model"].to_pylist() == [1, 3, NEVER]
+    assert ranks["champion"].to_pylist() == [3, NEVER, 4]
     low, high = found["ahead"]["mrr@20"]
     # The difference of each session is 2/3, 1/3 or -1/4; resamples of three sessions reach the extremes.
     assert low == pytest.approx(-1 / 4, abs=0.2)
@@ -140,6 +146,8 @@ def test_only_sessions_that_begin_after_the_champions_training_data_count(compar
     document = compare(tmp_path / "serving", SESSIONS, model)
     champion = document["champion"]
     assert (champion["status"], champion["num_targets"]) == ("compared", 4)
+    ranks = pq.read_table(tmp_path / "ranks.parquet")
+    assert ranks["champion"].to_pylist() == [None] * 16 + ranks["model"].to_pylist()[16:]
     assert judge(document) == ["refuses", "passes", "passes"]
     assert judge(document, gate_baselines_alone=True) == ["does not apply", "does not apply"]
 

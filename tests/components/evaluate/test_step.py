@@ -1,4 +1,5 @@
 import json
+from hashlib import blake2b, sha256
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from components.core.events import SPLITS, read_split
 from components.core.intake.acceptance import ERRORS, Acceptance
 from components.core.logs.columns import LogForm
 from components.core.model_scores import PADDING_ID, UNKNOWN_ID
+from components.core.ranking import NEVER
 from components.evaluate.step import EvaluateParameters, evaluate
 from components.ingest.step import IngestParameters, ingest
 
@@ -53,7 +55,8 @@ def document(make_artifacts, tmp_path):
         model_dir = tmp_path / f"model-{len(list(tmp_path.iterdir()))}"
         save_model(LastItem(["a", "b", "c", "d"]), model_dir)
         path = tmp_path / "metrics.json"
-        made = evaluate(*artifacts, model_dir, path, EvaluateParameters(evaluate_ks=(1, 2, 4), **parameters))
+        parameters = EvaluateParameters(evaluate_ks=(1, 2, 4), **parameters)
+        made = evaluate(*artifacts, model_dir, path, parameters, ranks_path=tmp_path / "ranks.parquet")
         assert json.loads(path.read_text()) == made
         return made
 
@@ -80,6 +83,30 @@ def test_by_hand(document):
     assert {name: group["num_targets"] for name, group in made["by_target_popularity"].items()} == {
         "head": 1, "torso": 1, "tail": 1,
     }  # fmt: skip
+
+
+def test_the_metrics_say_of_which_events_they_are(document, tmp_path):
+    origin = document({"s1": ["a", "b"]})["origin"]
+    assert origin["tensorflow"] == tf.__version__
+    assert origin["events"] == {
+        split: sha256((tmp_path / "events" / f"{split}.parquet").read_bytes()).hexdigest() for split in SPLITS
+    }
+
+
+def test_the_ranks_are_those_of_the_metrics(document, tmp_path):
+    made = document({"s1": ["a", "a", "b"], "t2": ["c", "new"]})
+    ranks = pq.read_table(tmp_path / "ranks.parquet").to_pydict()
+    # The first 8 bytes of BLAKE2b, read as a little-endian integer, from Python's own hashlib.
+    s1, t2 = (int.from_bytes(blake2b(text, digest_size=8).digest(), "little", signed=True) for text in (b"s1", b"t2"))
+    assert ranks.pop("session") == [s1, s1, t2]
+    assert ranks.pop("position") == [1, 2, 1]
+    assert ranks.pop("champion") == [None, None, None]
+    assert ranks["model"] == [1, 4, NEVER]
+    summaries = {"model": made["model"], **made["baselines"]}
+    assert ranks.keys() == summaries.keys()
+    for name, each in ranks.items():
+        assert summaries[name]["recall@2"] == pytest.approx(sum(rank <= 2 for rank in each) / 3)
+        assert summaries[name]["mrr@4"] == pytest.approx(sum(1 / rank for rank in each if rank <= 4) / 3)
 
 
 def test_an_unknown_target_is_a_miss_and_left_out_beside(document):

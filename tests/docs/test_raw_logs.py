@@ -8,6 +8,7 @@ import pytest
 from in_process import tasks_in_process
 from public_logs import NUM_ITEMS, name_item, write_log
 
+from components.core.events import SPLITS, read_split
 from components.core.logs.layout_table import LAYOUTS
 from components.core.logs.layouts import suggest
 from pipeline.__main__ import cli
@@ -34,8 +35,24 @@ def test_the_logs_of_these_tests_have_the_shape_of_their_layout(name, tmp_path):
         assert {suggest(line) for line in lines} == {name}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
+def test_the_options_of_a_command_split_the_raw_log(name, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    path, *options = shlex.split(COMMANDS[name])[3:]
+    write_log(name, tmp_path / path)
+    cli.main(["check", path, *options, "--keep", "kept"], standalone_mode=False)
+    shown = capfd.readouterr().out
+    assert "events read " in shown
+    assert "lines were rejected" not in shown
+    for split in SPLITS:
+        items = set(read_split(tmp_path / "kept", split)["item_id"].to_pylist())
+        assert items
+        assert items <= {name_item(name, number) for number in range(NUM_ITEMS)}
+
+
+# What follows the events is the same for all layouts.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["retailrocket", "otto", "diginetica"])
 def test_a_command_leads_from_the_raw_log_to_a_table_of_metrics_and_to_recommendations(
     name, tmp_path, monkeypatch, capfd
 ):

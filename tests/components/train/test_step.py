@@ -13,7 +13,6 @@ from components.core.vocabulary import Vocabulary
 from components.train import distribution, step, string_model
 from components.train.parameters import TrainParameters
 from components.train.step import train_model
-from components.train.towers import QUERY_TOWERS
 
 SMALL = {
     "query_tower": "mean",
@@ -93,7 +92,10 @@ def test_a_saved_lookup_that_does_not_give_each_id_its_index_fails_the_step(make
 
 @pytest.mark.parametrize(
     "query_tower",
-    [pytest.param(name, marks=[] if name in ("session_id", "mean") else pytest.mark.slow) for name in QUERY_TOWERS],
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "attention" else [])
+        for name in ("session_id", "mean", "attention")
+    ],
 )
 def test_only_the_session_id_tower_ships_session_ids(make_artifacts, tmp_path, query_tower):
     session_ids = [f"visitor {number} of Zürich\r\n" for number in range(10_000, 10_020)]

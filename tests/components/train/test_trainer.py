@@ -170,20 +170,19 @@ def test_a_checkpoint_of_another_gru_is_refused(data, tmp_path, monkeypatch, fir
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ({"query_tower": "last_item"}, {"query_tower": "mean"}),  # one variable more, and one less
-        ({"optimizer": "adagrad"}, {"optimizer": "adam"}),
-        ({"embedding_dim": 8}, {"embedding_dim": 16}),
-        ({"pointer": False}, {"pointer": True}),
-    ],
-)
-def test_a_checkpoint_of_another_model_is_refused(data, tmp_path, one, other):
-    for number, (first, second) in enumerate([(one, other), (other, one)]):
-        fit(data, tmp_path / str(number), num_epochs=1, **first)
+def test_a_checkpoint_of_another_model_is_refused(data, tmp_path):
+    others = [
+        {"query_tower": "last_item"},  # a variable less; for its checkpoint, one more
+        {"optimizer": "adagrad"},
+        {"embedding_dim": 8},
+        {"pointer": False},
+    ]
+    for number, settings in enumerate([{}, *others]):
+        fit(data, tmp_path / str(number), num_epochs=1, **settings)
+    refused = [("0", settings) for settings in others] + [(str(number), {}) for number in range(1, 5)]
+    for folder, settings in refused:
         with pytest.raises(ValueError, match="does not fit this model"):
-            fit(data, tmp_path / str(number), num_epochs=2, **second)
+            fit(data, tmp_path / folder, num_epochs=2, **settings)
 
 
 def test_a_damaged_checkpoint_is_refused(data, tmp_path):
@@ -203,9 +202,10 @@ def test_a_damaged_checkpoint_is_refused(data, tmp_path):
 @pytest.mark.slow
 def test_checkpoints_lie_in_a_folder_of_any_name(data, tmp_path):
     folder = tmp_path / "a [1] * 'é'"
-    whole = metrics_of(fit(data, tmp_path / "whole", num_epochs=2)[1])
-    fit(data, folder, num_epochs=1)
-    assert metrics_of(fit(data, folder, num_epochs=2)[1]) == whole
+    first = fit(data, folder, num_epochs=1)[1]
+    second = fit(data, folder, num_epochs=2)[1]
+    assert len(second.epochs) == 2
+    assert second.epochs[0] == first.epochs[0]  # its time too: it was not trained again
 
 
 def test_the_model_has_the_weights_of_the_best_epoch(data, tmp_path, monkeypatch):

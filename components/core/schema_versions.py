@@ -7,3 +7,4 @@ METRICS = 1  # metrics.json, by `evaluate`
 INDEX_CHECK = 1  # index_check.json, by `export`
 DATA_REPORT = 1  # report.json of the events artifact
 VERDICT = 1  # verdict.json, by `gate`
+EXAMPLES = 1  # examples.json, by `evaluate`

@@ -65,6 +65,7 @@ def cli() -> None:
     metavar="URI",
     help="With --events: where to publish the model if the gate lets it pass: a folder, s3:// or gs://.",
 )
+@click.option("--items", "items_path", help="Table with columns item and title for the report, Parquet or CSV.")
 @click.option(
     "--set",
     "settings",

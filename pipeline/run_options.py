@@ -17,7 +17,13 @@ from pipeline.training import make_training_pipeline
 
 SPLIT_OPTIONS = {"train_path": "--train", "valid_path": "--valid", "test_path": "--test"}
 # Pipeline parameters that have their own option.
-OPTIONS = {**SPLIT_OPTIONS, "log_path": "--events", "as_of": "--as-of", "serving_uri": "--serving"}
+OPTIONS = {
+    **SPLIT_OPTIONS,
+    "log_path": "--events",
+    "as_of": "--as-of",
+    "serving_uri": "--serving",
+    "items_path": "--items",
+}
 
 _WILDCARD = re.compile(r"[*?\[]")
 
@@ -93,12 +99,16 @@ def make_local_run(
             raise click.UsageError(str(error)) from error
     arguments.update(parse_settings(settings, parameters))
     inputs = []
-    for name in ("train_path", "valid_path", "test_path", "log_path", "previous_events"):
+    for name in ("train_path", "valid_path", "test_path", "log_path", "previous_events", "items_path"):
         location = arguments.get(name)
-        if location is None or "://" in location or (name == "previous_events" and not location):
+        if location is None or "://" in location or (name in ("previous_events", "items_path") and not location):
             continue
         arguments[name], path = _find(name, location)
         inputs.append(path)
+    if arguments.get("items_path"):
+        from components.report.items import check_items
+
+        check_items(arguments["items_path"])
     if arguments.get("serving_uri"):
         arguments["serving_uri"] = _find_serving_location(arguments["serving_uri"])
     return LocalRun(pipeline=pipeline, arguments=arguments, needs_sample_log=needs_sample_log, inputs=tuple(inputs))

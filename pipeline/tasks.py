@@ -13,6 +13,7 @@ from components.gate.component import gate
 from components.image import IMAGE, USER_ID
 from components.ingest.component import ingest
 from components.publish.component import publish
+from components.report.component import report
 from components.sessionize.component import sessionize
 from components.train.component import train
 from components.vocabulary.component import vocabulary as count_items
@@ -26,7 +27,7 @@ OPTIONAL_SECRET_KEYS = ("AWS_ENDPOINT_URL", "AWS_REGION")
 CHECKPOINT_MOUNT = "/checkpoints"
 
 # The components of `Tasks.from_events`.
-MODEL_COMPONENTS = (count_items, train, evaluate, export)
+MODEL_COMPONENTS = (count_items, train, evaluate, export, report)
 # The components that `Tasks.from_events_to_publication` adds, and their parameters that it sets itself.
 PUBLICATION_COMPONENTS = (gate, publish)
 PUBLICATION_PARAMETERS = ("publication_key", "champion_version")
@@ -38,6 +39,7 @@ OUTSIDE_PARAMETERS = {
     "sessionize": ("log_path", "previous_events"),
     "evaluate": ("serving_uri",),
     "publish": ("serving_uri",),
+    "report": ("items_path",),
 }
 
 
@@ -50,9 +52,11 @@ class Artifacts(NamedTuple):
     tensorboard: dsl.Artifact
     metrics: dsl.Metrics
     ranks: dsl.Dataset
+    examples: dsl.Dataset
     index: dsl.Model
     embeddings: dsl.Dataset
     index_check: dsl.Metrics
+    report: dsl.HTML
 
 
 class JudgedArtifacts(NamedTuple):
@@ -64,9 +68,11 @@ class JudgedArtifacts(NamedTuple):
     tensorboard: dsl.Artifact
     metrics: dsl.Metrics
     ranks: dsl.Dataset
+    examples: dsl.Dataset
     index: dsl.Model
     embeddings: dsl.Dataset
     index_check: dsl.Metrics
+    report: dsl.HTML
     verdict: dsl.Artifact
     gate_report: dsl.Markdown
 
@@ -112,6 +118,7 @@ RESOURCES = {
     "evaluate": Resources(cpu="2", cpu_limit="8", memory="4Gi", memory_limit="16Gi"),
     "export": Resources(memory="4Gi", memory_limit="16Gi"),
     "publish": Resources(memory="4Gi", memory_limit="16Gi"),
+    "report": Resources(memory="4Gi", memory_limit="16Gi"),
 }
 
 
@@ -215,7 +222,7 @@ class Tasks:
         return self._make(sessionize, parameters, caching=False).outputs["events"]
 
     def from_events(self, events: Any, parameters: Mapping[str, Any]) -> Artifacts:
-        """Creates the tasks that follow the events: vocabulary, train, evaluate and export.
+        """Creates the tasks that follow the events: vocabulary, train, evaluate, export and report.
 
         Args:
             events: the events artifact of a task.
@@ -257,6 +264,9 @@ class Tasks:
         inputs["model"] = trained["model"]
         exported = self._make(export, inputs, caching=True).outputs
         evaluated = self._make(evaluate, inputs, caching="serving_uri" not in parameters).outputs
+        made = {**inputs, **exported, **evaluated}
+        # Not cached: the item table at a path may change. No task waits for the report.
+        reported = self._make(report, made, caching=False).outputs
         artifacts = Artifacts(
             events=events,
             vocabulary=vocabulary,
@@ -264,8 +274,10 @@ class Tasks:
             tensorboard=trained["tensorboard"],
             metrics=evaluated["metrics"],
             ranks=evaluated["ranks"],
+            examples=evaluated["examples"],
             index=exported["index"],
             embeddings=exported["embeddings"],
             index_check=exported["index_check"],
+            report=reported["report"],
         )
         return artifacts, evaluated["Output"]

@@ -39,6 +39,14 @@ EDGES = {
     "train": {"events": "{first}", "vocabulary": "vocabulary"},
     "evaluate": {"events": "{first}", "vocabulary": "vocabulary", "model": "train"},
     "export": {"events": "{first}", "vocabulary": "vocabulary", "model": "train"},
+    "report": {
+        "events": "{first}",
+        "vocabulary": "vocabulary",
+        "metrics": "evaluate",
+        "examples": "evaluate",
+        "embeddings": "export",
+        "index_check": "export",
+    },
 }
 FIRST = {"training": "ingest", "retraining": "sessionize"}
 # What the retraining has beside: the gate and, under a condition, the publication. Only artifacts are listed.
@@ -55,10 +63,14 @@ RESOURCES = {
     "export": ("1", "2", "4Gi", "16Gi", 2, 2),
     "gate": ("1", "2", "2Gi", "4Gi", 2, 2),
     "publish": ("1", "2", "4Gi", "16Gi", 2, 2),
+    "report": ("1", "2", "4Gi", "16Gi", 2, 2),
 }
 # Set by the graph where there is a claim.
 FIXED = {"kfp": {"train": {"checkpoint_root": "/checkpoints"}}, "vertex": {}}
-ARTIFACTS = {"events", "vocabulary", "model", "tensorboard", "metrics", "ranks", "index", "embeddings", "index_check"}
+ARTIFACTS = {
+    "events", "vocabulary", "model", "tensorboard", "metrics", "ranks", "examples", "index", "embeddings",
+    "index_check", "report",
+}  # fmt: skip
 
 
 def run_compile(*arguments: str) -> Result:
@@ -175,6 +187,11 @@ def test_what_the_gate_refuses_is_not_published(compiled: tuple[str, str, Path])
     assert channel["taskOutputParameter"] == {"producerTask": "evaluate", "outputParameterKey": "Output"}
 
 
+def test_no_task_waits_for_the_report(compiled: tuple[str, str, Path]) -> None:
+    for task, body in read(compiled[2])[0]["root"]["dag"]["tasks"].items():
+        assert "report" not in body.get("dependentTasks", []), task
+
+
 def test_parameters_are_those_of_the_components(compiled: tuple[str, str, Path]) -> None:
     pipeline, target, path = compiled
     spec = read(path)[0]
@@ -211,7 +228,8 @@ def test_nothing_is_installed_when_a_task_starts(compiled: tuple[str, str, Path]
 
 
 def test_what_reads_the_outside_world_and_the_gate_are_not_cached(compiled: tuple[str, str, Path]) -> None:
-    uncached = {"training": {"ingest"}, "retraining": {"sessionize", "evaluate", "gate", "publish"}}[compiled[0]]
+    first = {"training": {"ingest"}, "retraining": {"sessionize", "evaluate", "gate", "publish"}}[compiled[0]]
+    uncached = first | {"report"}
     for name, task in list_tasks(read(compiled[2])[0]).items():
         assert task.get("cachingOptions", {}).get("enableCache", False) == (name not in uncached), name
 
@@ -251,7 +269,7 @@ def test_pods_on_kubernetes(compiled: tuple[str, str, Path]) -> None:
         pytest.skip("vertex has no pods")
     pods = read_pods(path)
     assert pods.keys() == {FIRST[name], *EDGES, *({"gate", "publish"} if name == "retraining" else ())}
-    outside = {"training": {"ingest"}, "retraining": {"sessionize", "evaluate", "publish"}}[name]
+    outside = {"training": {"ingest", "report"}, "retraining": {"sessionize", "evaluate", "publish", "report"}}[name]
     for task, pod in pods.items():
         assert pod["securityContext"] == {"runAsUser": "10001", "runAsGroup": "10001", "runAsNonRoot": True}
         assert pod["podMetadata"]["labels"] == {
@@ -286,7 +304,8 @@ def test_the_secret_goes_where_the_outside_world_is_read_cached_or_not(tmp_path:
 def test_the_places_outside_are_parameters(pipeline: str) -> None:
     inputs = compile_pipeline(pipeline, Tasks(image=IMAGE, platform="kfp")).inputs
     assert set(OUTSIDE_PARAMETERS[FIRST[pipeline]]) <= inputs.keys()
-    assert {name for name in inputs if name.endswith("_path")} <= set(OUTSIDE_PARAMETERS[FIRST[pipeline]])
+    places = {*OUTSIDE_PARAMETERS[FIRST[pipeline]], *OUTSIDE_PARAMETERS["report"]}
+    assert {name for name in inputs if name.endswith("_path")} <= places
 
 
 def test_compiling_loads_no_tensorflow() -> None:

@@ -19,6 +19,7 @@ from components.ingest.component import ingest
 from components.ingest.step import IngestParameters
 from components.publish.component import publish
 from components.publish.step import PublishParameters
+from components.report.component import report
 from components.sessionize.component import sessionize
 from components.sessionize.step import SessionizeParameters
 from components.train.component import train
@@ -29,7 +30,7 @@ from pipeline.retraining import make_retraining_pipeline
 from pipeline.tasks import Tasks
 from pipeline.training import make_training_pipeline
 
-SHARED = (vocabulary, train, evaluate, export)
+SHARED = (vocabulary, train, evaluate, export, report)
 PIPELINES = [
     ((ingest, *SHARED), {"serving_uri"}, make_training_pipeline),
     ((sessionize, *SHARED, gate, publish), {"publication_key", "champion_version"}, make_retraining_pipeline),

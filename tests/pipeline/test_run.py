@@ -130,7 +130,7 @@ for run in itertools.cycle(runs):
             (shutil.copytree if artifact.is_dir() else shutil.copy)(artifact, run_dir / artifact.name)
         folder.publish(run_dir, {})
 """
-NUM_LOADS = 20
+NUM_LOADS = 8
 
 
 def test_no_answer_mixes_two_runs_that_are_shown_meanwhile(output, tmp_path):

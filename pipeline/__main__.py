@@ -11,6 +11,7 @@ from rich.console import Console
 
 from components.core.logs.layout_table import LAYOUTS
 from components.image import IMAGE
+from components.serve.options import serve_command
 from pipeline import local, presets
 from pipeline.check_command import check_command
 from pipeline.cluster.schedule_commands import schedule_command
@@ -22,14 +23,12 @@ from pipeline.exit_codes import ExitCode
 from pipeline.kfp_runner import RunError
 from pipeline.layout_settings import LAYOUT_HELP
 from pipeline.layouts_command import layouts_command
-from pipeline.output_folder import OutputFolder, OutputFolderError, hold_run
-from pipeline.recommend_options import find_index, parse_session
+from pipeline.output_folder import OutputFolder, OutputFolderError
+from pipeline.recommend_command import recommend_command
 from pipeline.report import (
-    escape,
     print_comparison,
     print_findings,
     print_funnel,
-    print_items,
     print_metrics,
     print_verdict,
 )
@@ -133,50 +132,15 @@ def run(
     return ExitCode.GATE if serving_uri and not manifest else ExitCode.DONE
 
 
-@cli.command()
-@click.option(
-    "--index",
-    "path",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Exported index, or the output folder that contains it.",
-)
-@click.option(
-    "--session", metavar="ID,ID,...", help="Item ids of the session, oldest first; spaces around an id are removed."
-)
-@click.option(
-    "--item",
-    "items",
-    multiple=True,
-    metavar="ID",
-    help="One item id, taken literally, instead of --session; repeatable, oldest first.",
-)
-@click.option("-k", default=10, show_default=True, help="Number of items to recommend.")
-@click.option("--exclude-seen", is_flag=True, help="Exclude the items of the session.")
-def recommend(path: Path, session: str | None, items: tuple[str, ...], k: int, exclude_seen: bool) -> None:
-    """Prints the best items for a session: one item id and its score per line.
-
-    On a terminal, non-printable characters of an id are escaped; in a pipe or file, only tabs and newlines are. Item
-    ids that are not in the index are reported on stderr.
-    """
-    item_ids = parse_session(session, items)
-    with hold_run(find_index(path)) as index_dir:
-        from components.export import index
-
-        answer = index.recommend(index_dir, item_ids, k=k, exclude_seen=exclude_seen)
-    if answer.unknown:
-        unknown = ", ".join(f"'{escape(item_id)}'" for item_id in answer.unknown)
-        click.echo(f"unknown to the index: {unknown}", err=True)
-    print_items(answer.items, sys.stdout)
-
-
 cli.add_command(check_command)
 cli.add_command(layouts_command)
+cli.add_command(recommend_command)
 cli.add_command(compile_command)
 cli.add_command(submit_command)
 cli.add_command(schedule_command)
 cli.add_command(versions_command)
 cli.add_command(rollback_command)
+cli.add_command(serve_command)
 
 
 def main() -> None:
@@ -189,6 +153,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         _fail("interrupted", ExitCode.INTERRUPTED)
+    except local.GateRefusalError as error:
+        _fail(str(error), ExitCode.GATE)
     except RunError as error:
         _fail(str(error), ExitCode.FAILED)
     except (ValueError, OSError, OutputFolderError, ClusterError) as error:

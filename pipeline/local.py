@@ -11,13 +11,20 @@ from typing import Any
 
 from kfp import dsl
 
+from components.core.records import Record, read_records
 from pipeline.kfp_runner import RunError, check_texts, run_tasks
 from pipeline.output_folder import GATE_NAMES, OUTPUT_NAMES, OutputFolder, hold_run
 
 NAMES = OUTPUT_NAMES | GATE_NAMES
 TASKS = "tasks"  # KFP's pipeline root in the folder of a run
+REFUSAL = "RefusedError"  # what the gate raises with `fail_when_refused`
+RECORDS = "records"  # what the tasks of the run say about themselves, in a folder named by KFP's id of the run
 
 logger = logging.getLogger(__name__)
+
+
+class GateRefusalError(RunError):
+    """The gate refused the model, which fails its task with `fail_when_refused`."""
 
 
 def run_pipeline(
@@ -27,7 +34,7 @@ def run_pipeline(
 
     Args:
         pipeline: a pipeline, from source or loaded from its compiled YAML.
-        arguments: values of the pipeline's parameters.
+        arguments: values of the pipeline's parameters; `records_uri` is set to a folder of the run.
         folder: the output folder, locked by its context manager.
         runner: KFP's local runner; by default, each task runs in a subprocess with this Python interpreter.
 
@@ -37,20 +44,25 @@ def run_pipeline(
 
     Raises:
         OutputFolderError: the output folder cannot be used.
+        GateRefusalError: the gate refused the model, and `fail_when_refused` is set.
         RunError: a task failed; the message names the folder of the failed run.
         ValueError: KFP cannot pass an argument or the path of the output folder to a task.
     """
     check_texts({**arguments, "the output folder": str(folder.path)})
+    # A pipeline with an exit handler has no outputs; its artifacts have the same names in all pipelines.
     names = [name for name, spec in (pipeline.component_spec.outputs or {}).items() if "@" in spec.type]
+    expected = {*names, *(_list_artifacts(pipeline.pipeline_spec) & NAMES.keys())}
     run_dir = folder.begin(NAMES.get(name, name) for name in names)
+    if "records_uri" in (pipeline.component_spec.inputs or {}):
+        arguments = {**arguments, "records_uri": str(run_dir / RECORDS)}
     started = datetime.now(UTC)
     try:
         made = run_tasks(pipeline, arguments, run_dir / TASKS, runner)
         paths = _move({name: Path(made[name].path) for name in names}, run_dir)
-        missing = [name for name in names if name not in paths]
+        paths |= _move(_find_artifacts(run_dir), run_dir)
+        missing = sorted(expected - paths.keys())
         if missing:
             raise RunError(f"Expected the tasks to write the artifacts {', '.join(missing)}. Received: none of them")
-        paths |= _move(_find_artifacts(run_dir), run_dir)  # those of tasks that ran under a condition
         shutil.rmtree(run_dir / TASKS)
         record = {
             "pipeline": pipeline.name,
@@ -61,13 +73,32 @@ def run_pipeline(
         folder.publish(run_dir, record)
     except (RunError, OSError) as error:
         _move(_find_artifacts(run_dir), run_dir)
-        raise RunError(
+        kind = GateRefusalError if _is_refused(run_dir) else RunError
+        raise kind(
             f"{error}\nThe run failed. Its files are in {run_dir} until the next run. {folder.describe()}"
         ) from error
     except KeyboardInterrupt:
         logger.warning("The run was interrupted. %s", folder.describe())
         raise
     return paths
+
+
+def read_run_records(run_dir: Path) -> dict[str, Record]:
+    """Reads what the tasks of a local run say about themselves.
+
+    Args:
+        run_dir: the folder of the run, also of one in progress or of a failed one.
+
+    Returns:
+        The records by the name of the task, in the order in which the tasks started. A task that was killed or has not
+        ended yet has none.
+    """
+    folder = run_dir / RECORDS
+    return {
+        name: record
+        for run_id in (sorted(path.name for path in folder.iterdir()) if folder.is_dir() else [])
+        for name, record in read_records(str(folder), run_id).items()
+    }
 
 
 def run_training(
@@ -93,11 +124,12 @@ def run_training(
         raise ValueError("A local run sets checkpoint_root itself, to a folder in its output folder. Omit it.")
     paths = run_pipeline(pipeline, {**arguments, "checkpoint_root": str(folder.checkpoint_root)}, folder, runner=runner)
     # Keep the checkpoints of other trainings, which may still be resumed.
-    own = json.loads(paths["metrics"].read_text()).get("checkpoint_dir")
-    if own:
-        shutil.rmtree(folder.checkpoint_root / own, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            folder.checkpoint_root.rmdir()
+    own = {json.loads(paths["metrics"].read_text()).get("checkpoint_dir")}
+    own |= {record.result.get("checkpoint_dir") for record in read_run_records(paths["metrics"].parent).values()}
+    for name in filter(None, own):
+        shutil.rmtree(folder.checkpoint_root / name, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.checkpoint_root.rmdir()
     return paths
 
 
@@ -169,9 +201,37 @@ def run_component(
     return paths
 
 
+def _is_refused(run_dir: Path) -> bool:
+    """Returns whether the gate of a failed run has refused the model."""
+    with contextlib.suppress(OSError, ValueError):
+        return any(record.error.get("type") == REFUSAL for record in read_run_records(run_dir).values())
+    return False
+
+
+def _list_artifacts(spec: Any, group: str = "") -> set[str]:
+    """Returns the names of the artifacts of all tasks of a pipeline, except those under a condition.
+
+    Args:
+        spec: the pipeline's spec.
+        group: name of the component whose tasks to list; empty for those of the pipeline.
+    """
+    names: set[str] = set()
+    for task in (spec.components[group] if group else spec.root).dag.tasks.values():
+        component = spec.components[task.component_ref.name]
+        if not task.trigger_policy.condition:
+            names |= component.output_definitions.artifacts.keys()
+            names |= _list_artifacts(spec, task.component_ref.name)
+    return names
+
+
 def _find_artifacts(run_dir: Path) -> dict[str, Path]:
-    """Finds the artifacts that are still in the folders of their tasks, by name."""
-    return {path.name: path for path in run_dir.glob(f"{TASKS}/*/*/*") if path.name in NAMES}
+    """Finds the artifacts that are still in the folders of their tasks, by name.
+
+    Of several tasks of one component, which are named `train`, `train-2` and so on, those of the first are found: the
+    artifacts of the evaluated model.
+    """
+    paths = [path for path in run_dir.glob(f"{TASKS}/*/*/*") if path.name in NAMES]
+    return {path.name: path for path in sorted(paths, key=lambda path: path.parent.name, reverse=True)}
 
 
 def _move(artifacts: Mapping[str, Path], run_dir: Path) -> dict[str, Path]:

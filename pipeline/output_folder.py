@@ -25,7 +25,7 @@ from typing import Any, Self
 from pipeline.file_locks import Lock, lock
 
 # The stable names of a run's artifacts, by their names in the pipelines: those of every run, and those of a run with a
-# gate. A run that publishes nothing has no manifest.
+# gate. A run that publishes nothing has no verification and no manifest.
 OUTPUT_NAMES = {
     "events": "events",
     "vocabulary": "vocabulary.parquet",
@@ -39,7 +39,13 @@ OUTPUT_NAMES = {
     "index_check": "index_check.json",
     "report": "report.html",
 }
-GATE_NAMES = {"verdict": "verdict.json", "gate_report": "gate_report.md", "manifest": "manifest.json"}
+GATE_NAMES = {
+    "verdict": "verdict.json",
+    "gate_report": "gate_report.md",
+    "verification": "verification.json",
+    "manifest": "manifest.json",
+    "notification": "notification.json",
+}
 RECORD_NAME = "run.json"
 CURRENT = "current"
 RUNS = "runs"

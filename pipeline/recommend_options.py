@@ -1,5 +1,6 @@
 """Turns the command-line options of `two-tower recommend` into an index and a session."""
 
+import json
 from pathlib import Path
 
 import click
@@ -46,3 +47,25 @@ def find_index(path: Path) -> Path:
                 )
             return place
     raise FileNotFoundError(f"Expected an index, a folder with saved_model.pb. Received: {path}")
+
+
+def parse_line(line: str, number: int) -> list[str]:
+    """Parses a JSON list of item ids, the oldest first.
+
+    Args:
+        line: the line.
+        number: its number, from 1, for the error message.
+
+    Raises:
+        ValueError: the line is no JSON list of texts, or one of them is empty.
+    """
+    try:
+        item_ids = json.loads(line)
+    except json.JSONDecodeError:
+        item_ids = None
+    if not isinstance(item_ids, list) or not all(isinstance(each, str) and each for each in item_ids):
+        raise ValueError(
+            f'Expected line {number} of stdin to be a JSON list of item ids, such as ["i7", "i8"]. '
+            f"Received: {line.strip()[:200]!r}"
+        )
+    return item_ids

@@ -1,11 +1,13 @@
-"""The graph for raw logs, which schedules run: sessionize -> the tasks of the training -> gate -> publish."""
+"""The graph for raw logs, which schedules run: sessionize -> the tasks of the training -> gate -> publish; notify."""
 
 import functools
 from typing import Any
 
 from components.sessionize.component import sessionize
 from pipeline.parameters import make_pipeline
-from pipeline.tasks import MODEL_COMPONENTS, PUBLICATION_COMPONENTS, PUBLICATION_PARAMETERS, JudgedArtifacts, Tasks
+from pipeline.tasks import MODEL_COMPONENTS, PUBLICATION_COMPONENTS, PUBLICATION_PARAMETERS, TASK_PARAMETERS, Tasks
+
+NAME = "two-tower-retraining"
 
 
 @functools.cache
@@ -13,14 +15,15 @@ def make_retraining_pipeline(tasks: Tasks | None = None) -> Any:
     """Creates the pipeline from `tasks`; by default, those of a local run."""
     tasks = tasks or Tasks()
 
-    def retraining(parameters: dict[str, Any]) -> JudgedArtifacts:
+    def retraining(parameters: dict[str, Any]) -> None:
         """Trains a two-tower retrieval model from a raw event log and publishes it if the gate lets it pass."""
-        return tasks.from_events_to_publication(tasks.sessionize(parameters), parameters)
+        with tasks.notified(parameters, NAME):
+            tasks.from_events_to_publication(tasks.sessionize(parameters), parameters)
 
     return make_pipeline(
         retraining,
         [sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS],
-        name="two-tower-retraining",
+        name=NAME,
         display_name="Two-tower retraining",
-        fixed=[*tasks.fixed_parameters, *PUBLICATION_PARAMETERS],
+        fixed=[*tasks.fixed_parameters, *PUBLICATION_PARAMETERS, *TASK_PARAMETERS],
     )

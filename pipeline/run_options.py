@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pipeline import presets
+from pipeline.early_checks import check_gate_parameters
 from pipeline.layout_settings import get_layout_settings
 from pipeline.retraining import make_retraining_pipeline
 from pipeline.settings import parse_settings
@@ -98,6 +99,7 @@ def make_local_run(
         except ValueError as error:
             raise click.UsageError(str(error)) from error
     arguments.update(parse_settings(settings, parameters))
+    check_gate_parameters(arguments, parameters)
     inputs = []
     for name in ("train_path", "valid_path", "test_path", "log_path", "previous_events", "items_path"):
         location = arguments.get(name)
@@ -131,10 +133,8 @@ def check_once(given: Mapping[str, str], settings: tuple[str, ...]) -> None:
             raise click.UsageError(f"Expected {OPTIONS[name]} or --set {name}=... Received: both")
         if name in seen:
             raise click.UsageError(f"Expected --set {name}=... once. Received: twice")
-        if name == "checkpoint_root":
-            raise click.UsageError(
-                "The run sets checkpoint_root itself, to a folder in --output. Omit --set checkpoint_root=..."
-            )
+        if name in ("checkpoint_root", "records_uri"):
+            raise click.UsageError(f"The run sets {name} itself, to a folder in --output. Omit --set {name}=...")
         seen.add(name)
 
 

@@ -12,10 +12,12 @@ from components.export.component import export
 from components.gate.component import gate
 from components.image import IMAGE, USER_ID
 from components.ingest.component import ingest
+from components.notify.component import notify
 from components.publish.component import publish
 from components.report.component import report
 from components.sessionize.component import sessionize
 from components.train.component import train
+from components.verify.component import verify
 from components.vocabulary.component import vocabulary as count_items
 
 PLATFORMS = ("local", "kfp", "vertex")
@@ -28,18 +30,31 @@ CHECKPOINT_MOUNT = "/checkpoints"
 
 # The components of `Tasks.from_events`.
 MODEL_COMPONENTS = (count_items, train, evaluate, export, report)
-# The components that `Tasks.from_events_to_publication` adds, and their parameters that it sets itself.
-PUBLICATION_COMPONENTS = (gate, publish)
-PUBLICATION_PARAMETERS = ("publication_key", "champion_version")
+# The components that `Tasks.from_events_to_publication` and `Tasks.notified` add, and their parameters that KFP and
+# these methods set themselves.
+PUBLICATION_COMPONENTS = (gate, verify, publish, notify)
+PUBLICATION_PARAMETERS = ("publication_key", "champion_version", "pipeline_name", "status")
 
-# The tasks that read or write external data, with the parameters that hold its location. They get the object store's
-# secret in the pipelines that have the parameters.
+# Parameters that `Tasks` sets itself: of every component, and of `vocabulary`.
+TASK_PARAMETERS = ("run_id", "task_name", "include_test")
+
+# Key of the secret with the address of the webhook, and the environment variable that `notify` reads.
+WEBHOOK_VARIABLE = "TWO_TOWER_WEBHOOK_URL"
+
+# The parameters by which a task reads or writes external data. Tasks get the object store's secret in the pipelines
+# that have the parameters. Every task writes its record.
 OUTSIDE_PARAMETERS = {
-    "ingest": ("train_path", "valid_path", "test_path", "previous_events"),
-    "sessionize": ("log_path", "previous_events"),
-    "evaluate": ("serving_uri",),
-    "publish": ("serving_uri",),
-    "report": ("items_path",),
+    "ingest": ("train_path", "valid_path", "test_path", "previous_events", "records_uri"),
+    "sessionize": ("log_path", "previous_events", "records_uri"),
+    "vocabulary": ("records_uri",),
+    "train": ("records_uri",),
+    "evaluate": ("serving_uri", "records_uri"),
+    "export": ("records_uri",),
+    "gate": ("records_uri",),
+    "verify": ("records_uri",),
+    "publish": ("serving_uri", "records_uri"),
+    "notify": ("records_uri",),
+    "report": ("items_path", "records_uri"),
 }
 
 
@@ -57,24 +72,6 @@ class Artifacts(NamedTuple):
     embeddings: dsl.Dataset
     index_check: dsl.Metrics
     report: dsl.HTML
-
-
-class JudgedArtifacts(NamedTuple):
-    """The output artifacts of a pipeline with a gate. The manifest is none of them: KFP has no optional outputs."""
-
-    events: dsl.Dataset
-    vocabulary: dsl.Dataset
-    model: dsl.Model
-    tensorboard: dsl.Artifact
-    metrics: dsl.Metrics
-    ranks: dsl.Dataset
-    examples: dsl.Dataset
-    index: dsl.Model
-    embeddings: dsl.Dataset
-    index_check: dsl.Metrics
-    report: dsl.HTML
-    verdict: dsl.Artifact
-    gate_report: dsl.Markdown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +114,7 @@ RESOURCES = {
     ),
     "evaluate": Resources(cpu="2", cpu_limit="8", memory="4Gi", memory_limit="16Gi"),
     "export": Resources(memory="4Gi", memory_limit="16Gi"),
+    "verify": Resources(memory="4Gi", memory_limit="16Gi"),
     "publish": Resources(memory="4Gi", memory_limit="16Gi"),
     "report": Resources(memory="4Gi", memory_limit="16Gi"),
 }
@@ -134,6 +132,8 @@ class Tasks:
         num_accelerators: number of accelerators.
         object_store_secret: kfp only: name of the Kubernetes secret with the keys of an S3-compatible store, for
             the tasks in OUTSIDE_PARAMETERS; empty for none.
+        webhook_secret: kfp only: name of the Kubernetes secret whose key TWO_TOWER_WEBHOOK_URL is the address of the
+            webhook that is told how a retraining ended; empty for none.
         checkpoint_claim: kfp only: name of the PersistentVolumeClaim whose volume stores the checkpoints, so that a
             training resumes after its node is lost; empty for none. It fixes `checkpoint_root`.
 
@@ -146,6 +146,7 @@ class Tasks:
     accelerator: str = ""
     num_accelerators: int = 1
     object_store_secret: str = ""
+    webhook_secret: str = ""
     checkpoint_claim: str = ""
 
     def __post_init__(self) -> None:
@@ -162,7 +163,8 @@ class Tasks:
             raise ValueError(f"Expected at least 1 accelerator. Received: {self.num_accelerators}")
         if self.num_accelerators > 1 and not self.accelerator:
             raise ValueError(f"Expected the name of the accelerator. Received: {self.num_accelerators} without a name")
-        if (self.object_store_secret or self.checkpoint_claim) and self.platform != "kfp":
+        on_kubernetes = self.object_store_secret or self.webhook_secret or self.checkpoint_claim
+        if on_kubernetes and self.platform != "kfp":
             raise ValueError(f"Expected the platform kfp for a secret or a volume claim. Received: {self.platform!r}")
 
     @property
@@ -170,8 +172,16 @@ class Tasks:
         """Values of component parameters that the graph sets itself."""
         return {"checkpoint_root": CHECKPOINT_MOUNT} if self.checkpoint_claim else {}
 
-    def _make(self, component: Any, values: Mapping[str, Any], *, caching: bool) -> dsl.PipelineTask:
-        """Creates the component's task; values that are not inputs of the component are ignored."""
+    def _make(self, component: Any, values: Mapping[str, Any], *, caching: bool, name: str = "") -> dsl.PipelineTask:
+        """Creates the component's task; values that are not inputs of the component are ignored.
+
+        Args:
+            component: the component.
+            values: values of its inputs by name, and others.
+            caching: whether its result may come from an earlier run.
+            name: name of its record; by default that of the component.
+        """
+        values = {**values, "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, "task_name": name or component.name}
         task = component(**{name: values[name] for name in component.component_spec.inputs if name in values})
         task.set_container_image(self.image)
         task.set_caching_options(caching)
@@ -213,6 +223,20 @@ class Tasks:
         for keys, optional in ((SECRET_KEYS, False), (OPTIONAL_SECRET_KEYS, True)):
             kubernetes.use_secret_as_env(task, self.object_store_secret, {key: key for key in keys}, optional=optional)
 
+    def notified(self, parameters: Mapping[str, Any], pipeline_name: str) -> Any:
+        """Returns the group of the tasks after which `notify` reports how the run ended, whatever happens in it.
+
+        KFP allows no outputs of a pipeline with such a group.
+
+        Args:
+            parameters: the pipeline's parameters by name.
+            pipeline_name: name of the pipeline, for the report.
+        """
+        task = self._make(notify, {**parameters, "pipeline_name": pipeline_name}, caching=False)
+        if self.webhook_secret:
+            kubernetes.use_secret_as_env(task, self.webhook_secret, {WEBHOOK_VARIABLE: WEBHOOK_VARIABLE})
+        return dsl.ExitHandler(task, name="retraining")
+
     def ingest(self, parameters: Mapping[str, Any]) -> Any:
         """Creates the task that ingests split logs. Not cached: the files at a path may change."""
         return self._make(ingest, parameters, caching=False).outputs["events"]
@@ -230,28 +254,54 @@ class Tasks:
         """
         return self._from_events(events, parameters)[0]
 
-    def from_events_to_publication(self, events: Any, parameters: Mapping[str, Any]) -> JudgedArtifacts:
+    def from_events_to_publication(self, events: Any, parameters: Mapping[str, Any]) -> None:
         """Creates the tasks that follow the events, up to the gate and, if it lets the model pass, publish.
 
-        What reads or changes the serving location, and the gate, is not cached.
+        With the parameter `refit_on_test`, what is published is another model, trained on all splits after the gate.
+        What reads or changes the serving location, the gate and what follows it are not cached.
 
         Args:
             events: the events artifact of a task.
             parameters: as for `from_events`.
         """
-        made, champion_version = self._from_events(events, parameters)
-        gated = self._make(gate, {**parameters, **made._asdict()}, caching=False).outputs
+        evaluated, champion_version = self._from_events(events, parameters)
+        gated = self._make(gate, {**parameters, **evaluated._asdict()}, caching=False).outputs
+        values = {
+            **parameters,
+            **evaluated._asdict(),
+            "verdict": gated["verdict"],
+            "publication_key": dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            "champion_version": champion_version,
+        }
         # KFP's local runner finds the value of a condition by the name `Output` alone.
         with dsl.If(gated["Output"] == True, name="passed"):  # noqa: E712 (KFP overloads the operator)
-            values = {
-                **parameters,
-                **made._asdict(),
-                "verdict": gated["verdict"],
-                "publication_key": dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-                "champion_version": champion_version,
-            }
-            self._make(publish, values, caching=False)
-        return JudgedArtifacts(**made._asdict(), verdict=gated["verdict"], gate_report=gated["gate_report"])
+            with dsl.If(parameters["refit_on_test"] == True, name="refit"):  # noqa: E712
+                self._make(publish, {**values, **self._refit(evaluated, parameters)}, caching=False, name="publish")
+            with dsl.Else(name="as-evaluated"):
+                self._make(publish, values, caching=False, name="publish")
+
+    def _refit(self, evaluated: Artifacts, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Creates the tasks that train on all splits, and check the result against the evaluated model.
+
+        Returns:
+            The artifacts to publish, by the names of the inputs of `publish`.
+        """
+        values = {**parameters, **self.fixed_parameters, "events": evaluated.events, "include_test": True}
+        made = self._make(count_items, values, caching=False, name="vocabulary-2").outputs
+        values |= {"vocabulary": made["vocabulary"], "evaluated_model": evaluated.model}
+        training = self._make(train, values, caching=False, name="train-2")
+        if self.checkpoint_claim:
+            kubernetes.mount_pvc(training, pvc_name=self.checkpoint_claim, mount_path=CHECKPOINT_MOUNT)
+        values["model"] = training.outputs["model"]
+        exported = self._make(export, values, caching=False, name="export-2").outputs
+        values |= {"index_check": exported["index_check"], "evaluated_vocabulary": evaluated.vocabulary}
+        verified = self._make(verify, values, caching=False).outputs
+        return {
+            "vocabulary": values["vocabulary"],
+            "model": values["model"],
+            "index": exported["index"],
+            "verification": verified["verification"],
+        }
 
     def _from_events(self, events: Any, parameters: Mapping[str, Any]) -> tuple[Artifacts, Any]:
         """Creates the tasks of `from_events`; also returns the version that the model is compared with."""

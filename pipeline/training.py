@@ -5,7 +5,7 @@ from typing import Any
 
 from components.ingest.component import ingest
 from pipeline.parameters import make_pipeline
-from pipeline.tasks import MODEL_COMPONENTS, Artifacts, Tasks
+from pipeline.tasks import MODEL_COMPONENTS, TASK_PARAMETERS, Artifacts, Tasks
 
 
 @functools.cache
@@ -22,5 +22,5 @@ def make_training_pipeline(tasks: Tasks | None = None) -> Any:
         [ingest, *MODEL_COMPONENTS],
         name="two-tower-training",
         display_name="Two-tower training",
-        fixed=[*tasks.fixed_parameters, "serving_uri"],  # nothing is published without a gate
+        fixed=[*tasks.fixed_parameters, *TASK_PARAMETERS, "serving_uri"],  # nothing is published without a gate
     )

@@ -17,6 +17,12 @@ RUNS = {
     ),
     "fuzz_log_reader.py": ("--cases 30 --lines 5", r"\d+ \.\w+ \w+: (read|refused)", 9),
     "ranking.py": ("--queries 50 --items 400 --dim 8 --tfrs", r"(product|ranks|top 20|by +[\d,]+) +[\d.]+ s", 5),
+    "retraining_weeks.py": ("--epochs 2", r"\d{4}-\d\d-\d\d, .*: (published|refused) after|versions|recommended", 7),
+    "serving.py": (
+        "--items 50 --dim 16 --clients 20 --seconds 3 --overload-clients 40 --requests 400",
+        r"[\w ]+ +[\d,]+ clients +[\d,]+/s  p50 .* ms of CPU  200: |mean batch \d|memory: |restart: ",
+        8 + 2 + 2 + 1,
+    ),
     "scale.py": ("--items 300", r"(ingest|vocabulary|train|evaluate|export) +[\d.]+ s +[\d.]+ GiB|recall@20 0\.\d", 6),
 }
 DOCUMENTED = re.compile(r"python (tests/benchmarks/\w+\.py)((?: +(?:--[\w-]+|[\w.]+))*)")

@@ -15,7 +15,10 @@ TRAINING_FILE = Path("assets.extra", "training.json")
 
 
 def read_training(model_dir: Path) -> dict[str, Any]:
-    """Reads the training metadata of a model: `parameters`, `training`, `selection`, `refit` and `trained_until`."""
+    """Reads the training metadata of a model.
+
+    Keys: `parameters`, `training`, `selection`, `refit`, `trained_until`, `data_sha256`, `pointer`, `checkpoint_dir`.
+    """
     training: dict[str, Any] = json.loads((model_dir / TRAINING_FILE).read_text())
     return training
 

@@ -17,6 +17,9 @@ def evaluate(
     min_prefix: int = 1,
     max_test_targets: int = 50_000,
     serving_uri: str = "",
+    records_uri: str = "",
+    run_id: str = "",
+    task_name: str = "",
 ) -> int:
     """Ranks every target of the test sessions among the whole catalogue, beside the baselines.
 
@@ -40,27 +43,31 @@ def evaluate(
     arguments = dict(locals())
     from pathlib import Path
 
-    from components.core.parameters import make_parameters
-    from components.evaluate import step
+    from components.core.records import recorded
 
-    document = step.evaluate(
-        Path(events.path),
-        Path(vocabulary.path),
-        Path(model.path),
-        Path(metrics.path),
-        make_parameters(step.EvaluateParameters, arguments),
-        ranks_path=Path(ranks.path),
-        examples_path=Path(examples.path),
-    )
-    for name in ("num_targets", "num_unknown_targets", "num_unknown_sessions"):
-        metrics.log_metric(name, document[name])
-    for name, value in document["model"].items():
-        metrics.log_metric(name, value)
-    for baseline, summary in document["baselines"].items():
-        for name in ("recall@20", "mrr@20"):
-            if name in summary:
-                metrics.log_metric(f"{baseline}_{name}", summary[name])
-    champion = document["champion"]
-    for name, value in champion.get("champion", {}).items():
-        metrics.log_metric(f"champion_{name}", value)
-    return int(champion.get("version", 0 if champion["status"] == "none" else -1))
+    with recorded(arguments) as record:
+        from components.core.parameters import make_parameters
+        from components.evaluate import step
+
+        document = step.evaluate(
+            Path(events.path),
+            Path(vocabulary.path),
+            Path(model.path),
+            Path(metrics.path),
+            make_parameters(step.EvaluateParameters, arguments),
+            ranks_path=Path(ranks.path),
+            examples_path=Path(examples.path),
+        )
+        for name in ("num_targets", "num_unknown_targets", "num_unknown_sessions"):
+            metrics.log_metric(name, document[name])
+        for name, value in document["model"].items():
+            metrics.log_metric(name, value)
+        for baseline, summary in document["baselines"].items():
+            for name in ("recall@20", "mrr@20"):
+                if name in summary:
+                    metrics.log_metric(f"{baseline}_{name}", summary[name])
+        champion = document["champion"]
+        for name, value in champion.get("champion", {}).items():
+            metrics.log_metric(f"champion_{name}", value)
+        record.result = {name: document[name] for name in ("num_targets", "model", "baselines", "champion")}
+        return int(champion.get("version", 0 if champion["status"] == "none" else -1))

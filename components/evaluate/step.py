@@ -16,7 +16,7 @@ import tensorflow as tf
 from components.core import schema_versions
 from components.core.events import SPLITS, describe_split, read_split
 from components.core.literal_paths import literal_path
-from components.core.machine import limit_tensorflow_threads
+from components.core.machine import configure_tensorflow
 from components.core.metrics import (
     Bootstrap,
     Ranks,
@@ -108,7 +108,7 @@ def evaluate(
     Raises:
         ValueError: no test session contains a target.
     """
-    limit_tensorflow_threads()
+    configure_tensorflow()
     vocabulary = Vocabulary.read(vocabulary_path)
     test_events = read_split(events_dir, "test")
     tested = Sessions.encode(test_events, vocabulary)

@@ -11,8 +11,12 @@ import tensorflow as tf
 from components.core.literal_paths import literal_path
 from components.core.saved_model import score_by_popularity
 from components.core.vocabulary import Vocabulary
+from components.export.exact_search import ExactSearch
 
 INT32_MAX = np.iinfo(np.int32).max
+SERVING_K = 100
+PADDING_SCORE = float(np.finfo(np.float32).min)  # finite, because JSON has no infinity
+ITEM_IDS = tf.TensorSpec([None, None], tf.string, "item_ids")
 
 
 class Index(tf.Module):
@@ -21,94 +25,202 @@ class Index(tf.Module):
     A session without any known item among the newest that the model reads gets the most popular items, with the scores
     1, 1/2, 1/3, ...
 
-    Signatures of the SavedModel; `num_items` is the size of the catalogue:
+    Signatures of the SavedModel. All inputs have the sessions as their first dimension, so that servers can batch
+    requests and take them as rows; `num_items` is the size of the catalogue:
         serving_default:
             item_ids: [batch_size, length] strings, items of each session, oldest first; "" is padding at any position.
-            k: [] int32, number of items to return, at least 1.
+            returns: item_ids [batch_size, min(serving_k, num_items)] strings and scores of the same shape, float32,
+                best first.
+        recommend:
+            item_ids: as above.
+            k: [batch_size] or [1] int32, number of items to return for each session or for all, at least 1.
             exclude_ids: [batch_size, num_excluded] strings, items to exclude per session; "" is padding, and unknown
                 ids are ignored. `num_excluded` may be 0.
-            returns: item_ids [batch_size, min(k, num_items)] strings and scores [batch_size, min(k, num_items)]
-                float32, best first. If exclusions leave fewer items, the row is padded with "" and -inf.
+            returns: item_ids [batch_size, min(max(k), num_items)] strings and scores of the same shape, float32, best
+                first. A row with a smaller `k`, or with fewer items left, is padded with "" and `PADDING_SCORE`.
         known:
             item_ids: [batch_size, length] strings.
             returns: known [batch_size, length] bool, whether the index contains the item; False for "".
+        similarity:
+            item_ids: [batch_size, length] strings.
+            other_ids: [batch_size, num_others] strings.
+            returns: similarity [batch_size, num_others, length] float32, cosine of the two items' embeddings without
+                the trend; 0 where an item is unknown.
 
-    `k` below 1, or different numbers of rows in `exclude_ids` and `item_ids`, raise InvalidArgumentError.
+    `k` below 1, or different numbers of rows in two inputs, raise InvalidArgumentError.
 
     Args:
         saved_model: the loaded SavedModel.
         vocabulary: the items to return.
         candidates: [num_items, dimension] the embedded catalogue.
+        embedding_dim: number of leading coordinates that come from the candidate tower; the rest is the trend.
         max_length: maximum number of items of a session that the model reads, the newest.
+        serving_k: number of items that `serving_default` returns.
+
+    Raises:
+        ValueError: serving_k is below 1.
     """
 
     def __init__(
-        self, saved_model: Any, *, vocabulary: Vocabulary, candidates: npt.NDArray[np.float32], max_length: int
+        self,
+        saved_model: Any,
+        *,
+        vocabulary: Vocabulary,
+        candidates: npt.NDArray[np.float32],
+        embedding_dim: int,
+        max_length: int,
+        serving_k: int = SERVING_K,
     ) -> None:
         super().__init__()
+        check_serving_k(serving_k)
         self.saved_model = saved_model
+        self.embedding_dim = embedding_dim
         self.max_length = max_length
+        self.serving_k = min(serving_k, vocabulary.num_items)
         self.num_items = vocabulary.num_items
         self.item_ids = tf.constant(vocabulary.item_ids.to_pylist())
         self.popularity = tf.constant(score_by_popularity(vocabulary.num_items))
-        self.candidates = tf.Variable(candidates, trainable=False)
+        self.search = ExactSearch(candidates)
         self.rows = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(self.item_ids, tf.range(self.num_items, dtype=tf.int64)),
             default_value=-1,
         )
 
+    @tf.function(input_signature=[ITEM_IDS])
+    def recommend_by_default(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """See `serving_default` of the class."""
+        scores, best = self._find_best(item_ids, tf.constant(self.serving_k), tf.zeros_like(item_ids[:, :0]))
+        scores, best = (tf.ensure_shape(each, [None, self.serving_k]) for each in (scores, best))
+        return {"item_ids": tf.gather(self.item_ids, best), "scores": scores}
+
     @tf.function(
         input_signature=[
-            tf.TensorSpec([None, None], tf.string, "item_ids"),
-            tf.TensorSpec([], tf.int32, "k"),
+            ITEM_IDS,
+            tf.TensorSpec([None], tf.int32, "k"),
             tf.TensorSpec([None, None], tf.string, "exclude_ids"),
         ]
     )
     def recommend(self, item_ids: tf.Tensor, k: tf.Tensor, exclude_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """See the class."""
-        num_sessions, num_rows = tf.shape(item_ids)[0], tf.shape(exclude_ids)[0]
+        num_sessions, num_k = tf.shape(item_ids)[0], tf.shape(k)[0]
         checks = [
-            tf.debugging.Assert(k >= 1, ["Expected k to be at least 1. Received:", k]),
+            tf.debugging.Assert(tf.reduce_all(k >= 1), ["Expected k to be at least 1. Received:", k]),
             tf.debugging.Assert(
-                num_sessions == num_rows,
-                ["Expected as many rows of exclude_ids as sessions,", num_sessions, "Received:", num_rows],
+                (num_k == num_sessions) | (num_k == 1),
+                ["Expected as many values of k as sessions,", num_sessions, ", or one. Received:", num_k],
             ),
+            _check_rows(item_ids, exclude_ids, "exclude_ids"),
         ]
         with tf.control_dependencies(checks):
-            k = tf.minimum(k, self.num_items)
-        scores = self.score(item_ids)
-        # Enough candidates even if all excluded items rank first.
-        num_best = tf.minimum(k + tf.shape(exclude_ids)[1], self.num_items)
-        scores, best = tf.math.top_k(scores, k=num_best)
-        excluded = tf.cast(self.rows.lookup(exclude_ids), tf.int32)
-        # Sort for binary search; the sentinel `num_items` keeps the positions from searchsorted in bounds.
-        excluded = tf.sort(tf.pad(excluded, [[0, 0], [0, 1]], constant_values=self.num_items))
-        is_excluded = tf.gather(excluded, tf.searchsorted(excluded, best), batch_dims=1) == best
-        scores, order = tf.math.top_k(tf.where(is_excluded, -np.inf, scores), k=k)
-        best = tf.gather(best, order, batch_dims=1)
-        return {"item_ids": tf.where(scores == -np.inf, "", tf.gather(self.item_ids, best)), "scores": scores}
+            k, exclude_ids = tf.minimum(k, self.num_items), tf.identity(exclude_ids)
+        width = tf.maximum(tf.reduce_max(k), 1)  # of no session at all, the largest k is the smallest integer
+        scores, best = self._find_best(item_ids, width, exclude_ids)
+        is_found = (scores > -np.inf) & (tf.range(width) < k[:, tf.newaxis])
+        return {
+            "item_ids": tf.where(is_found, tf.gather(self.item_ids, best), ""),
+            "scores": tf.where(is_found, scores, PADDING_SCORE),
+        }
 
-    def score(self, item_ids: tf.Tensor) -> tf.Tensor:
-        """Scores the catalogue for sessions [batch_size, length] of item ids, [batch_size, num_items]."""
-        rows = tf.cast(self.rows.lookup(item_ids), tf.int32)
+    def _find_best(self, item_ids: tf.Tensor, k: tf.Tensor, exclude_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Finds the `k` best items that are not excluded.
+
+        The search knows nothing of the bonus, so the session's own items are taken out of what it finds and put back
+        with their exact scores. It finds enough others even if all own and all excluded items rank first.
+
+        Args:
+            item_ids: [batch_size, length] strings.
+            k: [] int32, at most `num_items`.
+            exclude_ids: [batch_size, num_excluded] strings.
+
+        Returns:
+            Scores and rows [batch_size, k], best first; the score is -inf where no item is left.
+        """
         query = self.saved_model.query(tf.fill([tf.shape(item_ids)[0]], ""), item_ids)
-        scores = tf.matmul(query["embedding"], self.candidates, transpose_b=True)
+        own, bonus = self._find_own(item_ids, query["bonus"])
+        excluded = tf.sort(tf.cast(self.rows.lookup(exclude_ids), tf.int32))
+        num_best = tf.minimum(k + tf.shape(own)[1] + tf.shape(excluded)[1], self.num_items)
+        scores, found = self.search(query["embedding"], num_best)
+        is_own = own < tf.pad(own[:, 1:], [[0, 0], [0, 1]], constant_values=self.num_items)
+        has_known = tf.reduce_any(is_own, axis=1, keepdims=True)
+        scores = tf.where(has_known, scores, self.popularity[:num_best])
+        found = tf.where(has_known, found, tf.range(num_best))
+        scores = tf.where(self._contains(own, found) | self._contains(excluded, found), -np.inf, scores)
+        own_scores = tf.linalg.matvec(self.search.vectors(tf.where(is_own, own, 0)), query["embedding"]) + bonus
+        is_own &= ~self._contains(excluded, own)
+        scores = tf.concat([scores, tf.where(is_own, own_scores, -np.inf)], axis=1)
+        found = tf.concat([found, own], axis=1)
+        scores, order = tf.math.top_k(scores, k=k)
+        best = tf.gather(found, order, batch_dims=1)
+        return scores, tf.where(scores > -np.inf, best, 0)
+
+    def _find_own(self, item_ids: tf.Tensor, bonus: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Finds the known items among the newest `max_length` of each session.
+
+        Args:
+            item_ids: [batch_size, length] strings.
+            bonus: [batch_size, length] bonus of each item, at its newest place.
+
+        Returns:
+            Rows [batch_size, num_own] in ascending order, each as often as the session has it, then `num_items`; and
+            the bonus, which is 0 for all but the newest place of an item, the last of its rows.
+        """
+        rows = tf.cast(self.rows.lookup(item_ids), tf.int32)
         num_later = tf.cumsum(tf.cast(item_ids != "", tf.int32), axis=1, reverse=True, exclusive=True)
         is_known = (rows >= 0) & (num_later < self.max_length)
-        cell = tf.stack([tf.cast(tf.where(is_known)[:, 0], tf.int32), tf.boolean_mask(rows, is_known)], axis=1)
-        scores = tf.tensor_scatter_nd_add(scores, cell, tf.boolean_mask(query["bonus"], is_known))
-        return tf.where(tf.reduce_any(is_known, axis=1, keepdims=True), scores, self.popularity)
+        # At least one column, since `searchsorted` takes none.
+        rows = tf.pad(tf.where(is_known, rows, self.num_items), [[0, 0], [0, 1]], constant_values=self.num_items)
+        bonus = tf.pad(bonus, [[0, 0], [0, 1]])
+        most = tf.reduce_max(tf.reduce_sum(tf.cast(is_known, tf.int32), axis=1))
+        order = tf.argsort(rows, axis=1, stable=True)[:, : tf.maximum(most, 1)]
+        return tf.gather(rows, order, batch_dims=1), tf.gather(bonus, order, batch_dims=1)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, "item_ids")])
+    def _contains(self, ordered: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+        """Says for each of `others` [batch_size, num_others] whether `ordered` [batch_size, num_rows] contain it."""
+        # The last one keeps the positions from searchsorted in bounds; no item has that row.
+        ordered = tf.pad(ordered, [[0, 0], [0, 1]], constant_values=self.num_items)
+        return tf.gather(ordered, tf.searchsorted(ordered, others), batch_dims=1) == others
+
+    @tf.function(input_signature=[ITEM_IDS])
     def known(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """See the class."""
         return {"known": self.rows.lookup(item_ids) >= 0}
 
+    @tf.function(input_signature=[ITEM_IDS, tf.TensorSpec([None, None], tf.string, "other_ids")])
+    def similarity(self, item_ids: tf.Tensor, other_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """See the class."""
+        with tf.control_dependencies([_check_rows(item_ids, other_ids, "other_ids")]):
+            items, others = self._directions(item_ids), self._directions(other_ids)
+        return {"similarity": tf.matmul(others, items, transpose_b=True)}
+
+    def _directions(self, item_ids: tf.Tensor) -> tf.Tensor:
+        """Unit vectors of items [batch_size, length], [batch_size, length, embedding_dim]; 0 for unknown ones."""
+        rows = self.rows.lookup(item_ids)
+        vectors = self.search.vectors(tf.maximum(rows, 0))[:, :, : self.embedding_dim]
+        return tf.where(rows[:, :, tf.newaxis] >= 0, tf.math.l2_normalize(vectors, axis=2), 0.0)
+
     def save(self, index_dir: Path) -> None:
         """Writes the SavedModel."""
         index_dir.mkdir(parents=True, exist_ok=True)
+        signatures = {
+            "serving_default": self.recommend_by_default,
+            "recommend": self.recommend,
+            "known": self.known,
+            "similarity": self.similarity,
+        }
         with literal_path(index_dir) as path:
-            tf.saved_model.save(self, path, signatures={"serving_default": self.recommend, "known": self.known})
+            tf.saved_model.save(self, path, signatures=signatures)
+
+
+def check_serving_k(serving_k: int) -> None:
+    """Raises a ValueError if `serving_default` cannot return as many items."""
+    if not 1 <= serving_k <= INT32_MAX:
+        raise ValueError(f"Expected serving_k to be from 1 to {INT32_MAX}. Received: {serving_k}")
+
+
+def _check_rows(item_ids: tf.Tensor, others: tf.Tensor, name: str) -> tf.Operation:
+    num_sessions, num_rows = tf.shape(item_ids)[0], tf.shape(others)[0]
+    message = [f"Expected as many rows of {name} as sessions,", num_sessions, "Received:", num_rows]
+    return tf.debugging.Assert(num_sessions == num_rows, message)
 
 
 class Recommendation(NamedTuple):
@@ -146,13 +258,13 @@ def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: 
         raise ValueError(f"Expected a session of item ids. Received: {list(session)}")
     with literal_path(index_dir) as path:
         signatures = tf.saved_model.load(path).signatures
-    if not {"serving_default", "known"} <= set(signatures):
+    if not {"recommend", "known"} <= set(signatures):
         raise ValueError(_not_an_index(index_dir, list(signatures)))
     # Ids that are not valid UTF-8, such as bytes from a command line, are not in any index and come back as unknown.
     item_ids = tf.constant([[item.encode("utf-8", "surrogatepass") for item in session]])
-    answer = signatures["serving_default"](
+    answer = signatures["recommend"](
         item_ids=item_ids,
-        k=tf.constant(min(k, INT32_MAX), tf.int32),
+        k=tf.constant([min(k, INT32_MAX)], tf.int32),
         exclude_ids=item_ids if exclude_seen else tf.constant([[]], tf.string),
     )
     known = signatures["known"](item_ids=item_ids)["known"].numpy()[0]
@@ -165,7 +277,7 @@ def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: 
 
 
 def _not_an_index(folder: Path, signatures: list[str]) -> str:
-    expected = "Expected the folder of an index, which export writes with the signatures serving_default and known."
+    expected = "Expected the folder of an index, which export writes with the signatures recommend and known."
     if "query" in signatures:
         return f"{expected} Received: {folder}, which holds the towers; the index is the folder `index` of the same run"
     return f"{expected} Received: {folder} with the signatures {', '.join(signatures) or 'none'}; export it again"

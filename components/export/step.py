@@ -18,13 +18,13 @@ import tensorflow as tf
 from components.core import schema_versions
 from components.core.events import describe_split, read_split
 from components.core.literal_paths import literal_path
-from components.core.machine import limit_tensorflow_threads
+from components.core.machine import configure_tensorflow
 from components.core.model_scores import model_scores
 from components.core.ranking import ScoreTile
 from components.core.saved_model import embed_catalogue, read_training
 from components.core.sequences import Sessions
 from components.core.vocabulary import Vocabulary
-from components.export.index import Index
+from components.export.index import SERVING_K, Index, check_serving_k
 
 NUM_PROBES = 64  # sessions for which every score is compared
 NUM_QUERIES = 1_000  # sessions for which the best items are compared, one query at a time
@@ -50,7 +50,13 @@ class Exported:
 
 
 def export(
-    events_dir: Path, vocabulary_path: Path, model_dir: Path, index_dir: Path, embeddings_path: Path
+    events_dir: Path,
+    vocabulary_path: Path,
+    model_dir: Path,
+    index_dir: Path,
+    embeddings_path: Path,
+    *,
+    serving_k: int = SERVING_K,
 ) -> Exported:
     """Writes the index, checks it in a fresh process, and writes the candidate embeddings.
 
@@ -60,12 +66,14 @@ def export(
         model_dir: the SavedModel of both towers.
         index_dir: folder to write the index to.
         embeddings_path: Parquet file to write, with item_id and embedding.
+        serving_k: number of items that the signature `serving_default` of the index returns.
 
     Raises:
-        ValueError: no test session has two events.
+        ValueError: no test session has two events, or serving_k is below 1.
         RuntimeError: the results of the saved index differ from exact scores.
     """
-    limit_tensorflow_threads()
+    check_serving_k(serving_k)
+    configure_tensorflow()
     vocabulary = Vocabulary.read(vocabulary_path)
     parameters = read_training(model_dir)["parameters"]
     max_length = parameters["max_session_length"]
@@ -82,7 +90,14 @@ def export(
     with literal_path(model_dir) as path:
         model = tf.saved_model.load(path)
         candidates = embed_catalogue(model, vocabulary)
-        Index(model, vocabulary=vocabulary, candidates=candidates, max_length=max_length).save(index_dir)
+        Index(
+            model,
+            vocabulary=vocabulary,
+            candidates=candidates,
+            embedding_dim=parameters["embedding_dim"],
+            max_length=max_length,
+            serving_k=serving_k,
+        ).save(index_dir)
     scores = model_scores(model, candidates, vocabulary, sessions, queried, max_length=max_length)
     prefixes = _prefixes(events["item_id"], sessions, queried, max_length=max_length)
     measured = _check(index_dir, prefixes, vocabulary.item_ids.to_pylist(), scores)

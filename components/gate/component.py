@@ -43,6 +43,9 @@ def gate(
         "lost_items=0.3:0.8",
         "popularity=0.3:0.8",
     ],
+    records_uri: str = "",
+    run_id: str = "",
+    task_name: str = "",
 ) -> bool:
     """Decides whether the model may be published; whatever is missing, unreadable or not a number is a refusal.
 
@@ -73,17 +76,26 @@ def gate(
     arguments = dict(locals())
     from pathlib import Path
 
-    from components.core.parameters import make_parameters
-    from components.gate import step
-    from components.gate.parameters import GateParameters
+    from components.core.records import recorded
 
-    decision = step.gate(
-        Path(metrics.path),
-        Path(index_check.path),
-        Path(events.path),
-        Path(verdict.path),
-        Path(gate_report.path),
-        make_parameters(GateParameters, arguments),
-    )
-    verdict.metadata.update({"passed": decision.passed, "decided_by": decision.decided_by})
-    return decision.passed
+    with recorded(arguments) as record:
+        from components.core.parameters import make_parameters
+        from components.gate import step
+        from components.gate.parameters import GateParameters
+
+        decision = step.gate(
+            Path(metrics.path),
+            Path(index_check.path),
+            Path(events.path),
+            Path(verdict.path),
+            Path(gate_report.path),
+            make_parameters(GateParameters, arguments),
+        )
+        record.result = {
+            "passed": decision.passed,
+            "rules_passed": decision.rules_passed,
+            "decided_by": decision.decided_by,
+            "reason": decision.reason,
+        }
+        verdict.metadata.update({"passed": decision.passed, "decided_by": decision.decided_by})
+        return decision.passed

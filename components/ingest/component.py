@@ -37,6 +37,9 @@ def ingest(
         "lost_items=0.3:0.8",
         "popularity=0.3:0.8",
     ],
+    records_uri: str = "",
+    run_id: str = "",
+    task_name: str = "",
 ) -> None:
     """Reads the session logs of three splits into one events artifact; every line is accepted or kept with a reason.
 
@@ -69,13 +72,18 @@ def ingest(
     arguments = dict(locals())
     from pathlib import Path
 
-    from components.core.parameters import make_parameters
-    from components.ingest import step
+    from components.core.records import recorded
 
-    report = step.ingest(
-        {"train": train_path, "valid": valid_path, "test": test_path},
-        Path(events.path),
-        make_parameters(step.IngestParameters, arguments),
-    )
-    events.metadata.update(report.metadata())
-    Path(data_report.path).write_text(report.to_markdown())
+    with recorded(arguments) as record:
+        from components.core.parameters import make_parameters
+        from components.ingest import step
+
+        report = step.ingest(
+            {"train": train_path, "valid": valid_path, "test": test_path},
+            Path(events.path),
+            make_parameters(step.IngestParameters, arguments),
+        )
+        events.metadata.update(report.metadata())
+        Path(data_report.path).write_text(report.to_markdown())
+        record.result = report.summary()
+        record.findings = report.findings

@@ -13,9 +13,14 @@ def publish(
     publication_key: str,
     serving_uri: str = "",
     verdict: dsl.Input[dsl.Artifact] = None,
+    verification: dsl.Input[dsl.Metrics] = None,
+    refit_on_test: bool = True,
     champion_version: int = -1,
     keep_versions: int = 5,
     gate_override: str = "",
+    records_uri: str = "",
+    run_id: str = "",
+    task_name: str = "",
 ) -> int:
     """Publishes the index with its towers and vocabulary as the next version of a serving location.
 
@@ -23,8 +28,10 @@ def publish(
         index: SavedModel of the index.
         model: SavedModel of both towers.
         vocabulary: The vocabulary artifact.
-        metrics: JSON with the metrics of the model.
+        metrics: JSON with the metrics of the evaluated model.
         verdict: JSON with the verdict of the gate.
+        verification: JSON of verify, about a model that was trained on all splits.
+        refit_on_test: Whether the published model is trained on all splits, the test split too, after the gate.
         publication_key: Name of the publication, such as the id of the run; a location publishes it once.
         champion_version: Version that the model was compared with, and that must still be the newest one; 0 if there
             was none, -1 to publish after any version.
@@ -35,20 +42,26 @@ def publish(
         Number of the published version.
     """
     arguments = dict(locals())
-    import json
     from pathlib import Path
 
-    from components.core.parameters import make_parameters
-    from components.publish import step
+    from components.core.records import recorded
 
-    published = step.publish(
-        Path(index.path),
-        Path(model.path),
-        Path(vocabulary.path),
-        Path(metrics.path),
-        Path(verdict.path) if verdict else None,
-        make_parameters(step.PublishParameters, arguments),
-    )
-    Path(manifest.path).write_text(json.dumps(published.document, indent=2))
-    manifest.metadata.update({"version": published.version, "publication_key": published.publication_key})
-    return published.version
+    with recorded(arguments) as record:
+        import json
+
+        from components.core.parameters import make_parameters
+        from components.publish import step
+
+        published = step.publish(
+            Path(index.path),
+            Path(model.path),
+            Path(vocabulary.path),
+            Path(metrics.path),
+            Path(verdict.path) if verdict else None,
+            Path(verification.path) if verification else None,
+            make_parameters(step.PublishParameters, arguments),
+        )
+        Path(manifest.path).write_text(json.dumps(published.document, indent=2))
+        manifest.metadata.update({"version": published.version, "publication_key": published.publication_key})
+        record.result = {"version": published.version, "serving_uri": serving_uri}
+        return published.version

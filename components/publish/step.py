@@ -28,6 +28,7 @@ class PublishParameters:
     serving_uri: str = ""
     champion_version: int = -1
     keep_versions: int = 5
+    refit_on_test: bool = True
     gate_override: str = ""
 
     def __post_init__(self) -> None:
@@ -49,6 +50,7 @@ def publish(
     vocabulary_path: Path,
     metrics_path: Path,
     verdict_path: Path | None,
+    verification_path: Path | None,
     parameters: PublishParameters,
 ) -> Manifest:
     """Publishes an index with its towers and vocabulary as the next version.
@@ -59,8 +61,9 @@ def publish(
         index_dir: the SavedModel of the index.
         model_dir: the SavedModel of both towers.
         vocabulary_path: the vocabulary artifact.
-        metrics_path: JSON with the metrics of the model.
+        metrics_path: JSON with the metrics of the evaluated model.
         verdict_path: JSON with the verdict of the gate; None without a gate.
+        verification_path: JSON of `verify`; None if the evaluated model itself is published.
         parameters: the parameters.
 
     Returns:
@@ -68,8 +71,8 @@ def publish(
 
     Raises:
         FileNotFoundError: an artifact has no saved_model.pb.
-        ValueError: the metrics or the verdict are no JSON object with finite numbers, or the index has an unknown
-            input.
+        ValueError: the metrics, the verdict or the verification are no JSON object with finite numbers, the model was
+            not verified or not trained as `refit_on_test` says, or the index has an unknown input.
         RuntimeError: the index does not answer a request.
         PublishConflictError: another publisher was first.
         ServingError: the serving location cannot be read or written, or is damaged.
@@ -79,6 +82,8 @@ def publish(
             raise FileNotFoundError(f"Expected a folder with {SAVED_MODEL}. Received: {folder}")
     training = read_training(model_dir)
     metrics = _read_json(metrics_path)
+    verification = _read_json(verification_path) if verification_path else None
+    _check_verified(training, verification, parameters)
     details = {
         "trained_until": training.get("trained_until"),
         "data_sha256": training.get("data_sha256"),
@@ -87,6 +92,7 @@ def publish(
         "rolled_back": None,
         "metrics": {name: value for name, value in metrics.items() if name not in training},
         "verdict": _read_json(verdict_path) if verdict_path else None,
+        "verification": verification,
         "parameters": training["parameters"],
     }
     location = open_location(parameters.serving_uri)
@@ -107,6 +113,23 @@ def publish(
         return location.publish(draft, keep=parameters.keep_versions)
 
 
+def _check_verified(
+    training: dict[str, Any], verification: dict[str, Any] | None, parameters: PublishParameters
+) -> None:
+    """Checks that a model that was trained on the test split was verified, and that no other one was."""
+    if parameters.refit_on_test != (verification is not None):
+        expected = "a verification of the model" if parameters.refit_on_test else "no verification of the model"
+        raise ValueError(
+            f"Expected {expected} with refit_on_test={parameters.refit_on_test}. "
+            f"Received: {'none' if verification is None else 'one'}"
+        )
+    if verification is not None and verification.get("trained_until") != training.get("trained_until"):
+        raise ValueError(
+            f"Expected the verification of the model that was trained until {training.get('trained_until')} ms. "
+            f"Received: one of a model that was trained until {verification.get('trained_until')} ms"
+        )
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     if not isinstance(document, dict):
@@ -115,4 +138,4 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"Expected finite numbers in the metrics and the verdict. Received: {name}")
+    raise ValueError(f"Expected finite numbers in the documents of the model. Received: {name}")

@@ -14,9 +14,9 @@ import tensorflow as tf
 from components.core.literal_paths import literal_path
 
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
-SIGNATURE = "serving_default"
+SIGNATURES = ("serving_default", "recommend")
 K = 20
-SHAPES = ((1, 1), (1, 8), (16, 20))  # sessions and items of each request, unless the signature fixes them
+SHAPES = ((1, 1), (1, 8), (16, 20))  # sessions and items of the requests to each signature, unless it fixes them
 
 _LENGTH_DELIMITED = 2  # wire type, https://protobuf.dev/programming-guides/encoding
 _PREDICTION_LOG_PREDICT_LOG = 6
@@ -37,25 +37,30 @@ def write_warm_up(index_dir: Path, item_ids: Sequence[str], path: Path) -> None:
         path: file to write.
 
     Raises:
-        ValueError: the signature `serving_default` is missing, or one of its inputs has an unknown meaning.
+        ValueError: a signature is missing, or one of its inputs has an unknown meaning.
         RuntimeError: the index does not answer a request.
     """
+    requests = []
     with literal_path(index_dir) as folder:
         signatures = tf.saved_model.load(folder).signatures
-        if SIGNATURE not in signatures:
-            raise ValueError(f"Expected the signature {SIGNATURE} in {index_dir}. Received: {', '.join(signatures)}")
-        specs: dict[str, tf.TensorSpec] = signatures[SIGNATURE].structured_input_signature[1]
-        requests = [make_inputs(specs, item_ids, *shape) for shape in SHAPES]
-        for inputs in requests:
-            try:
-                signatures[SIGNATURE](**inputs)
-            except tf.errors.OpError as error:
-                shapes = {name: tensor.shape.as_list() for name, tensor in inputs.items()}
-                raise RuntimeError(f"The index {index_dir} does not answer a request of {shapes}: {error}") from error
+        for name in SIGNATURES:
+            if name not in signatures:
+                raise ValueError(f"Expected the signature {name} in {index_dir}. Received: {', '.join(signatures)}")
+            specs: dict[str, tf.TensorSpec] = signatures[name].structured_input_signature[1]
+            for shape in SHAPES:
+                inputs = make_inputs(specs, item_ids, *shape)
+                requests.append((name, inputs))
+                try:
+                    signatures[name](**inputs)
+                except tf.errors.OpError as error:
+                    shapes = {key: tensor.shape.as_list() for key, tensor in inputs.items()}
+                    raise RuntimeError(
+                        f"The signature {name} of the index {index_dir} does not answer a request of {shapes}: {error}"
+                    ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
     with literal_path(path.parent) as folder, tf.io.TFRecordWriter(f"{folder}/{path.name}") as writer:
-        for inputs in requests:
-            writer.write(encode_prediction_log(inputs))
+        for name, inputs in requests:
+            writer.write(encode_prediction_log(name, inputs))
 
 
 def make_inputs(
@@ -64,8 +69,8 @@ def make_inputs(
     """Makes the inputs of a request from those of a signature.
 
     Args:
-        specs: inputs of the signature: `item_ids` [batch_size, length] strings; optionally `k` [] integer and
-            `exclude_ids` [batch_size, num_excluded] strings, which excludes nothing here.
+        specs: inputs of the signature: `item_ids` [batch_size, length] strings; optionally `k` [batch_size] integers
+            and `exclude_ids` [batch_size, num_excluded] strings, which excludes nothing here.
         item_ids: ids that are repeated to fill the sessions.
         num_sessions: number of sessions, unless the signature fixes it.
         length: number of items in each session, unless the signature fixes it.
@@ -73,31 +78,31 @@ def make_inputs(
     Raises:
         ValueError: the signature has no `item_ids`, or another input, for which no value is known.
     """
-    known = {"item_ids": (tf.string, 2), "k": (None, 0), "exclude_ids": (tf.string, 2)}
+    known = {"item_ids": (tf.string, 2), "k": (None, 1), "exclude_ids": (tf.string, 2)}
     for name, spec in specs.items():
         kind, rank = known.get(name, (None, None))
         if spec.shape.rank != rank or (kind is None and not spec.dtype.is_integer) or kind not in (None, spec.dtype):
             raise ValueError(
-                f"Expected the inputs item_ids and exclude_ids [batch_size, length] of strings and k [] of integers in "
-                f"the signature {SIGNATURE}. Received: {name} {spec.shape} {spec.dtype.name}"
+                "Expected the inputs item_ids and exclude_ids [batch_size, length] of strings and k [batch_size] of "
+                f"integers. Received: {name} {spec.shape} {spec.dtype.name}"
             )
     if "item_ids" not in specs:
-        raise ValueError(f"Expected the input item_ids in the signature {SIGNATURE}. Received: {', '.join(specs)}")
+        raise ValueError(f"Expected the input item_ids in a signature of the index. Received: {', '.join(specs)}")
     rows, columns = (
         size or default for size, default in zip(specs["item_ids"].shape.as_list(), (num_sessions, length), strict=True)
     )
     sessions = [[item_ids[(row + column) % len(item_ids)] for column in range(columns)] for row in range(rows)]
     inputs = {"item_ids": tf.constant(sessions)}
     if "k" in specs:
-        inputs["k"] = tf.constant(K, specs["k"].dtype)
+        inputs["k"] = tf.fill([rows], tf.constant(K, specs["k"].dtype))
     if "exclude_ids" in specs:
         inputs["exclude_ids"] = tf.fill([rows, specs["exclude_ids"].shape.as_list()[1] or 1], "")
     return inputs
 
 
-def encode_prediction_log(inputs: Mapping[str, tf.Tensor]) -> bytes:
-    """Encodes a request to the signature `serving_default` as a PredictionLog."""
-    request = _field(_PREDICT_REQUEST_MODEL_SPEC, _field(_MODEL_SPEC_SIGNATURE_NAME, SIGNATURE.encode()))
+def encode_prediction_log(signature: str, inputs: Mapping[str, tf.Tensor]) -> bytes:
+    """Encodes a request to a signature as a PredictionLog."""
+    request = _field(_PREDICT_REQUEST_MODEL_SPEC, _field(_MODEL_SPEC_SIGNATURE_NAME, signature.encode()))
     for name, tensor in sorted(inputs.items()):
         value = tf.make_tensor_proto(tensor).SerializeToString()
         request += _field(_PREDICT_REQUEST_INPUTS, _field(_MAP_KEY, name.encode()) + _field(_MAP_VALUE, value))

@@ -13,6 +13,9 @@ def report(
     index_check: dsl.Input[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
     items_path: str = "",
+    records_uri: str = "",
+    run_id: str = "",
+    task_name: str = "",
 ) -> None:
     """Writes a page about the model: how good it is, where, what it recommends, and what it was made of.
 
@@ -27,20 +30,25 @@ def report(
             none.
         report: One HTML page that needs no network.
     """
+    arguments = dict(locals())
     from pathlib import Path
 
-    from components.report import step
+    from components.core.records import recorded
 
-    problems = step.make_report(
-        step.Sources(
-            events_dir=Path(events.path),
-            vocabulary_path=Path(vocabulary.path),
-            metrics_path=Path(metrics.path),
-            examples_path=Path(examples.path),
-            embeddings_path=Path(embeddings.path),
-            index_check_path=Path(index_check.path),
-        ),
-        Path(report.path),
-        items_path=items_path,
-    )
-    report.metadata.update({"complete": not problems, "problems": "; ".join(problems)})
+    with recorded(arguments) as record:
+        from components.report import step
+
+        problems = step.make_report(
+            step.Sources(
+                events_dir=Path(events.path),
+                vocabulary_path=Path(vocabulary.path),
+                metrics_path=Path(metrics.path),
+                examples_path=Path(examples.path),
+                embeddings_path=Path(embeddings.path),
+                index_check_path=Path(index_check.path),
+            ),
+            Path(report.path),
+            items_path=items_path,
+        )
+        report.metadata.update({"complete": not problems, "problems": "; ".join(problems)})
+        record.result = {"problems": problems}

@@ -47,6 +47,9 @@ def sessionize(
         "lost_items=0.3:0.8",
         "popularity=0.3:0.8",
     ],
+    records_uri: str = "",
+    run_id: str = "",
+    task_name: str = "",
 ) -> None:
     """Cuts a raw event log into sessions and splits them by time, as GRU4Rec does for RetailRocket.
 
@@ -90,13 +93,18 @@ def sessionize(
     arguments = dict(locals())
     from pathlib import Path
 
-    from components.core.parameters import make_parameters
-    from components.sessionize import step
+    from components.core.records import recorded
 
-    report = step.sessionize(
-        log_path,
-        Path(events.path),
-        make_parameters(step.SessionizeParameters, arguments),
-    )
-    events.metadata.update(report.metadata())
-    Path(data_report.path).write_text(report.to_markdown())
+    with recorded(arguments) as record:
+        from components.core.parameters import make_parameters
+        from components.sessionize import step
+
+        report = step.sessionize(
+            log_path,
+            Path(events.path),
+            make_parameters(step.SessionizeParameters, arguments),
+        )
+        events.metadata.update(report.metadata())
+        Path(data_report.path).write_text(report.to_markdown())
+        record.result = report.summary()
+        record.findings = report.findings

@@ -9,6 +9,7 @@ def train(
     vocabulary: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
     tensorboard: dsl.Output[dsl.Artifact],
+    evaluated_model: dsl.Input[dsl.Model] = None,
     query_tower: str = "gru_attention",
     embedding_dim: int = 128,
     normalize: bool = True,
@@ -39,12 +40,17 @@ def train(
     refit: bool = True,
     random_seed: int = 42,
     checkpoint_root: str = "",
+    records_uri: str = "",
+    run_id: str = "",
+    task_name: str = "",
 ) -> None:
     """Trains a query tower and a candidate tower and saves both.
 
     Args:
-        events: The events artifact; the test split is not read.
+        events: The events artifact; the test split is only read with an evaluated model.
         vocabulary: The vocabulary artifact.
+        evaluated_model: SavedModel that has passed the gate. With it, the model is trained on all splits, with the same
+            parameters and for as many epochs.
         query_tower: Query tower: session_id, last_item, mean, gru, attention or gru_attention.
         embedding_dim: Dimension of the query and candidate embeddings.
         normalize: L2-normalise the embeddings, so that scores are cosine similarities.
@@ -71,7 +77,7 @@ def train(
         max_valid_targets: Maximum validation targets to rank per epoch, sampled by whole sessions; 0 for no limit.
         patience: Stop after this many epochs without a better sum of recall@20 and MRR@20 on valid.
         precision: Number format inside the query tower: float32 or bfloat16; table, scores and loss stay float32.
-        jit_compile: Compile the query tower's training step with XLA; of use on GPUs, slower on CPUs.
+        jit_compile: Compile the query tower's training step with XLA, which takes half a minute or more; seldom faster.
         refit: Train the final model again on train and valid, for the number of epochs that was best on valid.
         random_seed: Random seed of sampling, initialisation, batches and dropout.
         checkpoint_root: Folder that outlives the task, for checkpoints to resume from after a restart; empty for none.
@@ -81,19 +87,24 @@ def train(
     arguments = dict(locals())
     from pathlib import Path
 
-    from components.core.parameters import make_parameters
-    from components.train import step
-    from components.train.parameters import TrainParameters
+    from components.core.records import recorded
 
-    training = step.train_model(
-        Path(events.path),
-        Path(vocabulary.path),
-        Path(model.path),
-        Path(tensorboard.path),
-        make_parameters(TrainParameters, arguments),
-        checkpoint_root=Path(checkpoint_root) if checkpoint_root else None,
-    )
-    model.metadata.update(
-        {"framework": "tensorflow", "query_tower": query_tower, "embedding_dim": embedding_dim, "loss": loss}
-    )
-    model.metadata.update(training.figures)
+    with recorded(arguments) as record:
+        from components.core.parameters import make_parameters
+        from components.train import step
+        from components.train.parameters import TrainParameters
+
+        training = step.train_model(
+            Path(events.path),
+            Path(vocabulary.path),
+            Path(model.path),
+            Path(tensorboard.path),
+            make_parameters(TrainParameters, arguments),
+            evaluated_dir=Path(evaluated_model.path) if evaluated_model else None,
+            checkpoint_root=Path(checkpoint_root) if checkpoint_root else None,
+        )
+        record.result = {**training.figures, "checkpoint_dir": training.checkpoint_dir}
+        model.metadata.update(
+            {"framework": "tensorflow", "query_tower": query_tower, "embedding_dim": embedding_dim, "loss": loss}
+        )
+        model.metadata.update(training.figures)

@@ -1,4 +1,4 @@
-"""A GRU that is fast on CPUs."""
+"""The GRU of the query towers: cuDNN's or ours."""
 
 from collections.abc import Callable
 
@@ -7,10 +7,20 @@ import tensorflow as tf
 from components.train.distribution import has_gpu
 
 
-def make_gru(units: int) -> tf.keras.layers.Layer:
-    """Creates a GRU, [batch_size, length, input_dim] -> [batch_size, length, units]; uses cuDNN if there is a GPU."""
-    if has_gpu():
-        return tf.keras.layers.GRU(units, return_sequences=True)
+def make_gru(units: int, *, jit_compile: bool) -> tf.keras.layers.Layer:
+    """Creates a GRU, [batch_size, length, input_dim] -> [batch_size, length, units].
+
+    Args:
+        units: dimension of the states.
+        jit_compile: whether XLA compiles the training step.
+
+    Returns:
+        Keras' GRU, which runs on cuDNN, if there is a GPU and no XLA; otherwise `Gru`. XLA cannot compile a training
+        step of Keras' GRU: its loop passes lists of tensors from the forward to the backward computation.
+    """
+    if has_gpu() and not jit_compile:
+        # In bfloat16, training on cuDNN's GRU ends in NaN (TensorFlow 2.20, cuDNN 9.28).
+        return tf.keras.layers.GRU(units, return_sequences=True, dtype="float32")
     return Gru(units)
 
 

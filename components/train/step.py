@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.core.events import SPLITS, read_split, split_path
-from components.core.machine import limit_tensorflow_threads
-from components.core.saved_model import TRAINING_FILE
+from components.core.machine import configure_tensorflow
+from components.core.saved_model import TRAINING_FILE, read_training
 from components.core.sequences import Sessions
 from components.core.sources import hash_sources
 from components.core.vocabulary import Vocabulary
@@ -34,13 +35,15 @@ class Training:
 
     Attributes:
         selection: history of training on train with selection on valid; has no epochs if selection was skipped.
-        refit: history of the refit on train and valid; None without a refit.
+        refit: history of the refit on train and valid, or on all splits; None without a refit.
         peak_memory_bytes: peak resident memory of the process.
+        checkpoint_dir: name of the folder in checkpoint_root, to delete it after the run; empty without one.
     """
 
     selection: History
     refit: History | None
     peak_memory_bytes: int
+    checkpoint_dir: str
 
     @property
     def figures(self) -> dict[str, float]:
@@ -64,18 +67,21 @@ def train_model(
     tensorboard_dir: Path,
     parameters: TrainParameters,
     *,
+    evaluated_dir: Path | None = None,
     checkpoint_root: Path | None = None,
 ) -> Training:
     """Selects the number of epochs on the validation sessions, refits if `refit` is set, and saves both towers.
 
-    With `refit` and `max_epochs=1` the selection is skipped: the model is trained once, on train and valid.
+    With `refit` and `max_epochs=1` the selection is skipped: the model is trained once, on train and valid. With
+    `evaluated_dir` it is trained once on all splits, as the model there was, which cannot be evaluated any more.
 
     Args:
-        events_dir: the events artifact; its test split is not read.
+        events_dir: the events artifact; its test split is only read with `evaluated_dir`.
         vocabulary_path: the vocabulary artifact.
         model_dir: where to write the SavedModel.
         tensorboard_dir: where to write TensorBoard logs.
         parameters: the training parameters.
+        evaluated_dir: the SavedModel whose number of epochs and calibration of the pointer to use; None to select them.
         checkpoint_root: folder for checkpoints, which must survive a restart of the step. A restarted training
             resumes from the last epoch's checkpoint if the parameters, the artifacts, the versions of the sources and
             of TensorFlow, and the presence of a GPU are unchanged; otherwise it starts from scratch. None: do not
@@ -86,22 +92,28 @@ def train_model(
 
     Raises:
         ValueError: the tower or the loss rejects the parameters, the training or validation sessions contain no target,
-            a checkpoint is damaged, or the workers do not share the checkpoint folder.
+            a checkpoint is damaged, the workers do not share the checkpoint folder, or the evaluated model was trained
+            with other parameters.
         RuntimeError: the saved model maps an id to a wrong index.
     """
-    limit_tensorflow_threads()
+    configure_tensorflow()
     strategy = make_strategy()
     # Build a model with one item, so that towers and losses validate their parameters before any data is read.
     TwoTower(parameters, counts=np.ones(1, np.int64), num_sessions=1)
+    evaluated = _read_evaluated(evaluated_dir, parameters) if evaluated_dir else None
     vocabulary = Vocabulary.read(vocabulary_path)
     sessions = Sessions.encode(read_split(events_dir, "train"), vocabulary)
     valid = Sessions.encode(read_split(events_dir, "valid"), vocabulary)
+    splits = SPLITS if evaluated else SPLITS[: 2 if parameters.refit else 1]
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         if checkpoint_root is not None:
-            root = checkpoint_root / _fingerprint(events_dir, vocabulary_path, parameters)
+            root = checkpoint_root / _fingerprint(events_dir, vocabulary_path, parameters, evaluated)
         selection, refit, pointer = History(best_epoch=1), None, None
-        if parameters.max_epochs > 1 or not parameters.refit:
+        if evaluated:
+            selection = History(best_epoch=evaluated["training"]["best_epoch"])
+            pointer = None if evaluated["pointer"] is None else np.array(evaluated["pointer"], np.float32)
+        elif parameters.max_epochs > 1 or not parameters.refit:
             model, selection = train(
                 parameters,
                 sessions=sessions,
@@ -114,8 +126,11 @@ def train_model(
             )
             if model.pointer is not None:
                 pointer = model.pointer.served.numpy()
-        if parameters.refit:
+        if evaluated or parameters.refit:
             sessions = Sessions.concatenate(sessions, valid)
+            if evaluated:
+                test = Sessions.encode(read_split(events_dir, "test"), vocabulary)
+                sessions = Sessions.concatenate(sessions, test)
             model, refit = train(
                 parameters,
                 sessions=sessions,
@@ -136,16 +151,33 @@ def train_model(
             )
             # Logs are written next to the checkpoints first, so that a resumed training keeps its earlier logs.
             shutil.copytree(root / "tensorboard", tensorboard_dir, dirs_exist_ok=True)
-    training = Training(selection=selection, refit=refit, peak_memory_bytes=peak_memory_bytes())
+    training = Training(
+        selection=selection,
+        refit=refit,
+        peak_memory_bytes=peak_memory_bytes(),
+        checkpoint_dir=root.name if checkpoint_root else "",
+    )
     if is_chief(strategy):
-        _write_training(
-            model_dir,
-            parameters,
-            training,
-            checkpoint_dir=root.name if checkpoint_root else "",
-            trained_until=_find_newest_time(events_dir, SPLITS[: 2 if parameters.refit else 1]),
-        )
+        data = {
+            "trained_until": _find_newest_time(events_dir, splits),
+            "data_sha256": _hash([split_path(events_dir, split) for split in splits]).hexdigest(),
+        }
+        _write_training(model_dir, parameters, training, data=data, pointer=pointer)
     return training
+
+
+def _read_evaluated(model_dir: Path, parameters: TrainParameters) -> dict[str, Any]:
+    """Reads the training of a model, after a check that it had the same parameters."""
+    evaluated = read_training(model_dir)
+    expected, found = evaluated["parameters"], parameters.to_dict()
+    names = [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]
+    if names:
+        name = min(names)
+        raise ValueError(
+            f"Expected the parameters of the evaluated model, with {name}={expected.get(name)!r}. "
+            f"Received: {found.get(name)!r}"
+        )
+    return evaluated
 
 
 def _find_newest_time(events_dir: Path, splits: Iterable[str]) -> int:
@@ -156,27 +188,44 @@ def _find_newest_time(events_dir: Path, splits: Iterable[str]) -> int:
 
 
 def _write_training(
-    model_dir: Path, parameters: TrainParameters, training: Training, *, checkpoint_dir: str, trained_until: int
+    model_dir: Path,
+    parameters: TrainParameters,
+    training: Training,
+    *,
+    data: dict[str, Any],
+    pointer: npt.NDArray[np.float32] | None,
 ) -> None:
     document: dict[str, Any] = {
         "parameters": parameters.to_dict(),
         "training": training.figures,
         "selection": training.selection.epochs,
         "refit": training.refit.epochs if training.refit else [],
-        "trained_until": trained_until,  # time of the newest event that the model was trained on, in ms since 1970
-        "checkpoint_dir": checkpoint_dir,  # name of the folder in checkpoint_root, to delete it after the run
+        "trained_until": data["trained_until"],  # time of the newest event that the model was trained on, in ms
+        "data_sha256": data["data_sha256"],  # of the files of the splits that it was trained on, one after the other
+        "pointer": None if pointer is None else pointer.tolist(),  # weights fitted to valid; None if there was no fit
+        "checkpoint_dir": training.checkpoint_dir,
     }
     path = model_dir / TRAINING_FILE
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(document, indent=2))
 
 
-def _fingerprint(events_dir: Path, vocabulary_path: Path, parameters: TrainParameters) -> str:
+def _fingerprint(
+    events_dir: Path, vocabulary_path: Path, parameters: TrainParameters, evaluated: dict[str, Any] | None
+) -> str:
     """Hashes everything that determines a training, so that it never resumes from another training's checkpoints."""
     determinants = {"sources": hash_sources(), "runtime": describe_runtime(), "parameters": parameters.to_dict()}
-    digest = hashlib.sha256(json.dumps(determinants, sort_keys=True).encode())
-    for path in [*(split_path(events_dir, split) for split in SPLITS[:2]), vocabulary_path]:
+    if evaluated:
+        determinants["evaluated"] = [evaluated["training"]["best_epoch"], evaluated["pointer"]]
+    paths = [split_path(events_dir, split) for split in (SPLITS if evaluated else SPLITS[:2])]
+    return _hash([*paths, vocabulary_path], json.dumps(determinants, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _hash(paths: Iterable[Path], before: bytes = b"") -> "hashlib._Hash":
+    """Hashes the contents of files, one after the other and after other bytes, with SHA-256."""
+    digest = hashlib.sha256(before)
+    for path in paths:
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
-    return digest.hexdigest()[:16]
+    return digest

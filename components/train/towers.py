@@ -141,7 +141,7 @@ class GruTower(tf.keras.layers.Layer):
     def __init__(self, parameters: TrainParameters, *, num_items: int, num_sessions: int) -> None:
         super().__init__()
         self.dropout = parameters.dropout
-        self.gru = make_gru(parameters.embedding_dim)
+        self.gru = make_gru(parameters.embedding_dim, jit_compile=parameters.jit_compile)
 
     def call(self, session: tf.Tensor, items: tf.Tensor, embeddings: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
         """See the module."""
@@ -163,7 +163,7 @@ class GruAttentionTower(tf.keras.layers.Layer):
         dim = parameters.embedding_dim
         self.dropout = parameters.dropout
         self.input_dropout = parameters.input_dropout
-        self.gru = make_gru(dim)
+        self.gru = make_gru(dim, jit_compile=parameters.jit_compile)
         self.state_projection = tf.keras.layers.Dense(dim, use_bias=False)
         self.pooling = CausalAttention(min(dim, 128), max_length=parameters.max_session_length)
 

@@ -9,19 +9,37 @@ def vocabulary(
     vocabulary: dsl.Output[dsl.Dataset],
     min_item_count: int = 1,
     refit: bool = True,
+    include_test: bool = False,
+    records_uri: str = "",
+    run_id: str = "",
+    task_name: str = "",
 ) -> None:
     """Counts the items of the training events and assigns their indices.
 
     Args:
         events: The events artifact.
         min_item_count: Minimum number of events of an item; rarer items are unknown to the model.
+        include_test: Whether to count the items of all splits, for the model that is trained after the gate.
+        records_uri: Where each task writes a record of its result or its error: a folder, s3://BUCKET/PREFIX or
+            gs://BUCKET/PREFIX; empty for none.
+        run_id: Id of the run, for the record.
+        task_name: Name of the task, for the record.
         vocabulary: Parquet with item_id, index (from 1, by descending count; 0 is the unknown item) and count.
     """
+    arguments = dict(locals())
     from pathlib import Path
 
-    from components.vocabulary import step
+    from components.core.records import recorded
 
-    made = step.make_vocabulary(
-        Path(events.path), Path(vocabulary.path), min_item_count=min_item_count, include_valid=refit
-    )
-    vocabulary.metadata.update({"num_items": made.num_items, "num_events": int(made.counts.sum())})
+    with recorded(arguments) as record:
+        from components.vocabulary import step
+
+        made = step.make_vocabulary(
+            Path(events.path),
+            Path(vocabulary.path),
+            min_item_count=min_item_count,
+            include_valid=refit,
+            include_test=include_test,
+        )
+        record.result = {"num_items": made.num_items, "num_events": int(made.counts.sum())}
+        vocabulary.metadata.update(record.result)

@@ -82,6 +82,11 @@ TASK_SETTINGS = (
         help="kfp: name of the secret with the keys of an S3-compatible store.",
     ),
     Setting(
+        name="webhook_secret",
+        default=Tasks.webhook_secret,
+        help="kfp: name of the secret with the webhook that is told how a retraining ended, TWO_TOWER_WEBHOOK_URL.",
+    ),
+    Setting(
         name="checkpoint_claim",
         default=Tasks.checkpoint_claim,
         help="kfp: name of the PersistentVolumeClaim for checkpoints.",

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from pipeline.compilation import compile_pipeline
+from pipeline.early_checks import check_gate_parameters
 from pipeline.exit_codes import ExitCode
 from pipeline.settings import check_parameters
 from pipeline.tasks import OUTSIDE_PARAMETERS, Tasks
@@ -58,7 +59,9 @@ class Submission:
                 f"Expected no value for {name}, which --checkpoint-claim sets to {self.tasks.fixed_parameters[name]}. "
                 f"Received: {self.parameters[name]!r}"
             )
-        check_parameters(self.parameters, compile_pipeline(self.pipeline, self.tasks).inputs)
+        inputs = compile_pipeline(self.pipeline, self.tasks).inputs
+        check_parameters(self.parameters, inputs)
+        check_gate_parameters(self.parameters, inputs)
         for name in sorted({name for names in OUTSIDE_PARAMETERS.values() for name in names} & self.parameters.keys()):
             # A mounted bucket has no conditional creation, by which a version is published once.
             addresses = _ADDRESSES["kfp" if name == "serving_uri" else self.tasks.platform]

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from running_server import save_index
+from s3_server import find_port
 
 from components.image import IMAGE, SOURCE_VERSION, USER_ID
 
@@ -107,6 +110,31 @@ def test_the_container_of_a_killed_run_ends(tmp_path: Path) -> None:
 
 def running_containers() -> list[str]:
     return docker("ps", "--quiet", f"--filter=ancestor={IMAGE}").split()
+
+
+def test_the_image_serves_on_a_read_only_file_system(tmp_path: Path) -> None:
+    save_index([f"i{number}" for number in range(20)], tmp_path / "index")
+    for path in [tmp_path, *tmp_path.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)  # another user reads it
+    port = find_port()
+    options = ["--detach", "--rm", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--network=host"]
+    command = ["python", "-m", "components.serve", "--serving=/models", f"--port={port}"]
+    container = docker("run", *options, f"--volume={tmp_path}:/models:ro", IMAGE, *command).strip()
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: is_ready(address))
+        answer = requests.post(f"{address}/v1/models/two_tower:predict", json={"instances": [["i1", "i2"]]}, timeout=30)
+        assert len(answer.json()["predictions"][0]["item_ids"]) == 5
+        assert "<title>" in requests.get(address, timeout=30).text
+    finally:
+        docker("stop", "--time=30", container)
+
+
+def is_ready(address: str) -> bool:
+    try:
+        return requests.get(f"{address}/v2/health/ready", timeout=10).ok
+    except requests.ConnectionError:
+        return False
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -15,12 +15,13 @@ ROOT = Path(__file__).parents[2]
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "step.py").write_text("x = 1\n")
+    (tmp_path / "train" / "page.html").write_text("<p>\n")
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     (tmp_path / "requirements.txt").write_text("kfp==2.17.0\n")
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["train/step.py", "Dockerfile", "requirements.txt"])
+@pytest.mark.parametrize("name", ["train/step.py", "train/page.html", "Dockerfile", "requirements.txt"])
 def test_every_file_the_image_is_built_from_counts(folder: Path, name: str) -> None:
     before = image.make_source_version(folder)
     (folder / name).write_text((folder / name).read_text() + "# more\n")
@@ -40,7 +41,8 @@ def test_version_is_that_of_another_machine(folder: Path) -> None:
     # printf 'Dockerfile\0 13\0...' | sha256sum, by hand: sorted names, each with its length and contents
     import hashlib
 
-    stream = b"Dockerfile\x0013\x00FROM scratch\nrequirements.txt\x0012\x00kfp==2.17.0\ntrain/step.py\x006\x00x = 1\n"
+    stream = b"Dockerfile\x0013\x00FROM scratch\nrequirements.txt\x0012\x00kfp==2.17.0\n"
+    stream += b"train/page.html\x004\x00<p>\ntrain/step.py\x006\x00x = 1\n"
     assert image.make_source_version(folder).endswith(f"-{hashlib.sha256(stream).hexdigest()[:12]}")
 
 

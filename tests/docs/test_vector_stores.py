@@ -23,8 +23,8 @@ def test_faiss_finds_the_items_of_the_index(make_artifacts, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(code, names)  # noqa: S102
-    index = tf.saved_model.load("output/index").signatures["serving_default"]
-    answer = index(item_ids=tf.constant(names["sessions"]), k=tf.constant(10), exclude_ids=tf.fill([2, 1], ""))
+    index = tf.saved_model.load("output/index").signatures["recommend"]
+    answer = index(item_ids=tf.constant(names["sessions"]), k=tf.constant([10]), exclude_ids=tf.fill([2, 1], ""))
     assert (names["bonuses"] != 0).tolist() == [[False, True, True, True], [True, False, False, False]]
     assert [[item.decode() for item in row] for row in answer["item_ids"].numpy()] == names["item_ids"]
     np.testing.assert_allclose(names["scores"], answer["scores"].numpy(), atol=1e-5)

@@ -2,11 +2,12 @@
 
 import functools
 import os
+import re
 import runpy
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -28,6 +29,7 @@ ARGUMENTS = {
     "kfp": {
         "--accelerator": "nvidia.com/gpu",
         "--object-store-secret": "object-store",
+        "--webhook-secret": "webhook",
         "--checkpoint-claim": "two-tower-checkpoints",
     },
     "vertex": {"--accelerator": "NVIDIA_L4", "--accelerator-count": "2"},
@@ -49,10 +51,39 @@ EDGES = {
     },
 }
 FIRST = {"training": "ingest", "retraining": "sessionize"}
-# What the retraining has beside: the gate and, under a condition, the publication. Only artifacts are listed.
-GATE = {"metrics": "evaluate", "index_check": "export", "events": "sessionize"}
-CONDITION = "condition-1"
-PUBLISH = {"index": "export", "model": "train", "vocabulary": "vocabulary", "metrics": "evaluate", "verdict": "gate"}
+# What the retraining has beside: the gate, what follows it if it lets the model pass, and the last task. The second
+# publication is that of the evaluated model itself, without a refit. Only artifacts are listed.
+PUBLISHED = {"metrics": "evaluate", "verdict": "gate"}
+GATE = {
+    "gate": {"metrics": "evaluate", "index_check": "export", "events": "sessionize"},
+    "vocabulary-2": {"events": "sessionize"},
+    "train-2": {"events": "sessionize", "vocabulary": "vocabulary-2", "evaluated_model": "train"},
+    "export-2": {"events": "sessionize", "vocabulary": "vocabulary-2", "model": "train-2"},
+    "verify": {
+        "events": "sessionize",
+        "vocabulary": "vocabulary-2",
+        "model": "train-2",
+        "index_check": "export-2",
+        "evaluated_vocabulary": "vocabulary",
+        "evaluated_model": "train",
+    },
+    "publish": {
+        "index": "export-2",
+        "model": "train-2",
+        "vocabulary": "vocabulary-2",
+        "verification": "verify",
+        **PUBLISHED,
+    },
+    "publish-2": {"index": "export", "model": "train", "vocabulary": "vocabulary", **PUBLISHED},
+    "notify": {},
+}
+# The conditions of these tasks: the gate's output, and a parameter.
+PASSED = "inputs.parameter_values['pipelinechannel--gate-Output'] == true"
+REFIT = "inputs.parameter_values['pipelinechannel--refit_on_test'] == true"
+CONDITIONS = {
+    **{task: [PASSED, REFIT] for task in ("vocabulary-2", "train-2", "export-2", "verify", "publish")},
+    "publish-2": [PASSED, f"!({REFIT})"],
+}
 # Processors and memory, set aside and at most; retries; hours.
 RESOURCES = {
     "ingest": ("1", "2", "4Gi", "16Gi", 4, 2),
@@ -62,8 +93,10 @@ RESOURCES = {
     "evaluate": ("2", "8", "4Gi", "16Gi", 2, 2),
     "export": ("1", "2", "4Gi", "16Gi", 2, 2),
     "gate": ("1", "2", "2Gi", "4Gi", 2, 2),
+    "verify": ("1", "2", "4Gi", "16Gi", 2, 2),
     "publish": ("1", "2", "4Gi", "16Gi", 2, 2),
     "report": ("1", "2", "4Gi", "16Gi", 2, 2),
+    "notify": ("1", "2", "2Gi", "4Gi", 2, 2),
 }
 # Set by the graph where there is a claim.
 FIXED = {"kfp": {"train": {"checkpoint_root": "/checkpoints"}}, "vertex": {}}
@@ -96,12 +129,49 @@ def list_components(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {"root": spec["root"], **spec["components"]}
 
 
-def list_tasks(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """All tasks but the condition, with those below it."""
-    tasks = dict(spec["root"]["dag"]["tasks"])
-    if tasks.pop(CONDITION, None):
-        tasks |= spec["components"][f"comp-{CONDITION}"]["dag"]["tasks"]
-    return tasks
+class Task(NamedTuple):
+    """A task of any group; where its inputs come from is followed to the task or the parameter of the pipeline."""
+
+    body: dict[str, Any]
+    component: str
+    artifacts: dict[str, str]  # the task that makes each
+    parameters: dict[str, tuple[str, Any]]  # a constant, an output of a task, or a parameter of the pipeline
+    conditions: list[str]
+    groups: list[str]
+
+
+def list_tasks(spec: dict[str, Any]) -> dict[str, Task]:
+    """All tasks that have a container, by name."""
+    found: dict[str, Task] = {}
+
+    def follow(source: dict[str, Any], outer: dict[str, Any]) -> Any:
+        (kind, value), *_ = source.items()
+        if kind == "runtimeValue":
+            return "constant", value["constant"]
+        if kind in ("taskOutputArtifact", "taskOutputParameter"):
+            return value["producerTask"] if kind == "taskOutputArtifact" else ("output", value["producerTask"])
+        return outer[value] if outer or kind == "componentInputArtifact" else ("parameter", value)
+
+    def walk(dag: dict[str, Any], outer: dict[str, Any], conditions: list[str], groups: list[str]) -> None:
+        for name, body in dag["tasks"].items():
+            inputs = body.get("inputs", {})
+            artifacts = {key: follow(one, outer) for key, one in inputs.get("artifacts", {}).items()}
+            parameters = {
+                key: follow(one, outer)
+                for key, one in inputs.get("parameters", {}).items()
+                if "taskFinalStatus" not in one
+            }
+            component = body["componentRef"]["name"]
+            own = body.get("triggerPolicy", {}).get("condition")
+            below = [*conditions, *([own] if own else [])]
+            if "dag" in spec["components"][component]:
+                given = {**artifacts, **parameters}
+                walk(spec["components"][component]["dag"], given, below, [*groups, name])
+            else:
+                found[name] = Task(body, component.removeprefix("comp-"), artifacts, parameters, below, groups)
+
+    walk(spec["root"]["dag"], {}, [], [])
+    return found
 
 
 def list_inputs(component: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
@@ -143,48 +213,40 @@ def test_tasks_and_what_they_get_from_which(compiled: tuple[str, str, Path]) -> 
     spec = read(path)[0]
     first = FIRST[name]
     assert spec["pipelineInfo"]["name"] == f"two-tower-{name}"
-    tasks = {task: body for task, body in spec["root"]["dag"]["tasks"].items() if task != CONDITION}
-    found = {
-        task: {
-            key: value["taskOutputArtifact"]["producerTask"]
-            for key, value in body.get("inputs", {}).get("artifacts", {}).items()
-        }
-        for task, body in tasks.items()
-    }
+    tasks = list_tasks(spec)
     expected = {task: {key: one.format(first=first) for key, one in edges.items()} for task, edges in EDGES.items()}
-    gate = {"gate": GATE} if name == "retraining" else {}
-    assert found == {first: {}, **expected, **gate}
-    for task, body in tasks.items():
-        assert set(body.get("dependentTasks", [])) == set(found[task].values())
-        assert body["componentRef"]["name"] == f"comp-{task}"
-        assert spec["components"][f"comp-{task}"]["executorLabel"] == f"exec-{task}"
-    judged = {"verdict", "gate_report"} if gate else set()
-    assert set(spec["root"]["dag"]["outputs"]["artifacts"]) == ARTIFACTS | judged
+    gate = GATE if name == "retraining" else {}
+    assert {task: one.artifacts for task, one in tasks.items()} == {first: {}, **expected, **gate}
+    for task, one in tasks.items():
+        assert one.conditions == CONDITIONS.get(task, [])
+        component = spec["components"][one.body["componentRef"]["name"]]
+        assert re.fullmatch(rf"exec-{re.sub('-2$', '', task)}(-2)?", component["executorLabel"])
+    # A pipeline with an exit handler has no outputs.
+    outputs = spec["root"]["dag"].get("outputs", {}).get("artifacts", {})
+    assert set(outputs) == (set() if gate else ARTIFACTS)
 
 
-def test_what_the_gate_refuses_is_not_published(compiled: tuple[str, str, Path]) -> None:
+def test_the_last_task_runs_whatever_happened_before(compiled: tuple[str, str, Path]) -> None:
     name, _, path = compiled
     spec = read(path)[0]
     if name != "retraining":
-        assert CONDITION not in spec["root"]["dag"]["tasks"]
+        assert "notify" not in spec["root"]["dag"]["tasks"]
         return
-    condition = spec["root"]["dag"]["tasks"][CONDITION]
-    verdict = "pipelinechannel--gate-Output"
-    assert condition["triggerPolicy"] == {"condition": f"inputs.parameter_values['{verdict}'] == true"}
-    assert condition["inputs"]["parameters"][verdict]["taskOutputParameter"] == {
-        "producerTask": "gate", "outputParameterKey": "Output",
-    }  # fmt: skip
-    (publish,) = spec["components"][f"comp-{CONDITION}"]["dag"]["tasks"].values()
-    sources = publish["inputs"]["artifacts"]
-    for key, producer in PUBLISH.items():
-        channel = condition["inputs"]["artifacts"][sources[key]["componentInputArtifact"]]
-        assert channel["taskOutputArtifact"] == {"producerTask": producer, "outputArtifactKey": key}
-    assert sources.keys() == PUBLISH.keys()
-    parameters = publish["inputs"]["parameters"]
-    # A retry of the run publishes nothing twice, and nothing is published after another version than the compared one.
-    assert parameters["publication_key"]["runtimeValue"]["constant"] == "{{$.pipeline_job_uuid}}"
-    channel = condition["inputs"]["parameters"][parameters["champion_version"]["componentInputParameter"]]
-    assert channel["taskOutputParameter"] == {"producerTask": "evaluate", "outputParameterKey": "Output"}
+    tasks = list_tasks(spec)
+    (group,) = spec["root"]["dag"]["tasks"].keys() - {"notify"}
+    assert {task for task, one in tasks.items() if one.groups[:1] == [group]} == tasks.keys() - {"notify"}
+    notify = tasks["notify"].body
+    assert notify["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+    assert notify["dependentTasks"] == [group]
+    assert notify["inputs"]["parameters"]["status"] == {"taskFinalStatus": {"producerTask": group}}
+    assert tasks["notify"].parameters["pipeline_name"] == ("constant", "two-tower-retraining")
+
+
+def test_a_retry_publishes_once_and_after_the_compared_version_alone(compiled: tuple[str, str, Path]) -> None:
+    for name, task in list_tasks(read(compiled[2])[0]).items():
+        if task.component.startswith("publish"):
+            assert task.parameters["publication_key"] == ("constant", "{{$.pipeline_job_uuid}}"), name
+            assert task.parameters["champion_version"] == ("output", "evaluate"), name
 
 
 def test_no_task_waits_for_the_report(compiled: tuple[str, str, Path]) -> None:
@@ -196,26 +258,34 @@ def test_parameters_are_those_of_the_components(compiled: tuple[str, str, Path])
     pipeline, target, path = compiled
     spec = read(path)[0]
     root = list_inputs(spec["root"], "parameters")
-    fixed = FIXED[target]
     used = set()
-    set_by_the_graph = {"publish": {"publication_key", "champion_version"}}
+    left_at_default = {"vocabulary": {"include_test"}}
     if pipeline == "training":
-        set_by_the_graph["evaluate"] = {"serving_uri"}  # left at its default: nothing is published
-    for task, body in list_tasks(spec).items():
-        sources = body.get("inputs", {}).get("parameters", {})
-        constants = {
-            key: one["runtimeValue"]["constant"]
-            for key, one in sources.items()
-            if "runtimeValue" in one and key != "publication_key"
+        left_at_default["evaluate"] = {"serving_uri"}  # nothing is published
+    for name, task in list_tasks(spec).items():
+        record = name.replace("publish-2", "publish")
+        fixed = {
+            "run_id": "{{$.pipeline_job_uuid}}",
+            "task_name": record,
+            **FIXED[target].get(re.sub("-2$", "", name), {}),
         }
-        assert constants == fixed.get(task, {})
-        for name, definition in list_inputs(spec["components"][f"comp-{task}"], "parameters").items():
-            if name not in constants and name not in set_by_the_graph.get(task, ()):
-                source = sources[name]["componentInputParameter"]
-                assert source == (f"pipelinechannel--{name}" if task == "publish" else name)
-                for key in ("parameterType", "defaultValue"):
-                    assert root[name].get(key) == definition.get(key), name
-                used.add(name)
+        if name == "vocabulary-2":
+            fixed["include_test"] = True
+        if name == "notify":
+            fixed = {"run_id": "{{$.pipeline_job_uuid}}", "pipeline_name": "two-tower-retraining"}
+        constants = {key: value for key, (kind, value) in task.parameters.items() if kind == "constant"}
+        constants.pop("publication_key", None)
+        assert constants == fixed, name
+        for key, definition in list_inputs(spec["components"][f"comp-{task.component}"], "parameters").items():
+            kind, value = task.parameters.get(key, ("absent", None))
+            if kind == "absent":
+                assert key in left_at_default.get(name, ()) or key == "status", key
+            elif kind == "parameter":
+                assert value == key
+                for aspect in ("parameterType", "defaultValue"):
+                    assert root[key].get(aspect) == definition.get(aspect), key
+                used.add(key)
+    # The graph itself reads one.
     assert root.keys() == used
 
 
@@ -228,18 +298,19 @@ def test_nothing_is_installed_when_a_task_starts(compiled: tuple[str, str, Path]
 
 
 def test_what_reads_the_outside_world_and_the_gate_are_not_cached(compiled: tuple[str, str, Path]) -> None:
-    first = {"training": {"ingest"}, "retraining": {"sessionize", "evaluate", "gate", "publish"}}[compiled[0]]
+    first = {"training": {"ingest"}, "retraining": {"sessionize", "evaluate", *GATE}}[compiled[0]]
     uncached = first | {"report"}
     for name, task in list_tasks(read(compiled[2])[0]).items():
-        assert task.get("cachingOptions", {}).get("enableCache", False) == (name not in uncached), name
+        assert task.body.get("cachingOptions", {}).get("enableCache", False) == (name not in uncached), name
 
 
 def test_tasks_have_resources_and_retries(compiled: tuple[str, str, Path]) -> None:
     _, target, path = compiled
     spec, *platform = read(path)
-    for name, task in list_tasks(spec).items():
+    for task in list_tasks(spec).values():
+        name = re.sub("-2$", "", task.component)
         cpu, cpu_limit, memory, memory_limit, num_retries, hours = RESOURCES[name]
-        resources = spec["deploymentSpec"]["executors"][f"exec-{name}"]["container"]["resources"]
+        resources = spec["deploymentSpec"]["executors"][f"exec-{task.component}"]["container"]["resources"]
         assert (resources["resourceCpuRequest"], resources["resourceCpuLimit"]) == (cpu, cpu_limit)
         assert (resources["resourceMemoryRequest"], resources["resourceMemoryLimit"]) == (memory, memory_limit)
         if name == "train":
@@ -247,14 +318,14 @@ def test_tasks_have_resources_and_retries(compiled: tuple[str, str, Path]) -> No
             assert (resources["accelerator"]["type"], resources["accelerator"]["count"]) == expected
         else:
             assert "accelerator" not in resources, name
-        assert task["retryPolicy"] == {
+        assert task.body["retryPolicy"] == {
             "maxRetryCount": num_retries,
             "backoffDuration": "60s",
             "backoffFactor": 2.0,
             "backoffMaxDuration": "3600s",
         }
         if platform:
-            pod = platform[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"][f"exec-{name}"]
+            pod = platform[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"][f"exec-{task.component}"]
             assert int(pod["activeDeadlineSeconds"]) == hours * 3600
 
 
@@ -268,19 +339,24 @@ def test_pods_on_kubernetes(compiled: tuple[str, str, Path]) -> None:
     if target != "kfp":
         pytest.skip("vertex has no pods")
     pods = read_pods(path)
-    assert pods.keys() == {FIRST[name], *EDGES, *({"gate", "publish"} if name == "retraining" else ())}
-    outside = {"training": {"ingest", "report"}, "retraining": {"sessionize", "evaluate", "publish", "report"}}[name]
+    assert pods.keys() == {FIRST[name], *EDGES, *(GATE if name == "retraining" else ())}
     for task, pod in pods.items():
         assert pod["securityContext"] == {"runAsUser": "10001", "runAsGroup": "10001", "runAsNonRoot": True}
         assert pod["podMetadata"]["labels"] == {
             "app.kubernetes.io/name": "two-tower",
-            "app.kubernetes.io/component": task,
+            "app.kubernetes.io/component": re.sub("-2$", "", task),
         }
         secrets = {(one["secretName"], one["optional"]) for one in pod.get("secretAsEnv", [])}
-        assert secrets == ({("object-store", False), ("object-store", True)} if task in outside else set())
-        if task != "train":
+        # Every task writes its record.
+        own = {("webhook", False)} if task == "notify" else set()
+        assert secrets == {("object-store", False), ("object-store", True)} | own
+        if not task.startswith("train"):
             assert not {"tolerations", "emptyDirMounts", "pvcMount"} & pod.keys()
-    train = pods["train"]
+    for train in (pod for task, pod in pods.items() if task.startswith("train")):
+        check_training_pod(train)
+
+
+def check_training_pod(train: dict[str, Any]) -> None:
     assert train["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     (shared_memory,) = train["emptyDirMounts"]
     assert (shared_memory["mountPath"], shared_memory["medium"]) == ("/dev/shm", "Memory")  # noqa: S108
@@ -324,6 +400,7 @@ REFUSED = [
     ["--target", "vertex", "--accelerator", "nvidia.com/gpu"],
     ["--target", "vertex", "--object-store-secret", "store"],
     ["--target", "vertex", "--checkpoint-claim", "checkpoints"],
+    ["--target", "vertex", "--webhook-secret", "webhook"],
     ["--accelerator", "nvidia.com/gpu", "--accelerator-count", "0"],
     ["--accelerator-count", "2"],
 ]

@@ -18,7 +18,7 @@ from components.ingest.component import ingest
 from components.train.component import train
 from components.vocabulary.component import vocabulary
 from pipeline.compilation import compile_pipeline
-from pipeline.local import RunError, run_component, run_pipeline, run_training
+from pipeline.local import RunError, read_run_records, run_component, run_pipeline, run_training
 from pipeline.output_folder import OUTPUT_NAMES, OutputFolder, OutputFolderError
 from pipeline.tasks import Tasks
 from pipeline.training import make_training_pipeline
@@ -51,7 +51,7 @@ def run(small_log, tmp_path_factory):
 
 @pytest.mark.slow
 def test_artifacts_lie_at_stable_names_and_nothing_else_is_left(run):
-    names = {*OUTPUT_NAMES.values(), "run.json"}
+    names = {*OUTPUT_NAMES.values(), "run.json", "records"}
     assert {path.name for path in run.iterdir()} == {*names, ".lock", "current", "runs"}
     (run_dir,) = (run / "runs").iterdir()
     assert {path.name for path in run_dir.iterdir()} == names
@@ -59,6 +59,20 @@ def test_artifacts_lie_at_stable_names_and_nothing_else_is_left(run):
     record = json.loads((run / "run.json").read_text())
     assert (record["id"], record["pipeline"]) == (run_dir.name, "two-tower-training")
     assert record["arguments"]["max_epochs"] == 2
+
+
+@pytest.mark.slow
+def test_every_task_of_the_compiled_pipeline_leaves_its_record(run):
+    records = read_run_records(run / "current")
+    assert {*records} == {"ingest", "vocabulary", "train", "evaluate", "export"}
+    assert [*records][:3] == ["ingest", "vocabulary", "train"]
+    assert {record.status for record in records.values()} == {"succeeded"}
+    report = json.loads((run / "events" / "report.json").read_text())
+    assert records["ingest"].findings == report["findings"]
+    assert records["ingest"].result["num_lines"] == report["num_lines"]
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert records["evaluate"].result["model"] == metrics["model"]
+    assert records["train"].result == {**metrics["training"], "checkpoint_dir": ""}
 
 
 @pytest.mark.slow
@@ -74,8 +88,8 @@ def test_metrics_hold_what_others_rely_on(run):
 def test_the_index_loads_with_tensorflow_alone(run):
     code = (
         "import sys, tensorflow as tf\n"
-        f"index = tf.saved_model.load({str(run / 'index')!r}).signatures['serving_default']\n"
-        "found = index(item_ids=tf.constant([['i1']]), k=tf.constant(3), exclude_ids=tf.constant([['']]))\n"
+        f"index = tf.saved_model.load({str(run / 'index')!r}).signatures['recommend']\n"
+        "found = index(item_ids=tf.constant([['i1']]), k=tf.constant([3]), exclude_ids=tf.constant([['']]))\n"
         "assert found['item_ids'].shape == (1, 3) and 'components' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True)
@@ -117,6 +131,9 @@ def test_a_failed_task_says_why_where_its_files_lie_and_what_the_folder_shows(sm
         f"The run failed. Its files are in {failed} until the next run. {output_dir} still shows the run {shown.name}."
     )
     assert (failed / "events" / "rejected.parquet").is_file()
+    records = read_run_records(failed)
+    assert {name: record.status for name, record in records.items()} == {"ingest": "succeeded", "vocabulary": "failed"}
+    assert f"{records['vocabulary'].error['type']}: {records['vocabulary'].error['message']}" == reason
     assert (output_dir / "metrics.json").resolve() == shown / "metrics.json"
     assert local.config.LocalExecutionConfig.instance is None
 

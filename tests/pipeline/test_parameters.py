@@ -17,6 +17,7 @@ from components.gate.component import gate
 from components.gate.parameters import GateParameters
 from components.ingest.component import ingest
 from components.ingest.step import IngestParameters
+from components.notify.component import notify
 from components.publish.component import publish
 from components.publish.step import PublishParameters
 from components.report.component import report
@@ -24,6 +25,8 @@ from components.sessionize.component import sessionize
 from components.sessionize.step import SessionizeParameters
 from components.train.component import train
 from components.train.parameters import TrainParameters
+from components.verify.component import verify
+from components.verify.step import VerifyParameters
 from components.vocabulary.component import vocabulary
 from pipeline.parameters import make_pipeline
 from pipeline.retraining import make_retraining_pipeline
@@ -33,7 +36,11 @@ from pipeline.training import make_training_pipeline
 SHARED = (vocabulary, train, evaluate, export, report)
 PIPELINES = [
     ((ingest, *SHARED), {"serving_uri"}, make_training_pipeline),
-    ((sessionize, *SHARED, gate, publish), {"publication_key", "champion_version"}, make_retraining_pipeline),
+    (
+        (sessionize, *SHARED, gate, verify, publish, notify),
+        {"publication_key", "champion_version", "pipeline_name"},
+        make_retraining_pipeline,
+    ),
 ]
 
 
@@ -51,7 +58,7 @@ def test_a_pipeline_has_the_parameters_of_its_components_and_no_other(components
     expected = {}
     for component in components:
         expected |= parameters_of(component)
-    assert found.keys() == expected.keys() - fixed
+    assert found.keys() == expected.keys() - fixed - {"run_id", "task_name", "include_test", "status"}
     for name, spec in found.items():
         assert (spec.type, spec.default, spec.optional) == (
             expected[name].type,
@@ -75,6 +82,7 @@ def test_a_pipeline_has_the_parameters_of_its_components_and_no_other(components
         (Acceptance, sessionize),
         (GateParameters, gate),
         (Acceptance, gate),
+        (VerifyParameters, verify),
     ],
     ids=lambda value: value.__name__ if inspect.isclass(value) else value.name,
 )

@@ -1,82 +1,175 @@
 """Retraining with a serving location, as a user starts it: published, gated against the published version, refused."""
 
 import json
-import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-import numpy as np
 import pytest
 from in_process import tasks_in_process
+from webhook_server import serve
+from weekly_logs import SHOP, WEEKS, click_at_random, lose_items, read_rows, write_changed, write_successors
 
 from components.core.serving.location import list_versions
 from components.export.index import recommend
+from components.notify.step import WEBHOOK_VARIABLE
+from components.publish.rollback import roll_back
 from pipeline.__main__ import cli
 from pipeline.exit_codes import ExitCode
+from pipeline.kfp_runner import RunError
+from pipeline.local import GateRefusalError
 
-# The log has sessions already. Times of queries depend on the machine. The model is small, and need not be as good as
-# the best baselines.
+# The logs have sessions already. Times of queries depend on the machine. The model is small, and need not be as good as
+# the best baselines. Few items, each seen every week, so that no event of last week loses its item.
 SETTINGS = [
     "session_column=SessionId", "item_column=ItemId", "time_column=Time", "event_column=", "query_tower=mean",
-    "embedding_dim=16", "num_negatives=64", "learning_rate=0.02", "max_epochs=1", "gate_min_targets=200",
-    "gate_max_mean_loss=0.6", "gate_max_interval_loss=0.7", "gate_max_p99_ms=100000",
+    "embedding_dim=16", "num_negatives=64", "learning_rate=0.02", "max_epochs=2", "gate_min_targets=200",
+    "gate_max_mean_loss=0.6", "gate_max_interval_loss=0.7", "gate_max_p99_ms=100000", "gate_max_lost_share=0.2",
 ]  # fmt: skip
 
 
-def run(log: Path, output: Path, serving: Path, *settings: str) -> ExitCode:
-    options = [option for setting in [*SETTINGS, *settings] for option in ("--set", setting)]
+# The first moments after the weeks, in milliseconds.
+ENDS = [int(datetime.fromisoformat(week).replace(tzinfo=UTC).timestamp() * 1_000) for week in WEEKS]
+
+
+def run(log: Path, output: Path, serving: Path, *settings: str, week: str = "") -> ExitCode:
+    values = dict(setting.split("=", 1) for setting in (*SETTINGS, *settings))
+    options = [option for name, value in values.items() for option in ("--set", f"{name}={value}")]
+    options += ["--as-of", week] if week else []
     command = ["run", "--events", str(log), "--serving", str(serving), *options, "--output", str(output)]
     with tasks_in_process():
         return cli.main(command, standalone_mode=False)
 
 
-def poison(log: Path, folder: Path) -> Path:
-    """Copies a log, with random clicks over the catalogue in its last week."""
-    shutil.copytree(log, folder)
-    rng = np.random.default_rng(0)
-    header, *lines = (folder / "test.tsv").read_text().splitlines()
-    items = sorted({line.split("\t")[1] for line in (folder / "train.tsv").read_text().splitlines()[1:]})
-    cells = [line.split("\t") for line in lines]
-    random = [f"{session}\t{rng.choice(items)}\t{time}" for session, _, time in cells]
-    (folder / "test.tsv").write_text("\n".join([header, *random]) + "\n")
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weeks")
+    SHOP.write(folder)
     return folder
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_800)
-def test_published_compared_and_refused(small_log, tmp_path, capsys):
-    log, serving, output = small_log["train"].parent, tmp_path / "it's here" / "serving", tmp_path / "output"
-    assert run(log, output, serving) == ExitCode.DONE, capsys.readouterr().out
-    assert f"Version 1 is published in {serving}." in " ".join(capsys.readouterr().out.split())
-    (first,) = list_versions(str(serving))
-    assert json.loads((output / "manifest.json").read_text()) == first.document
-    assert first.document["metrics"]["champion"]["status"] == "none"
-    assert first.document["verdict"]["decided_by"] == "all rules"
-    assert first.document["trained_until"] < first.document["metrics"]["test"]["first_time"]
-    assert json.loads((output / "verdict.json").read_text()) == first.document["verdict"]
-    assert (output / "gate_report.md").read_text().startswith("# Gate: passed")
-    answer = recommend(serving / "1", ["i3", "i5"], k=5, exclude_seen=False)
-    assert answer == recommend(output / "index", ["i3", "i5"], k=5, exclude_seen=False)
+def test_three_weeks_of_which_the_last_is_poisoned_at_first(log, tmp_path, monkeypatch, capsys):
+    serving, output = tmp_path / "it's here" / "serving", tmp_path / "output"
+    newest = {
+        week: max(time for *_, time in read_rows(log) if time < day) for week, day in zip(WEEKS, ENDS, strict=True)
+    }
+    with serve((200, b"ok")) as (url, bodies):
+        monkeypatch.setenv(WEBHOOK_VARIABLE, url)
+        assert run(log, output, serving, week=WEEKS[0]) == ExitCode.DONE, capsys.readouterr().out
+        (first,) = list_versions(str(serving))
+        assert f"Version 1 is published in {serving}." in " ".join(capsys.readouterr().out.split())
+        assert json.loads((output / "manifest.json").read_text()) == first.document
+        assert first.document["metrics"]["champion"]["status"] == "none"
+        assert first.document["verdict"]["decided_by"] == "all rules"
+        assert (output / "gate_report.md").read_text().startswith("# Gate: passed")
+        # What is published is not what was evaluated: it knows the test week.
+        evaluated = json.loads((output / "metrics.json").read_text())
+        assert evaluated["trained_until"] < evaluated["test"]["first_time"]
+        assert first.document["trained_until"] == evaluated["test"]["last_time"]
+        assert 0 <= newest[WEEKS[0]] - first.document["trained_until"] < 3_600_000  # a session of one event is dropped
+        assert first.document["data_sha256"] != evaluated["data_sha256"]
+        assert first.document["verification"] == json.loads((output / "verification.json").read_text())
+        assert first.document["verification"]["overlap"] > 0.5
+        assert recommend(serving / "1", ["i3"], k=5, exclude_seen=False) != recommend(
+            output / "index", ["i3"], k=5, exclude_seen=False
+        )
+        assert not (output / ".checkpoints").exists()
 
-    # The same log again: compared with version 1 on all targets, and no worse.
-    assert run(log, output, serving) == ExitCode.DONE, capsys.readouterr().out
-    first, second = list_versions(str(serving))
-    champion = second.document["metrics"]["champion"]
-    assert (champion["status"], champion["version"], second.version) == ("compared", 1, 2)
-    assert champion["num_targets"] == second.document["metrics"]["num_targets"]
-    assert champion["champion"]["recall@20"] == first.document["metrics"]["model"]["recall@20"]
-    assert "Version 2 is published" in " ".join(capsys.readouterr().out.split())
+        # The champion has seen the week before, and nothing of this one.
+        assert run(log, output, serving, week=WEEKS[1]) == ExitCode.DONE, capsys.readouterr().out
+        champion = list_versions(str(serving))[1].document["metrics"]["champion"]
+        assert (champion["status"], champion["version"]) == ("compared", 1)
+        assert champion["trained_until"] == first.document["trained_until"]
+        metrics = json.loads((output / "metrics.json").read_text())
+        assert champion["num_targets"] >= 0.98 * metrics["num_targets"]  # all but a session that spans midnight
 
-    before = {path: path.read_bytes() for path in serving.rglob("*") if path.is_file()}
-    assert run(poison(log, tmp_path / "poisoned"), output, serving) == ExitCode.GATE
-    printed = " ".join(capsys.readouterr().out.split())
+        before = {path: path.read_bytes() for path in serving.rglob("*") if path.is_file()}
+        for change, rule in ((click_at_random, "popularity"), (lose_items, "lost_events")):
+            poisoned = write_changed(log, tmp_path / change.__name__, change)
+            capsys.readouterr()
+            assert run(poisoned, output, serving, week=WEEKS[2]) == ExitCode.GATE
+            verdict = json.loads((output / "verdict.json").read_text())
+            assert (verdict["passed"], verdict["decided_by"]) == (False, rule)
+            printed = " ".join(capsys.readouterr().out.split())
+            assert f"The gate refused the model. Decided by: {rule}." in printed
+            assert f"Nothing was published in {serving}." in printed
+            assert f"**Decided by:** {rule}" in (output / "gate_report.md").read_text()
+            assert not (output / "manifest.json").exists()
+            assert {path: path.read_bytes() for path in serving.rglob("*") if path.is_file()} == before
+            told = json.loads(bodies[-1])
+            assert (told["status"], told["version"]) == ("refused", None)
+            assert told["gate"] == {key: verdict[key] for key in ("passed", "rules_passed", "decided_by", "reason")}
+            assert verdict["reason"] in told["text"]
+
+        assert run(log, output, serving, week=WEEKS[2]) == ExitCode.DONE, capsys.readouterr().out
+        told = json.loads(bodies[-1])
+        assert (told["status"], told["version"], told["serving_uri"]) == ("published", 3, str(serving))
+        assert told["champion"]["version"] == 2
+        assert told["champion"]["champion"].keys() == told["metrics"].keys() == {"recall@20", "mrr@20"}
+        assert len(bodies) == 5
+
+    answers = [recommend(serving / version, ["i3", "i5"], k=5, exclude_seen=False) for version in ("1", "2", "3")]
+    assert answers[1] != answers[2]
+    assert roll_back(str(serving)).version == 4
+    assert recommend(serving / "4", ["i3", "i5"], k=5, exclude_seen=False) == answers[1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_same_week_again_has_nothing_that_is_new_to_the_champion(log, tmp_path, capsys):
+    serving, output = tmp_path / "serving", tmp_path / "output"
+    settings = ("max_epochs=1", "refit_on_test=true")
+    assert run(log, output, serving, *settings, week=WEEKS[0]) == ExitCode.DONE, capsys.readouterr().out
+    assert run(log, output, serving, *settings, week=WEEKS[0]) == ExitCode.GATE
     verdict = json.loads((output / "verdict.json").read_text())
-    assert not verdict["passed"]
-    assert f"The gate refused the model. Decided by: {verdict['decided_by']}." in printed
-    assert f"Nothing was published in {serving}." in printed
-    assert verdict["decided_by"] == "popularity"
-    assert not (output / "manifest.json").exists()
-    assert {path: path.read_bytes() for path in serving.rglob("*") if path.is_file()} == before
+    assert verdict["decided_by"] == "champion"
+    with pytest.raises(GateRefusalError, match="RefusedError: The gate refused the model") as failure:
+        run(log, output, serving, *settings, "fail_when_refused=true", week=WEEKS[0])
+    assert "Refused by the rule champion" in str(failure.value)
+    # Without the refit, a model is compared on the week that neither has seen.
+    other, settings = tmp_path / "other", ("max_epochs=1", "refit_on_test=false")
+    for version in (1, 2):
+        assert run(log, output, other, *settings, week=WEEKS[0]) == ExitCode.DONE, capsys.readouterr().out
+        published = list_versions(str(other))[-1].document
+        assert published["version"] == version
+        assert published["verification"] is None
+        assert published["trained_until"] < published["metrics"]["test"]["first_time"]
+        answers = [
+            recommend(path, ["i3"], k=5, exclude_seen=False) for path in (other / f"{version}", output / "index")
+        ]
+        assert answers[0] == answers[1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_what_does_not_verify_is_not_published_and_the_webhook_says_why(log, tmp_path, monkeypatch):
+    serving, output = tmp_path / "serving", tmp_path / "output"
+    with serve((200, b"ok")) as (url, bodies):
+        monkeypatch.setenv(WEBHOOK_VARIABLE, url)
+        with pytest.raises(RunError, match="The model trained on all splits was not published"):
+            run(log, output, serving, "max_epochs=1", "refit_min_overlap=1.0", week=WEEKS[0])
+    assert list_versions(str(serving)) == []
+    (told,) = map(json.loads, bodies)
+    assert (told["status"], told["failed_task"], told["error"]["type"]) == ("failed", "verify", "VerificationError")
+    assert "expected overlap of at least 1; received" in told["text"].replace("Expected", "expected")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_where_no_model_can_be_better_than_a_markov_chain(tmp_path, capsys):
+    serving, output = tmp_path / "serving", tmp_path / "output"
+    settings = ("gate_max_mean_loss=0.01", "gate_max_interval_loss=0.03", "embedding_dim=32", "query_tower=last_item")
+    code = run(write_successors(tmp_path / "log"), output, serving, *settings, "max_epochs=6")
+    verdict = json.loads((output / "verdict.json").read_text())
+    if code == ExitCode.DONE:
+        assert len(list_versions(str(serving))) == 1
+    else:
+        assert code == ExitCode.GATE
+        assert list_versions(str(serving)) == []
+        assert verdict["decided_by"] == "baselines"
+        assert "Refused by the rule baselines" in verdict["reason"]
 
 
 @pytest.mark.parametrize(

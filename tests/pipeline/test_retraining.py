@@ -15,7 +15,9 @@ def test_training_and_retraining_differ_in_their_first_task_and_the_publication(
     training, retraining = (
         make().pipeline_spec.root.dag.tasks for make in (make_training_pipeline, make_retraining_pipeline)
     )
-    assert training.keys() - {"ingest"} == retraining.keys() - {"sessionize", "gate", "condition-1"}
+    assert retraining.keys() == {"exit-handler-1", "notify"}
+    group = make_retraining_pipeline().pipeline_spec.components["comp-exit-handler-1"].dag.tasks
+    assert training.keys() - {"ingest"} == group.keys() - {"sessionize", "gate", "condition-1", "condition-2"}
 
 
 def test_the_component_reads_a_raw_log(tmp_path):

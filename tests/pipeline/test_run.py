@@ -63,7 +63,7 @@ def test_a_run_prints_its_metrics_and_says_where_its_artifacts_lie(output):
     assert re.search(rf"│ model \(mean\) .*│ +{metrics['model']['recall@20']:.4f} │", printed)
     assert printed.endswith(f"The artifacts are in {output}.\n")
     assert {path.name for path in output.iterdir()} == {
-        *OUTPUT_NAMES.values(), "run.json", "runs", "current", ".lock",
+        *OUTPUT_NAMES.values(), "run.json", "records", "runs", "current", ".lock",
     }  # fmt: skip
 
 

@@ -108,6 +108,7 @@ def test_the_events_of_a_previous_run_are_those_that_a_link_leads_to_now(logs):
         ({}, ["as_of=2015-09-18"], "Expected --as-of together with --events"),
         ({"as_of": "2015-09-18"}, [], "Expected --as-of together with --events"),
         ({}, ["checkpoint_root=/elsewhere"], "The run sets checkpoint_root itself"),
+        ({}, ["records_uri=/elsewhere"], "The run sets records_uri itself"),
     ],
 )
 def test_two_sources_for_one_value_and_half_of_a_log_are_refused_by_name(logs, options, settings, message):

@@ -126,6 +126,16 @@ class DataReport:
                 numbers[f"{name}_unknown_item_share"] = split.unknown_item_share
         return numbers
 
+    def summary(self) -> dict[str, Any]:
+        """Numbers for the record of the task: lines, accepted and rejected lines, events by split, drift by measure."""
+        return {
+            "num_lines": self.num_lines,
+            "num_accepted": self.num_accepted,
+            "num_rejected": self.num_rejected,
+            "num_events": {name: split.num_events for name, split in self.splits.items()},
+            "drift": {measure["name"]: measure["value"] for measure in self.drift},
+        }
+
     def _funnel_rows(self) -> list[list[str]]:
         if not self.funnel:
             return []

@@ -9,18 +9,14 @@ Of a publisher and a later one that takes it for dead, whoever creates the manif
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import GCSStore, S3Store
-from pyarrow import fs
 
+from components.core.object_store import open_store
 from components.core.serving.contents import Contents
 from components.core.serving.manifest import (
     MANIFEST,
@@ -33,15 +29,8 @@ from components.core.serving.manifest import (
     make_closing,
 )
 
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig
-
 CLAIM = "claim.json"
-# By default, a request may not take longer than 30 s, with its content, and is repeated for 3 minutes.
-_RETRIES: "RetryConfig" = {"max_retries": 5, "retry_timeout": timedelta(minutes=1)}
 _MAX_REASON = 400  # characters
-
-_Store: TypeAlias = S3Store | GCSStore
 
 
 class Bucket:
@@ -53,10 +42,8 @@ class Bucket:
 
     def __init__(self, uri: str) -> None:
         self.name = uri.rstrip("/")
-        scheme, _, rest = uri.partition("://")
-        bucket, _, prefix = rest.strip("/").partition("/")
         with self._explained("reach"):
-            self._store = _open_s3(bucket, prefix) if scheme == "s3" else _open_gcs(bucket, prefix)
+            self._store = open_store(uri)
 
     def scan(self) -> Contents:
         """Lists and reads what the prefix holds.
@@ -188,36 +175,3 @@ class Bucket:
             # One line, without what describes the error for developers of the library.
             reason = " ".join(str(error).split())[:_MAX_REASON] or type(error).__name__
             raise ServingError(f"Expected to {verb} the serving location {self.name}. Received: {reason}") from error
-
-
-def _open_s3(bucket: str, prefix: str) -> S3Store:
-    """Opens a bucket as the log reader does: an endpoint may be http://, the region is looked up if none is given."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    is_region_known = endpoint or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return S3Store(
-        bucket,
-        prefix=prefix or None,
-        config={} if is_region_known else {"region": fs.resolve_s3_region(bucket)},
-        client_options=_make_client_options(endpoint),
-        retry_config=_RETRIES,
-    )
-
-
-def _open_gcs(bucket: str, prefix: str) -> GCSStore:
-    emulator = os.environ.get("CLOUD_STORAGE_EMULATOR_ENDPOINT")  # as for pyarrow, which reads the logs
-    return GCSStore(
-        bucket,
-        prefix=prefix or None,
-        config={"base_url": emulator} if emulator else {},
-        client_options=_make_client_options(emulator),
-        retry_config=_RETRIES,
-    )
-
-
-def _make_client_options(endpoint: str | None) -> "ClientConfig":
-    return {
-        "connect_timeout": "10s",
-        "read_timeout": "60s",
-        "timeout": "1h",
-        "allow_http": bool(endpoint and endpoint.startswith("http://")),
-    }

@@ -4,6 +4,7 @@ import sys
 
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 
 from components.core import machine
 
@@ -79,6 +80,12 @@ def test_arrow_gets_no_more_threads_than_cpus(monkeypatch):
         pa.set_cpu_count(before)
 
 
+def test_gpus_compute_in_float32():
+    tf.config.experimental.enable_tensor_float_32_execution(True)  # TensorFlow's default
+    machine.configure_tensorflow()
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
+
+
 LIMIT = """
 import os
 import components.core
@@ -86,11 +93,11 @@ from components.core import machine
 machine.count_cpus = lambda: {num_cpus}
 os.cpu_count = lambda: 4
 import tensorflow as tf
-machine.limit_tensorflow_threads()
+machine.configure_tensorflow()
 print(tf.config.threading.get_intra_op_parallelism_threads())
 tf.constant(1) + 1
 machine.count_cpus = lambda: 1
-machine.limit_tensorflow_threads()
+machine.configure_tensorflow()
 print(tf.config.threading.get_intra_op_parallelism_threads())
 """
 

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -16,20 +17,20 @@ class Fixed(tf.Module):
     @tf.function(
         input_signature=[
             tf.TensorSpec([None, None], tf.string, "item_ids"),
-            tf.TensorSpec([], tf.int32, "k"),
+            tf.TensorSpec([None], tf.int32, "k"),
             tf.TensorSpec([None, None], tf.string, "exclude_ids"),
         ]
     )
     def recommend(self, item_ids, k, exclude_ids):
         is_a = item_ids[:, :1] == "a"
         found = tf.where(is_a, [["b", "é"]], [["c", "d"]])
-        return {"item_ids": found[:, :k], "scores": tf.where(is_a, [[3.0, 1.5]], [[-4.5, 0.5]])[:, :k]}
+        return {"item_ids": found[:, : k[0]], "scores": tf.where(is_a, [[3.0, 1.5]], [[-4.5, 0.5]])[:, : k[0]]}
 
 
 @pytest.fixture
 def signatures(tmp_path):
     model = Fixed()
-    tf.saved_model.save(model, str(tmp_path / "index"), signatures={"serving_default": model.recommend})
+    tf.saved_model.save(model, str(tmp_path / "index"), signatures={"recommend": model.recommend})
     return tf.saved_model.load(str(tmp_path / "index")).signatures
 
 
@@ -48,6 +49,25 @@ def test_items_that_tie_with_the_last_are_all_right(signatures):
     measured = check.measure(signatures, [["a"]] * 130, best * 130, largest=3.0, k=2)
     assert (measured["index_recall"], measured["score_difference"]) == (1.0, 0.0)
     assert measured["num_queries"] == 260 // 2
+
+
+class Empty(tf.Module):
+    """An index that knows no item."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, "item_ids")])
+    def known(self, item_ids):
+        return {"known": tf.zeros_like(item_ids, tf.bool)}
+
+
+def test_the_check_computes_in_float32_on_gpus(tmp_path, capsys):
+    index = Empty()
+    tf.saved_model.save(index, str(tmp_path), signatures={"serving_default": index.known, "known": index.known})
+    (tmp_path / "probes.json").write_text(json.dumps({"sessions": [["a"]], "item_ids": ["a"], "k": 1}))
+    np.save(tmp_path / "exact.npy", np.ones([1, 1], np.float32))
+    tf.config.experimental.enable_tensor_float_32_execution(True)  # TensorFlow's default
+    assert check.main(str(tmp_path), str(tmp_path)) == 1
+    assert "an index that does not know all of them" in capsys.readouterr().out
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 
 def test_the_best_items_are_those_of_a_sort():

@@ -78,10 +78,10 @@ def test_more_than_the_catalogue_gives_the_catalogue(exported, exact):
 
 
 def test_a_batch_is_padded_and_each_session_has_its_own_exclusions(exported):
-    loaded = tf.saved_model.load(str(exported / "index")).signatures["serving_default"]
+    loaded = tf.saved_model.load(str(exported / "index")).signatures["recommend"]
     answer = loaded(
         item_ids=tf.constant([["i3", "i5"], ["i9", ""]]),
-        k=tf.constant(5),
+        k=tf.constant([5]),
         exclude_ids=tf.constant([["i3", "i5"], ["", ""]]),
     )
     assert answer["item_ids"].shape == (2, 5)
@@ -106,7 +106,7 @@ def test_an_index_that_answers_wrongly_fails_the_step(small_artifacts, exported,
     save = Index.save
 
     def save_with_older_candidates(self, index_dir):
-        self.candidates.assign(tf.roll(self.candidates, 1, axis=0))
+        self.search.table[: self.num_items].assign(tf.roll(self.search.table[: self.num_items], 1, axis=0))
         save(self, index_dir)
 
     monkeypatch.setattr(Index, "save", save_with_older_candidates)
@@ -195,9 +195,9 @@ def test_every_id_comes_back_as_it_was(hostile):
     loaded = tf.saved_model.load(str(hostile / "index")).signatures
     assert loaded["known"](item_ids=tf.constant([HOSTILE_IDS]))["known"].numpy().all()
     sessions = tf.constant([[item_id] for item_id in HOSTILE_IDS])
-    answer = loaded["serving_default"](item_ids=sessions, k=tf.constant(1), exclude_ids=tf.fill(sessions.shape, ""))
+    answer = loaded["recommend"](item_ids=sessions, k=tf.constant([1]), exclude_ids=tf.fill(sessions.shape, ""))
     assert [item.decode() for item in answer["item_ids"].numpy()[:, 0]] == HOSTILE_IDS  # the item's own vector
-    answer = loaded["serving_default"](item_ids=sessions, k=tf.constant(1_000), exclude_ids=sessions)
+    answer = loaded["recommend"](item_ids=sessions, k=tf.constant([1_000]), exclude_ids=sessions)
     for item_id, row in zip(HOSTILE_IDS, answer["item_ids"].numpy(), strict=True):
         assert {item.decode() for item in row} == set(HOSTILE_IDS) - {item_id} | {""}
 

@@ -20,7 +20,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     vocabulary = Vocabulary.count(pa.chunked_array([ITEM_IDS]))
     vocabulary.write(folder / "vocabulary.parquet")
     candidates = model.candidate(tf.constant(vocabulary.item_ids.to_pylist()))["embedding"].numpy()
-    Index(model, vocabulary=vocabulary, candidates=candidates, max_length=8).save(folder / "index")
+    Index(model, vocabulary=vocabulary, candidates=candidates, embedding_dim=16, max_length=8).save(folder / "index")
     save_model(model, folder / "model")
     metrics = {"model": {"recall@20": 0.5, "mrr@20": 0.25}, "intervals": {"model": {"recall@20": [0.4, 0.6]}}}
     (folder / "metrics.json").write_text(json.dumps({**metrics, "parameters": {"embedding_dim": 16}}))
@@ -31,4 +31,5 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "vocabulary_path": folder / "vocabulary.parquet",
         "metrics_path": folder / "metrics.json",
         "verdict_path": folder / "verdict.json",
+        "verification_path": None,
     }

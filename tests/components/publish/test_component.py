@@ -12,7 +12,7 @@ def test_the_component_publishes_and_returns_the_version(artifacts, tmp_path):
     manifest = artifact(tmp_path / "manifest.json")
     names = {"index": "index_dir", "model": "model_dir", "vocabulary": "vocabulary_path", "metrics": "metrics_path"}
     inputs = {name: artifact(artifacts[source]) for name, source in names.items()}
-    values = {"serving_uri": str(tmp_path / "served"), "publication_key": "run-1"}
+    values = {"serving_uri": str(tmp_path / "served"), "publication_key": "run-1", "refit_on_test": False}
     assert publish.python_func(**inputs, manifest=manifest, **values) == 1
     assert manifest.metadata == {"version": 1, "publication_key": "run-1"}
     written = json.loads((tmp_path / "manifest.json").read_text())

@@ -13,7 +13,7 @@ from components.publish.step import PublishParameters, publish
 
 
 def run(artifacts, uri, key="run-1", **parameters):
-    given = PublishParameters(serving_uri=str(uri), publication_key=key, **parameters)
+    given = PublishParameters(**{"serving_uri": str(uri), "publication_key": key, "refit_on_test": False, **parameters})
     return publish(**artifacts, parameters=given)
 
 
@@ -24,7 +24,7 @@ def test_a_version_has_what_servers_and_the_next_training_read(artifacts, tmp_pa
     expected = recommend(artifacts["index_dir"], ["a", "商品"], k=3, exclude_seen=False)
     assert recommend(uri / "1", ["a", "商品"], k=3, exclude_seen=False) == expected
     shutil.copy(uri / "1" / "assets.extra" / "tf_serving_warmup_requests", tmp_path / "requests")
-    assert len(list(tf.data.TFRecordDataset(str(tmp_path / "requests")))) == 3
+    assert len(list(tf.data.TFRecordDataset(str(tmp_path / "requests")))) == 6  # three to each of two signatures
     (manifest,) = list_versions(str(uri))
     fetch(open_location(str(uri)), manifest, "model", tmp_path / "out")
     vocabulary = Vocabulary.read(tmp_path / "out" / "vocabulary.parquet")
@@ -46,9 +46,12 @@ def test_a_version_has_what_servers_and_the_next_training_read(artifacts, tmp_pa
 def test_the_time_up_to_which_a_model_was_trained_is_recorded(artifacts, tmp_path):
     shutil.copytree(artifacts["model_dir"], tmp_path / "model")
     path = tmp_path / "model" / "assets.extra" / "training.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "trained_until": 1_441_324_800_000}))
+    path.write_text(
+        json.dumps({**json.loads(path.read_text()), "trained_until": 1_441_324_800_000, "data_sha256": "ab"})
+    )
     manifest = run({**artifacts, "model_dir": tmp_path / "model"}, tmp_path / "served")
     assert manifest.document["trained_until"] == 1_441_324_800_000
+    assert manifest.document["data_sha256"] == "ab"
 
 
 def test_a_retry_of_a_run_returns_the_version_that_it_published(artifacts, tmp_path):
@@ -62,6 +65,44 @@ def test_a_retry_of_a_run_returns_the_version_that_it_published(artifacts, tmp_p
 
 def test_a_version_without_a_gate_is_published(artifacts, tmp_path):
     assert run({**artifacts, "verdict_path": None}, tmp_path).document["verdict"] is None
+
+
+def verified(artifacts, folder, until=9_000, verified_until=9_000):
+    """The artifacts, of a model that was trained on all splits, with its verification."""
+    shutil.copytree(artifacts["model_dir"], folder / "model")
+    path = folder / "model" / "assets.extra" / "training.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "trained_until": until}))
+    (folder / "verification.json").write_text(json.dumps({"overlap": 0.5, "trained_until": verified_until}))
+    return {**artifacts, "model_dir": folder / "model", "verification_path": folder / "verification.json"}
+
+
+def test_a_model_trained_on_all_splits_is_published_with_its_verification(artifacts, tmp_path):
+    document = run(verified(artifacts, tmp_path), tmp_path / "served", refit_on_test=True).document
+    assert document["verification"] == {"overlap": 0.5, "trained_until": 9_000}
+    assert document["trained_until"] == 9_000
+    assert run(artifacts, tmp_path / "other").document["verification"] is None
+
+
+@pytest.mark.parametrize(
+    ("is_verified", "refit_on_test", "message"),
+    [
+        (False, True, "Expected a verification of the model with refit_on_test=True. Received: none"),
+        (True, False, "Expected no verification of the model with refit_on_test=False. Received: one"),
+    ],
+)
+def test_what_was_not_verified_as_it_should_be_is_not_published(
+    artifacts, tmp_path, is_verified, refit_on_test, message
+):
+    given = verified(artifacts, tmp_path) if is_verified else artifacts
+    with pytest.raises(ValueError, match=message):
+        run(given, tmp_path / "served", refit_on_test=refit_on_test)
+    assert not (tmp_path / "served").exists()
+
+
+def test_the_verification_of_another_model_publishes_nothing(artifacts, tmp_path):
+    with pytest.raises(ValueError, match=r"trained until 9000 ms. Received: one of a model that .* until 8000 ms"):
+        run(verified(artifacts, tmp_path, verified_until=8_000), tmp_path / "served", refit_on_test=True)
+    assert not (tmp_path / "served").exists()
 
 
 @pytest.mark.parametrize("name", ["metrics_path", "verdict_path"])

@@ -48,21 +48,23 @@ def prediction_log():
 def test_every_request_is_one_that_the_index_answers(artifacts, prediction_log, tmp_path):
     path = tmp_path / "lr=[1]" / "requests"
     write_warm_up(artifacts["index_dir"], ["a", "商品", "b"], path)
-    index = tf.saved_model.load(str(artifacts["index_dir"])).signatures["serving_default"]
+    signatures = tf.saved_model.load(str(artifacts["index_dir"])).signatures
     records = [each.numpy() for each in tf.data.TFRecordDataset(str(path))]
     shapes = []
     for record in records:
         log = prediction_log.FromString(record)
         assert log.SerializeToString(deterministic=True) == record  # nothing that the messages do not know
         request = log.predict_log.request
-        assert (request.model_spec.name, request.model_spec.signature_name) == ("", "serving_default")
+        assert request.model_spec.name == ""
+        name = request.model_spec.signature_name
         inputs = {name: tf.constant(tf.make_ndarray(proto)) for name, proto in request.inputs.items()}
         inputs = {name: tf.cast(each, tf.string) if each.dtype != tf.int32 else each for name, each in inputs.items()}
-        assert inputs.keys() == {"item_ids", "k", "exclude_ids"}
+        assert inputs.keys() == {"item_ids"} | ({"k", "exclude_ids"} if name == "recommend" else set())
         assert set(inputs["item_ids"].numpy().ravel()) <= {b"a", "商品".encode(), b"b"}
-        assert len(index(**inputs)["item_ids"]) == inputs["item_ids"].shape[0]
-        shapes.append(tuple(inputs["item_ids"].shape))
-    assert shapes == [(1, 1), (1, 8), (16, 20)]
+        assert len(signatures[name](**inputs)["item_ids"]) == inputs["item_ids"].shape[0]
+        shapes.append((name, tuple(inputs["item_ids"].shape)))
+    expected = [(1, 1), (1, 8), (16, 20)]
+    assert shapes == [(name, shape) for name in ("serving_default", "recommend") for shape in expected]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,7 @@ def test_every_request_is_one_that_the_index_answers(artifacts, prediction_log, 
             {"item_ids": tf.TensorSpec([1, 5], tf.string), "exclude_ids": STRINGS},
             {"item_ids": [1, 5], "exclude_ids": [1, 1]},
         ),
-        ({"item_ids": STRINGS, "k": tf.TensorSpec([], tf.int64)}, {"item_ids": [2, 3], "k": []}),
+        ({"item_ids": STRINGS, "k": tf.TensorSpec([None], tf.int64)}, {"item_ids": [2, 3], "k": [2]}),
     ],
 )
 def test_a_request_has_the_inputs_and_the_shapes_of_the_signature(specs, shapes):
@@ -86,10 +88,11 @@ def test_a_request_has_the_inputs_and_the_shapes_of_the_signature(specs, shapes)
 @pytest.mark.parametrize(
     ("specs", "received"),
     [
-        ({"k": tf.TensorSpec([], tf.int32)}, "Received: k"),
+        ({"k": tf.TensorSpec([None], tf.int32)}, "Received: k"),
         ({"item_ids": STRINGS, "user_id": tf.TensorSpec([None], tf.string)}, "Received: user_id"),
         ({"item_ids": tf.TensorSpec([None, None], tf.int64)}, r"Received: item_ids \(None, None\) int64"),
-        ({"item_ids": STRINGS, "k": tf.TensorSpec([], tf.float32)}, r"Received: k \(\) float32"),
+        ({"item_ids": STRINGS, "k": tf.TensorSpec([None], tf.float32)}, r"Received: k \(None,\) float32"),
+        ({"item_ids": STRINGS, "k": tf.TensorSpec([], tf.int32)}, r"Received: k \(\) int32"),
         ({"item_ids": tf.TensorSpec([None], tf.string)}, "Received: item_ids"),
     ],
 )

@@ -1,7 +1,10 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
+from components.train.parameters import TrainParameters
 from components.train.recurrent import Gru, make_gru
+from components.train.towers import make_query_tower
 
 
 def test_states_and_gradients_are_those_of_keras():
@@ -44,10 +47,18 @@ def test_one_event_by_hand():
     np.testing.assert_allclose(gru(tf.ones([1, 1, 1])), [[[expected]]], rtol=1e-6)
 
 
-def test_on_a_gpu_it_is_the_layer_that_cudnn_runs(monkeypatch):
-    assert isinstance(make_gru(4), Gru)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_on_a_gpu_it_is_the_layer_that_cudnn_runs_and_it_computes_in_float32(monkeypatch, precision):
+    parameters = TrainParameters(query_tower="gru", embedding_dim=4, precision=precision)
+    assert isinstance(make_query_tower(parameters, num_items=1, num_sessions=1).gru, Gru)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
-    layer = make_gru(4)
-    assert layer(tf.zeros([2, 3, 5])).shape == (2, 3, 4)
+    layer = make_query_tower(parameters, num_items=1, num_sessions=1).gru
+    assert layer(tf.zeros([2, 3, 5], tf.bfloat16)).shape == (2, 3, 4)
     # What Keras asks of a GRU that cuDNN is to run.
     assert layer._could_use_gpu_kernel
+    assert layer.compute_dtype == "float32"
+
+
+def test_for_xla_it_is_ours_on_a_gpu_too(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    assert isinstance(make_gru(4, jit_compile=True), Gru)

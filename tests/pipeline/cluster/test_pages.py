@@ -28,6 +28,8 @@ COMMANDS = {
     "docs/production.md": {"run", "submit", "schedule"},
     "docs/report.md": {"run"},
     "docs/serving-location.md": {"versions", "rollback"},
+    "docs/serving.md": {"serve"},
+    "docs/recommending.md": {"recommend"},
 }
 
 
@@ -41,7 +43,20 @@ def list_commands(page: str) -> list[list[str]]:
     # A variable's value may contain those defined before it.
     for name, value in reversed(re.findall(r'^(\w+)="(.*)"$', text, re.MULTILINE)):
         text = text.replace(f"${name}", value)
-    return [words for line in text.splitlines() if (words := shlex.split(line, comments=True))]
+    return [words for line in join_quoted(text.splitlines()) if (words := shlex.split(line, comments=True))]
+
+
+def join_quoted(lines: list[str]) -> list[str]:
+    """Joins the lines of each command that has a quoted text of several lines."""
+    joined: list[str] = []
+    is_open = False
+    for line in lines:
+        if is_open:
+            joined[-1] += f"\n{line}"
+        else:
+            joined.append(line)
+        is_open = joined[-1].count("'") % 2 == 1
+    return joined
 
 
 def list_all(command: click.Command) -> list[click.Command]:

@@ -1,0 +1,212 @@
+"""Index and session log -> recommendations for every session, as Parquet."""
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from components.core.logs.files import LogFile, find_files
+from components.core.machine import configure_tensorflow, limit_arrow_threads
+from components.core.serving.location import fetch, list_versions, open_location
+from components.recommend.answers import BulkIndex
+from components.recommend.grouping import Intake, group_sessions
+from components.recommend.parameters import RecommendParameters
+
+logger = logging.getLogger(__name__)
+
+PART_SESSIONS = 16_384  # number of sessions per file, and what a stopped run repeats at most
+NUM_EXAMPLES = 10  # number of unknown items that the report names
+# Readers of a folder of Parquet files pass over names that begin with "_" or ".".
+REPORT_NAME = "_report.json"
+PLAN_NAME = "_plan.json"
+REJECTED_NAME = "_rejected.parquet"
+WORK_NAME = ".work"
+SECONDS_PER_LINE = 5.0  # time between two lines of progress
+
+
+def recommend_sessions(
+    sessions: str, index_dir: Path, output_dir: Path, parameters: RecommendParameters
+) -> dict[str, Any]:
+    """Writes the best items of every session of a log.
+
+    The output folder gets `part-00000.parquet` and so on, with session_id, rank (from 1), item_id and score, in
+    ascending order of the session ids; `_rejected.parquet` with the rejected lines; and at last `_report.json`. Memory
+    does not grow with the log. A run that was stopped goes on after its last complete part when it is started again
+    with the same log, index and parameters; otherwise the folder is written anew.
+
+    Args:
+        sessions: the log: a file, folder or glob, local or in a bucket. Its rows may be in any order.
+        index_dir: the index.
+        output_dir: folder to write; it is created.
+        parameters: parameters of the step.
+
+    Returns:
+        The report: number of sessions, events, rows, and unknown items.
+
+    Raises:
+        FileNotFoundError: no file was found, or the folder has no index.
+        OSError: the disk is full.
+        ValueError: a file cannot be read, too many lines were rejected, the folder is not an index, or the output
+            folder holds other files.
+    """
+    limit_arrow_threads()
+    configure_tensorflow()
+    if not (index_dir / "saved_model.pb").is_file():
+        raise FileNotFoundError(f"Expected an index, a folder with saved_model.pb. Received: {index_dir}")
+    files = find_files(sessions)
+    plan = {"log": [_identify(file) for file in files], "index": _hash(index_dir), "parameters": asdict(parameters)}
+    index = BulkIndex(index_dir)
+    _prepare(output_dir, plan)
+    if (output_dir / REPORT_NAME).exists():
+        logger.info("%s is complete already.", output_dir)
+        complete: dict[str, Any] = json.loads((output_dir / REPORT_NAME).read_text())
+        return complete
+    work_dir = output_dir / WORK_NAME
+    grouped, intake_path = work_dir / "sessions.parquet", work_dir / "intake.json"
+    if not intake_path.exists():
+        shutil.rmtree(work_dir, ignore_errors=True)
+        work_dir.mkdir()
+        intake = group_sessions(
+            files, work_dir, grouped, output_dir / REJECTED_NAME, parameters, part_sessions=PART_SESSIONS
+        )
+        _write(intake_path, asdict(intake))
+    intake = Intake(**json.loads(intake_path.read_text()))
+    report = {**asdict(intake), **_answer_parts(grouped, index, output_dir, parameters)}
+    _write(output_dir / REPORT_NAME, report)
+    shutil.rmtree(work_dir)
+    return report
+
+
+def fetch_index(serving_uri: str, destination: Path, *, version: int = 0) -> int:
+    """Copies the index of a published version.
+
+    Args:
+        serving_uri: the serving location.
+        destination: folder to write to.
+        version: the version; 0 for the newest.
+
+    Returns:
+        The version.
+
+    Raises:
+        ServingError: the location cannot be listed, or the version is damaged.
+        ValueError: there is no such version.
+    """
+    manifests = {manifest.version: manifest for manifest in list_versions(serving_uri)}
+    version = version or max(manifests, default=0)
+    if version not in manifests:
+        known = ", ".join(map(str, manifests)) or "none"
+        raise ValueError(f"Expected a published version in {serving_uri}, one of: {known}. Received: {version}")
+    fetch(open_location(serving_uri), manifests[version], "index", destination)
+    return version
+
+
+def _answer_parts(grouped: Path, index: BulkIndex, output_dir: Path, parameters: RecommendParameters) -> dict[str, Any]:
+    file = pq.ParquetFile(grouped)
+    total: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+    progress = Progress(file.metadata.num_rows)
+    for number, sessions in enumerate(file.iter_batches(PART_SESSIONS)):
+        path = output_dir / f"part-{number:05}.parquet"
+        described = output_dir / WORK_NAME / f"{number:05}.json"  # written after the part
+        if described.exists():
+            part = json.loads(described.read_text())
+        else:
+            answer = index.answer(sessions, k=parameters.recommend_k, exclude_seen=parameters.exclude_seen)
+            part = _describe(sessions, answer.table, answer.unknown, answer.num_without)
+            draft = path.with_name(f".{path.name}.draft")
+            pq.write_table(answer.table, draft, compression="zstd")
+            draft.replace(path)
+            _write(described, part)
+        unknown.update(part.pop("unknown"))
+        total.update(part)
+        progress.show(total["num_sessions"])
+    examples = dict(sorted(unknown.items(), key=lambda item: (-item[1], item[0]))[:NUM_EXAMPLES])
+    return {**total, "num_distinct_unknown": len(unknown), "most_frequent_unknown": examples}
+
+
+def _describe(sessions: pa.RecordBatch, table: pa.Table, unknown: pa.Array, num_without: int) -> dict[str, Any]:
+    counts = pc.value_counts(unknown).to_pylist()
+    return {
+        "num_sessions": len(sessions),
+        "num_events": len(sessions["item_ids"].flatten()),
+        "num_rows": table.num_rows,
+        "num_unknown_events": len(unknown),
+        "num_sessions_without_known_item": num_without,
+        "unknown": {each["values"]: each["counts"] for each in counts},
+    }
+
+
+class Progress:
+    """Logs how far the step is, its rate, and the time left, every SECONDS_PER_LINE.
+
+    Args:
+        num_sessions: number of all sessions.
+    """
+
+    def __init__(self, num_sessions: int) -> None:
+        self.num_sessions = num_sessions
+        self.begin = self.shown = time.monotonic()
+        self.num_before: int | None = None
+
+    def show(self, num_done: int) -> None:
+        """Logs a line if the last one is old enough, or if all is done."""
+        now = time.monotonic()
+        if self.num_before is None:
+            self.num_before, self.begin = num_done, now  # parts of an earlier start and the first query, which is slow
+        if now - self.shown < SECONDS_PER_LINE and num_done < self.num_sessions:
+            return
+        self.shown = now
+        rate = (num_done - self.num_before) / max(now - self.begin, 1e-9)
+        left = (self.num_sessions - num_done) / rate if rate else 0.0
+        logger.info(
+            "%s of %s sessions, %s sessions/s, about %s s left",
+            f"{num_done:,}", f"{self.num_sessions:,}", f"{rate:,.0f}", f"{left:,.0f}",
+        )  # fmt: skip
+
+
+def _prepare(output_dir: Path, plan: dict[str, Any]) -> None:
+    """Creates the folder, or empties it unless it holds a part of the same run."""
+    plan_path = output_dir / PLAN_NAME
+    if output_dir.exists() and any(output_dir.iterdir()):
+        if not plan_path.is_file():
+            raise ValueError(
+                f"Expected an output folder that is new, empty, or written by this command. Received: {output_dir}"
+            )
+        if json.loads(plan_path.read_text()) == json.loads(json.dumps(plan)):
+            return
+        (output_dir / REPORT_NAME).unlink(missing_ok=True)  # first: without it, the folder is not complete
+        for path in [*output_dir.glob("part-*"), output_dir / REJECTED_NAME]:
+            path.unlink(missing_ok=True)
+        shutil.rmtree(output_dir / WORK_NAME, ignore_errors=True)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    _write(plan_path, plan)
+
+
+def _identify(file: LogFile) -> list[Any]:
+    info = file.filesystem.get_file_info(file.path)
+    return [file.name, file.num_bytes, info.mtime_ns]
+
+
+def _hash(index_dir: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(each for each in index_dir.rglob("*") if each.is_file()):
+        with path.open("rb") as file:
+            digest.update(f"{path.relative_to(index_dir)}\0".encode())
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(json.dumps(document, indent=2, sort_keys=True))
+    draft.replace(path)

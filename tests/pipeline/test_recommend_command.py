@@ -1,0 +1,123 @@
+import json
+
+import click
+import pyarrow.parquet as pq
+import pytest
+from lookup_model import LookupModel, save_model
+
+from components.export.step import export
+from pipeline.__main__ import cli
+from pipeline.recommend_options import parse_line
+
+ITEM_IDS = [f"i{number}" for number in range(40)]
+
+
+@pytest.fixture(scope="module")
+def index_dir(tmp_path_factory):
+    """An index that `export` wrote."""
+    from factories import make_events
+
+    from components.core.events import write_split
+    from components.vocabulary.step import make_vocabulary
+
+    folder = tmp_path_factory.mktemp("export")
+    for split in ("train", "test"):
+        write_split(make_events({"s": ITEM_IDS}), folder / "events", split)
+    make_vocabulary(folder / "events", folder / "vocabulary", min_item_count=1, include_valid=False)
+    save_model(LookupModel(ITEM_IDS), folder / "model")
+    export(folder / "events", folder / "vocabulary", folder / "model", folder / "index", folder / "embeddings")
+    return folder / "index"
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*arguments):
+        cli.main(["recommend", *map(str, arguments)], standalone_mode=False)
+        return capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("who,what,when\n" + "a,i1,1700000000\na,i2,1700000001\nb,none,1700000000\n")
+    return path
+
+
+COLUMNS = ["--set", "session_column=who", "--set", "item_column=what", "--set", "time_column=when"]
+
+
+def test_each_way_to_ask_gives_the_same_answer(run, index_dir, log, tmp_path, monkeypatch):
+    lines = [line.split("\t") for line in run("--index", index_dir, "--session", "i1,i2", "-k", 3).out.splitlines()]
+    expected = [(item, pytest.approx(float(score), abs=1e-5)) for item, score in lines]
+    assert len(expected) == 3
+
+    def pairs(document):
+        return [(each["item_id"], each["score"]) for each in document["items"]]
+
+    answer = json.loads(run("--index", index_dir, "--item", "i1", "--item", "i2", "-k", 3, "--json").out)
+    assert pairs(answer) == expected
+    assert answer["unknown"] == []
+    monkeypatch.setattr("sys.stdin", iter(['["i1", "i2"]\n', "\n", '["none", "none"]\n']))
+    answers = [json.loads(line) for line in run("--index", index_dir, "--stdin", "-k", 3).out.splitlines()]
+    assert pairs(answers[0]) == expected
+    assert (answers[1]["unknown"], len(answers[1]["items"])) == (["none"], 3)
+    shown = run("--index", index_dir, "--sessions", log, *COLUMNS, "-k", 3, "--output", tmp_path / "out").out
+    rows = pq.read_table(tmp_path / "out").to_pylist()
+    assert [(row["item_id"], row["score"]) for row in rows if row["session_id"] == "a"] == expected
+    assert shown == (
+        "2 sessions with 3 events, 6 items recommended. 1 sessions have no item that the index knows; they got the "
+        "most popular ones.\n1 events are of 1 items that the index does not know, most often 'none' (1).\n"
+        f"The recommendations are in {tmp_path / 'out'}.\n"
+    )
+    report = json.loads(
+        run("--index", index_dir, "--sessions", log, *COLUMNS, "-k", 3, "--output", tmp_path / "out", "--json").out
+    )
+    assert (report["num_sessions"], report["num_rows"]) == (2, 6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Expected one of --session or --item, --stdin, --sessions. Received: none"),
+        (["--session", "i1", "--stdin"], "Received: --session or --item and --stdin"),
+        (["--session", "i1"], "Expected --index or --serving. Received: neither"),
+        (["--session", "i1", "--index", ".", "--serving", "."], "Received: both"),
+        (["--session", "i1", "--index", ".", "--output", "x"], "Expected --sessions with --output"),
+        (["--session", "i1", "--index", ".", "--set", "x=y"], "Expected --sessions with --set"),
+        (["--sessions", "log", "--index", "."], "Expected --output, a folder"),
+    ],
+)
+def test_usage_errors_say_what_is_missing(run, arguments, message):
+    with pytest.raises(click.UsageError) as error:
+        run(*arguments)
+    assert message in error.value.message
+
+
+def test_wrong_values_are_refused(run, index_dir, tmp_path):
+    with pytest.raises(ValueError, match="Expected k to be at least 1"):
+        run("--index", index_dir, "--session", "i1", "-k", 0)
+    for setting in ("recommend_k=5", "sessions_path=x", "flavour=x"):
+        with pytest.raises(ValueError, match=f"Received: {setting}"):
+            run("--index", index_dir, "--sessions", "log", "--output", tmp_path / "out", "--set", setting)
+
+
+@pytest.mark.parametrize("line", ["i1,i2", "{}", '["i1", 2]', '[""]', "[", '"i1"'])
+def test_a_line_that_is_no_list_of_ids_is_refused(line):
+    with pytest.raises(ValueError, match=r'Expected line 3 of stdin to be a JSON list .* \["i7", "i8"\]'):
+        parse_line(line, 3)
+
+
+def test_a_published_version_answers(run, index_dir, tmp_path):
+    from served import DETAILS
+
+    from components.core.serving.location import open_location
+    from components.core.serving.manifest import Draft, list_folder
+
+    draft = Draft(
+        publication_key="run", index_files=list_folder(index_dir), model_files=list_folder(index_dir), details=DETAILS
+    )
+    open_location(str(tmp_path / "serving")).publish(draft)
+    published = run("--serving", tmp_path / "serving", "--session", "i1", "-k", 2).out
+    assert published == run("--index", index_dir, "--session", "i1", "-k", 2).out

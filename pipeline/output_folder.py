@@ -33,9 +33,11 @@ OUTPUT_NAMES = {
     "tensorboard": "tensorboard",
     "metrics": "metrics.json",
     "ranks": "ranks.parquet",
+    "examples": "examples.json",
     "index": "index",
     "embeddings": "embeddings.parquet",
     "index_check": "index_check.json",
+    "report": "report.html",
 }
 GATE_NAMES = {
     "verdict": "verdict.json",

@@ -12,7 +12,7 @@ from components.sessionize.component import sessionize
 from pipeline.configuration import OWN_PARAMETERS
 from pipeline.parameters import get_description
 from pipeline.tasks import MODEL_COMPONENTS, PUBLICATION_COMPONENTS, PUBLICATION_PARAMETERS, TASK_PARAMETERS
-from pipeline.validation import get_dataclass, get_defaults
+from pipeline.validation import UNCHECKED, get_dataclass, get_defaults
 
 COMPONENTS = (ingest, sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS)
 _EXPECTED = re.compile(r"Expected (?:each of )?(\w+) to be (.+?)\.? Received: ", re.DOTALL)
@@ -81,7 +81,7 @@ def find_bounds(step: str, name: str, defaults: Mapping[str, Any]) -> str:
         defaults: the defaults of the step's parameters.
     """
     default = defaults.get(name)
-    if default is None or type(default) not in _PROBES:
+    if step in UNCHECKED or default is None or type(default) not in _PROBES:
         return ""
     given = {**dict.fromkeys(PUBLICATION_PARAMETERS, 0), "publication_key": "run", **defaults}
     if step == "publish":

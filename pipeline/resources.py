@@ -79,6 +79,7 @@ RESOURCES = {
     "evaluate": Resources(cpu_limit="8", memory_limit="16Gi"),
     "export": Resources(memory_limit="16Gi"),
     "verify": Resources(memory_limit="16Gi"),
+    "report": Resources(memory_limit="16Gi"),
     "publish": Resources(memory_limit="16Gi"),
 }
 # The fields that can be changed.

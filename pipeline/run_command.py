@@ -45,6 +45,7 @@ LOG_HELP = "a file, folder or glob; local, s3:// or gs://."
     metavar="URI",
     help="With --events: where to publish the model if the gate lets it pass: a folder, s3:// or gs://.",
 )
+@click.option("--items", "items_path", help="Table with columns item and title for the report, Parquet or CSV.")
 @click.option(
     "--config",
     type=click.Path(dir_okay=False, path_type=Path),

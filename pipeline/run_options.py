@@ -21,10 +21,16 @@ from pipeline.validation import check_values
 
 SPLIT_OPTIONS = {"train_path": "--train", "valid_path": "--valid", "test_path": "--test"}
 # Pipeline parameters that have their own option.
-OPTIONS = {**SPLIT_OPTIONS, "log_path": "--events", "as_of": "--as-of", "serving_uri": "--serving"}
+OPTIONS = {
+    **SPLIT_OPTIONS,
+    "log_path": "--events",
+    "as_of": "--as-of",
+    "serving_uri": "--serving",
+    "items_path": "--items",
+}
 
-# Parameters with the location of a log.
-LOCATIONS = ("train_path", "valid_path", "test_path", "log_path", "previous_events")
+# Parameters with the location of a log or a table.
+LOCATIONS = ("train_path", "valid_path", "test_path", "log_path", "previous_events", "items_path")
 COMPONENTS = {
     "training": (ingest, *MODEL_COMPONENTS),
     "retraining": (sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS),
@@ -127,10 +133,14 @@ def make_local_run(
     inputs = []
     for name in LOCATIONS:
         location = arguments.get(name)
-        if location is None or "://" in location or (name == "previous_events" and not location):
+        if location is None or "://" in location or (name in ("previous_events", "items_path") and not location):
             continue
         arguments[name], path = _find(name, location)
         inputs.append(path)
+    if arguments.get("items_path"):
+        from components.report.items import check_items
+
+        check_items(arguments["items_path"])
     if arguments.get("serving_uri"):
         arguments["serving_uri"] = _find_serving_location(arguments["serving_uri"])
     return LocalRun(

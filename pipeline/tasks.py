@@ -14,6 +14,7 @@ from components.image import IMAGE, USER_ID
 from components.ingest.component import ingest
 from components.notify.component import notify
 from components.publish.component import publish
+from components.report.component import report
 from components.sessionize.component import sessionize
 from components.train.component import train
 from components.verify.component import verify
@@ -30,7 +31,7 @@ OPTIONAL_SECRET_KEYS = ("AWS_ENDPOINT_URL", "AWS_REGION")
 CHECKPOINT_MOUNT = "/checkpoints"
 
 # The components of `Tasks.from_events`.
-MODEL_COMPONENTS = (count_items, train, evaluate, export)
+MODEL_COMPONENTS = (count_items, train, evaluate, export, report)
 # The components that `Tasks.from_events_to_publication` and `Tasks.notified` add, and their parameters that KFP and
 # these methods set themselves.
 PUBLICATION_COMPONENTS = (gate, verify, publish, notify)
@@ -57,6 +58,7 @@ OUTSIDE_PARAMETERS = {
     "verify": ("records_uri",),
     "publish": ("serving_uri", "records_uri"),
     "notify": ("records_uri",),
+    "report": ("items_path", "records_uri"),
 }
 
 
@@ -69,9 +71,11 @@ class Artifacts(NamedTuple):
     tensorboard: dsl.Artifact
     metrics: dsl.Metrics
     ranks: dsl.Dataset
+    examples: dsl.Dataset
     index: dsl.Model
     embeddings: dsl.Dataset
     index_check: dsl.Metrics
+    report: dsl.HTML
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +212,7 @@ class Tasks:
         return self._make(sessionize, parameters, caching=False).outputs["events"]
 
     def from_events(self, events: Any, parameters: Mapping[str, Any]) -> Artifacts:
-        """Creates the tasks that follow the events: vocabulary, train, evaluate and export.
+        """Creates the tasks that follow the events: vocabulary, train, evaluate, export and report.
 
         Args:
             events: the events artifact of a task.
@@ -276,6 +280,9 @@ class Tasks:
         inputs["model"] = trained["model"]
         exported = self._make(export, inputs, caching=True).outputs
         evaluated = self._make(evaluate, inputs, caching="serving_uri" not in parameters).outputs
+        made = {**inputs, **exported, **evaluated}
+        # Not cached: the item table at a path may change. No task waits for the report.
+        reported = self._make(report, made, caching=False).outputs
         artifacts = Artifacts(
             events=events,
             vocabulary=vocabulary,
@@ -283,8 +290,10 @@ class Tasks:
             tensorboard=trained["tensorboard"],
             metrics=evaluated["metrics"],
             ranks=evaluated["ranks"],
+            examples=evaluated["examples"],
             index=exported["index"],
             embeddings=exported["embeddings"],
             index_check=exported["index_check"],
+            report=reported["report"],
         )
         return artifacts, evaluated["Output"]

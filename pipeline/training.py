@@ -1,4 +1,4 @@
-"""The graph for logs that are already split: ingest -> vocabulary -> train -> evaluate, export."""
+"""The graph for logs that are already split: ingest -> vocabulary -> train -> evaluate, export -> report."""
 
 import functools
 from typing import Any

@@ -9,6 +9,8 @@ from components.core.parameters import make_parameters
 # What a graph sets itself, for the check.
 _PLACEHOLDERS = {"publication_key": "run", "champion_version": -1}
 
+UNCHECKED = ("notify", "report")  # steps that refuse no value
+
 
 def check_values(components: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
     """Checks the parameters of each step.
@@ -21,8 +23,8 @@ def check_values(components: Mapping[str, Any], arguments: Mapping[str, Any]) ->
         ValueError: a step rejects a value, or values that exclude each other.
     """
     for name, component in components.items():
-        if name == "notify" or (name == "publish" and not arguments.get("serving_uri")):
-            continue  # notify refuses nothing, and without a serving location nothing is published
+        if name in UNCHECKED or (name == "publish" and not arguments.get("serving_uri")):
+            continue  # without a serving location nothing is published
         make_parameters(get_dataclass(name), {**_PLACEHOLDERS, **get_defaults(component), **arguments})
 
 
@@ -74,8 +76,4 @@ def get_dataclass(step: str) -> type:
         from components.publish.parameters import PublishParameters
 
         return PublishParameters
-    if step == "notify":
-        from components.notify.step import NotifyParameters
-
-        return NotifyParameters
     raise ValueError(f"Expected a step with parameters. Received: {step!r}")

@@ -73,9 +73,23 @@ class Bootstrap:
         self.draws = draws.astype(np.float32)
         self.num_targets = self.draws @ np.bincount(self.session).astype(np.float32)
 
-    def interval(self, gains: Gains, *, confidence: float = 0.95) -> list[float]:
-        """Lower and upper bound of the percentile interval of the mean of [num_targets] gains or gain differences."""
-        means = self.draws @ np.bincount(self.session, gains).astype(np.float32) / self.num_targets
+    def interval(
+        self, gains: Gains, *, among: npt.NDArray[np.bool_] | None = None, confidence: float = 0.95
+    ) -> list[float]:
+        """Lower and upper bound of the percentile interval of the mean of [num_targets] gains or gain differences.
+
+        Args:
+            gains: [num_targets] gains or differences.
+            among: [num_targets] the targets to average over, at least one; None for all. Resamples without such a
+                target are left out.
+            confidence: share of the resamples inside the interval.
+        """
+        num_targets = self.num_targets
+        if among is not None:
+            gains = gains * among
+            num_targets = self.draws @ np.bincount(self.session, among).astype(np.float32)
+        drawn = num_targets > 0
+        means = (self.draws @ np.bincount(self.session, gains).astype(np.float32))[drawn] / num_targets[drawn]
         tail = (1.0 - confidence) / 2.0
         return [float(bound) for bound in np.quantile(means, [tail, 1.0 - tail])]
 

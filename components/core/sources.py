@@ -9,8 +9,9 @@ FOLDER = Path(__file__).parents[1]
 def hash_sources(folder: Path = FOLDER) -> str:
     """Returns 12 hexadecimal digits of a hash of all files that an image is built from.
 
-    These are the sources, the pages, the Dockerfile and the locks of the folder. The same files give the same hash on
-    every machine: in a checkout, in an installed package and in the image, where the package itself is not installed.
+    These are the sources, the pages, the templates, the Dockerfile and the locks of the folder. The same files give the
+    same hash on every machine: in a checkout, in an installed package and in the image, where the package itself is not
+    installed.
 
     Args:
         folder: the folder `components`.
@@ -24,9 +25,5 @@ def hash_sources(folder: Path = FOLDER) -> str:
 
 
 def _list_sources(folder: Path) -> list[Path]:
-    return [
-        *folder.rglob("*.py"),
-        *folder.rglob("*.html"),
-        *folder.glob("requirements*.txt"),
-        folder / "Dockerfile",
-    ]
+    sources = (path for suffix in (".py", ".html", ".j2", ".css") for path in folder.rglob(f"*{suffix}"))
+    return [*sources, *folder.glob("requirements*.txt"), folder / "Dockerfile"]

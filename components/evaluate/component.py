@@ -12,6 +12,7 @@ def evaluate(
     model: dsl.Input[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
     ranks: dsl.Output[dsl.Dataset],
+    examples: dsl.Output[dsl.Dataset],
     evaluate_ks: List[int] = [1, 5, 10, 20, 50, 100],  # noqa: B006
     min_prefix: int = 1,
     max_test_targets: int = 50_000,
@@ -33,6 +34,7 @@ def evaluate(
             empty for none.
         metrics: JSON with every metric of the model and of the baselines.
         ranks: Parquet with the rank of each target for the model, each baseline and the published model.
+        examples: JSON with test sessions, good and bad ones, and what model and strongest baseline recommended.
 
     Returns:
         Number of the published version that the model was compared with; 0 if there is none, -1 if it could not be
@@ -57,6 +59,7 @@ def evaluate(
             Path(metrics.path),
             make_parameters(EvaluateParameters, arguments),
             ranks_path=Path(ranks.path),
+            examples_path=Path(examples.path),
         )
         write_result(step.describe(document))
         for name, value in select_page_metrics(document).items():

@@ -1,8 +1,8 @@
 """SavedModel and test sessions -> metrics of the model and of the baselines."""
 
-import itertools
+import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from components.core import schema_versions
-from components.core.events import describe_split, read_split
+from components.core.events import SPLITS, describe_split, read_split
 from components.core.literal_paths import literal_path
 from components.core.machine import configure_tensorflow
 from components.core.metrics import (
@@ -27,12 +27,23 @@ from components.core.metrics import (
 from components.core.model_scores import model_scores
 from components.core.progress import Progress
 from components.core.quiet_start import list_devices
-from components.core.ranking import NEVER, rank_targets
+from components.core.ranking import NEVER, Ranking, rank_targets
 from components.core.saved_model import embed_catalogue, read_training
 from components.core.sequences import Sessions, target_events
-from components.core.vocabulary import UNKNOWN, Vocabulary
+from components.core.vocabulary import Vocabulary
 from components.evaluate.baselines import make_baselines
+from components.evaluate.breakdowns import (
+    NOT_SEEN,
+    Groups,
+    group_by_popularity,
+    group_by_prefix,
+    group_by_recency,
+    group_by_repeat,
+    group_intervals,
+    summarize_groups,
+)
 from components.evaluate.champion import compare_with_champion
+from components.evaluate.examples import choose_examples, write_examples
 from components.evaluate.origin import describe_origin
 from components.evaluate.parameters import EvaluateParameters
 from components.evaluate.prefixes import Prefixes
@@ -51,6 +62,7 @@ def evaluate(
     parameters: EvaluateParameters,
     *,
     ranks_path: Path | None = None,
+    examples_path: Path | None = None,
 ) -> dict[str, Any]:
     """Ranks every target of the test sessions among the whole catalogue, for the model and the baselines.
 
@@ -66,6 +78,7 @@ def evaluate(
         metrics_path: JSON file to write.
         parameters: the evaluation parameters.
         ranks_path: Parquet file to write the rank of each target to; None to write none.
+        examples_path: JSON file to write test sessions with recommendations to; None to write none.
 
     Returns:
         The document that was written.
@@ -90,7 +103,7 @@ def evaluate(
             f"Received: {sessions.num_sessions} sessions, the longest with {sessions.lengths.max()}"
         )
     training = read_training(model_dir)
-    trained_on = _training_sessions(events_dir, vocabulary, include_valid=training["parameters"]["refit"])
+    trained_on, last_seen = _training_sessions(events_dir, vocabulary, include_valid=training["parameters"]["refit"])
     max_length = training["parameters"]["max_session_length"]
     targets, num_items = sessions.items[events], vocabulary.num_items
     with literal_path(model_dir) as path:
@@ -106,11 +119,25 @@ def evaluate(
 
     on_ranked = ranked("model")
     rankings = {"model": rank_targets(scores, targets, num_items=num_items, top_k=DETAIL_K, on_ranked=on_ranked)}
+    strongest, strongest_scores = "", None
     for name, fit in baselines.items():
-        rankings[name] = rank_sparse(fit(), targets, top_k=DETAIL_K, on_ranked=ranked(name))
+        fitted = fit()
+        rankings[name] = rank_sparse(fitted, targets, top_k=DETAIL_K, on_ranked=ranked(name))
+        if not strongest or _count_hits(rankings[name]) > _count_hits(rankings[strongest]):
+            strongest, strongest_scores = name, fitted
     ranks = {name: ranking.ranks for name, ranking in rankings.items()}
     is_known = ranks["model"] != NEVER
-    position = events - sessions.offsets[np.searchsorted(sessions.offsets, events, side="right") - 1]
+    session = np.searchsorted(sessions.offsets, events, side="right") - 1
+    position = events - sessions.offsets[session]
+    sampled_from = pc.index_in(sessions.session_ids, value_set=tested.session_ids).to_numpy()
+    rows = tested.offsets[sampled_from[session]] + position  # of the targets, in `test_events`
+    repeats = group_by_repeat(sessions, events)
+    groups = {
+        "by_repeat": repeats,
+        "by_prefix_length": group_by_prefix(position),
+        "by_target_popularity": group_by_popularity(targets, vocabulary),
+        "by_recency": group_by_recency(targets, test_events["time"].to_numpy()[rows], last_seen),
+    }
     ks = parameters.evaluate_ks
     champion, champion_ranks = compare_with_champion(
         parameters.serving_uri, test_events, sample, ranks["model"], min_prefix=parameters.min_prefix
@@ -130,10 +157,12 @@ def evaluate(
         "known_targets": _split_off_model(
             {name: summarize(each[is_known], ks) for name, each in ranks.items()} if is_known.any() else {}
         ),
-        "intervals": _intervals(ranks, events - position, ks),
-        "by_repeat": _breakdown(ranks["model"], group_by_repeat(sessions, events)),
-        "by_prefix_length": _breakdown(ranks["model"], group_by_prefix(position)),
-        "by_target_popularity": _breakdown(ranks["model"], group_by_popularity(sessions.items[events], vocabulary)),
+        "intervals": _intervals(ranks, session, ks, groups),
+        **{name: summarize_groups(ranks["model"], each, DETAIL_K) for name, each in groups.items()},
+        "strongest_baseline": {
+            "name": strongest,
+            **{name: summarize_groups(ranks[strongest], each, DETAIL_K) for name, each in groups.items()},
+        },
         f"coverage@{DETAIL_K}": {
             name: coverage(ranking.top, num_items=vocabulary.num_items) for name, ranking in rankings.items()
         },
@@ -143,6 +172,20 @@ def evaluate(
         "champion": champion,
         **training,
     }
+    if examples_path is not None and strongest_scores is not None:
+        write_examples(
+            choose_examples(ranks["model"], ranks[strongest], repeats["repeats"], session),
+            baseline=strongest,
+            ranks=ranks,
+            scores=scores,
+            baseline_scores=strongest_scores,
+            vocabulary=vocabulary,
+            sessions=sessions,
+            events=events,
+            test_items=test_events["item_id"],
+            rows=rows,
+            path=examples_path,
+        )
     if ranks_path is not None:
         write_ranks({**ranks, "champion": champion_ranks}, sessions, events, ranks_path)
     metrics_path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,19 +204,29 @@ def describe(document: dict[str, Any]) -> str:
     return f"{figures}  ({best}: {baselines[best][f'recall@{k}']:.3f}, {baselines[best][f'mrr@{k}']:.3f})"
 
 
-def _training_sessions(events_dir: Path, vocabulary: Vocabulary, *, include_valid: bool) -> Sessions:
-    sessions = Sessions.encode(read_split(events_dir, "train"), vocabulary)
-    if not include_valid:
-        return sessions
-    return Sessions.concatenate(sessions, Sessions.encode(read_split(events_dir, "valid"), vocabulary))
+def _training_sessions(
+    events_dir: Path, vocabulary: Vocabulary, *, include_valid: bool
+) -> tuple[Sessions, npt.NDArray[np.int64]]:
+    """Returns the sessions of training, and the time of the newest event of each item in them, [num_items]."""
+    splits = [read_split(events_dir, split) for split in SPLITS[: 2 if include_valid else 1]]
+    sessions = functools.reduce(Sessions.concatenate, (Sessions.encode(split, vocabulary) for split in splits))
+    last_seen = np.full(vocabulary.num_items + 1, NOT_SEEN)
+    np.maximum.at(last_seen, sessions.items, np.concatenate([split["time"].to_numpy() for split in splits]))
+    return sessions, last_seen[1:]
+
+
+def _count_hits(ranking: Ranking) -> int:
+    return int((ranking.ranks <= DETAIL_K).sum())
 
 
 def _split_off_model(summaries: dict[str, dict[str, float]]) -> dict[str, Any]:
     return {"model": summaries.pop("model", {}), "baselines": summaries}
 
 
-def _intervals(ranks: dict[str, Ranks], session: npt.NDArray[np.int64], ks: Sequence[int]) -> dict[str, Any]:
-    """95% intervals of the model's metrics, and of the paired differences between model and each baseline."""
+def _intervals(
+    ranks: dict[str, Ranks], session: npt.NDArray[np.int64], ks: Sequence[int], groups: Mapping[str, Groups]
+) -> dict[str, Any]:
+    """95% intervals of the model's metrics, of its breakdowns, and of the paired differences from each baseline."""
     bootstrap = Bootstrap(session)
     gains = {name: all_gains(each, ks) for name, each in ranks.items()}
     model = gains.pop("model")
@@ -183,42 +236,8 @@ def _intervals(ranks: dict[str, Ranks], session: npt.NDArray[np.int64], ks: Sequ
             baseline: {name: bootstrap.interval(each - others[name]) for name, each in model.items()}
             for baseline, others in gains.items()
         },
+        **{name: group_intervals(bootstrap, ranks["model"], each, DETAIL_K) for name, each in groups.items()},
     }
-
-
-def _breakdown(ranks: Ranks, groups: dict[str, npt.NDArray[np.bool_]]) -> dict[str, Any]:
-    return {
-        name: {"num_targets": int(group.sum()), **summarize(ranks[group], [DETAIL_K])}
-        for name, group in groups.items()
-        if group.any()
-    }
-
-
-def group_by_repeat(sessions: Sessions, events: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.bool_]]:
-    """Groups targets by whether their item stands in the session before them; unknown items are others."""
-    session = np.repeat(np.arange(sessions.num_sessions), sessions.lengths)
-    key = session * (int(sessions.items.max()) + 1) + sessions.items
-    is_first = np.zeros(len(key), np.bool_)
-    is_first[np.unique(key, return_index=True)[1]] = True
-    is_repeat = ~is_first[events] & (sessions.items[events] != UNKNOWN)
-    return {"repeats": is_repeat, "others": ~is_repeat}
-
-
-def group_by_prefix(length: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.bool_]]:
-    """Groups targets by the number of events before them in the session."""
-    bounds = (1, 2, 3, 5, 10, 20)
-    groups = {}
-    for low, high in itertools.zip_longest(bounds, bounds[1:]):
-        name = f"{low}+" if high is None else f"{low}" if high == low + 1 else f"{low}-{high - 1}"
-        groups[name] = (length >= low) & (length < (high or np.inf))
-    return groups
-
-
-def group_by_popularity(targets: npt.NDArray[np.int32], vocabulary: Vocabulary) -> dict[str, npt.NDArray[np.bool_]]:
-    """Groups known targets by popularity: head, torso and tail items each account for a third of all events."""
-    share_before = (np.cumsum(vocabulary.counts) - vocabulary.counts) / vocabulary.counts.sum()
-    third = np.append(-1, np.minimum(3 * share_before, 2).astype(np.int64))[targets]
-    return {name: third == number for number, name in enumerate(("head", "torso", "tail"))}
 
 
 def count_unknown_sessions(events_dir: Path, sessions: Sessions) -> int:

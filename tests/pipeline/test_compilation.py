@@ -41,6 +41,14 @@ EDGES = {
     "train": {"events": "{first}", "vocabulary": "vocabulary"},
     "evaluate": {"events": "{first}", "vocabulary": "vocabulary", "model": "train"},
     "export": {"events": "{first}", "vocabulary": "vocabulary", "model": "train"},
+    "report": {
+        "events": "{first}",
+        "vocabulary": "vocabulary",
+        "metrics": "evaluate",
+        "examples": "evaluate",
+        "embeddings": "export",
+        "index_check": "export",
+    },
 }
 FIRST = {"training": "ingest", "retraining": "sessionize"}
 # What the retraining has beside: the gate, what follows it if it lets the model pass, and the last task. The second
@@ -88,6 +96,7 @@ RESOURCES = {
     "publish": ("100m", "2", "1Gi", "16Gi", 2, 2),
     "verify": ("100m", "2", "1Gi", "16Gi", 2, 2),
     "notify": ("100m", "2", "1Gi", "4Gi", 2, 2),
+    "report": ("100m", "2", "1Gi", "16Gi", 2, 2),
 }
 PODS = """
 node_selector: {pool: training}
@@ -99,7 +108,10 @@ config_map_env: {proxy: [HTTPS_PROXY]}
 """
 # Set by the graph where there is a claim.
 FIXED = {"kfp": {"train": {"checkpoint_root": "/checkpoints"}}, "vertex": {}}
-ARTIFACTS = {"events", "vocabulary", "model", "tensorboard", "metrics", "ranks", "index", "embeddings", "index_check"}
+ARTIFACTS = {
+    "events", "vocabulary", "model", "tensorboard", "metrics", "ranks", "examples", "index", "embeddings",
+    "index_check", "report",
+}  # fmt: skip
 
 
 def run_compile(*arguments: str) -> Result:
@@ -245,6 +257,11 @@ def test_a_retry_publishes_once_and_after_the_compared_version_alone(compiled: t
             assert task.parameters["champion_version"] == ("output", "evaluate"), name
 
 
+def test_no_task_waits_for_the_report(compiled: tuple[str, str, Path]) -> None:
+    for task, body in read(compiled[2])[0]["root"]["dag"]["tasks"].items():
+        assert "report" not in body.get("dependentTasks", []), task
+
+
 def test_parameters_are_those_of_the_components(compiled: tuple[str, str, Path]) -> None:
     pipeline, target, path = compiled
     spec = read(path)[0]
@@ -289,7 +306,8 @@ def test_nothing_is_installed_when_a_task_starts(compiled: tuple[str, str, Path]
 
 
 def test_what_reads_the_outside_world_and_the_gate_are_not_cached(compiled: tuple[str, str, Path]) -> None:
-    uncached = {"training": {"ingest"}, "retraining": {"sessionize", "evaluate", *GATE}}[compiled[0]]
+    first = {"training": {"ingest"}, "retraining": {"sessionize", "evaluate", *GATE}}[compiled[0]]
+    uncached = first | {"report"}
     for name, task in list_tasks(read(compiled[2])[0]).items():
         assert task.body.get("cachingOptions", {}).get("enableCache", False) == (name not in uncached), name
 
@@ -397,7 +415,8 @@ def test_resources_and_settings_of_pods_reach_the_pods(tmp_path: Path) -> None:
 def test_the_places_outside_are_parameters(pipeline: str) -> None:
     inputs = compile_pipeline(pipeline, Tasks(image=IMAGE, platform="kfp")).inputs
     assert set(OUTSIDE_PARAMETERS[FIRST[pipeline]]) <= inputs.keys()
-    assert {name for name in inputs if name.endswith("_path")} <= set(OUTSIDE_PARAMETERS[FIRST[pipeline]])
+    places = {*OUTSIDE_PARAMETERS[FIRST[pipeline]], *OUTSIDE_PARAMETERS["report"]}
+    assert {name for name in inputs if name.endswith("_path")} <= places
 
 
 def test_compiling_loads_no_tensorflow() -> None:

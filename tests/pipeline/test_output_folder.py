@@ -90,12 +90,12 @@ def test_an_unfinished_run_is_not_shown_stays_and_goes_with_the_next(tmp_path):
 
 def test_a_link_to_what_the_newest_run_lacks_goes(tmp_path):
     with OutputFolder(tmp_path) as output:
-        run_dir = output.begin(["report.html"])
-        (run_dir / "report.html").write_text("a")
+        run_dir = output.begin(["notes.html"])
+        (run_dir / "notes.html").write_text("a")
         output.publish(run_dir, {})
-    assert (tmp_path / "report.html").read_text() == "a"
+    assert (tmp_path / "notes.html").read_text() == "a"
     show(tmp_path, "b")
-    assert not (tmp_path / "report.html").is_symlink()
+    assert not (tmp_path / "notes.html").is_symlink()
 
 
 def test_only_runs_are_removed(tmp_path):

@@ -20,6 +20,7 @@ from components.ingest.step import IngestParameters
 from components.notify.component import notify
 from components.publish.component import publish
 from components.publish.parameters import PublishParameters
+from components.report.component import report
 from components.sessionize.component import sessionize
 from components.sessionize.step import SessionizeParameters
 from components.train.component import train
@@ -32,7 +33,7 @@ from pipeline.retraining import make_retraining_pipeline
 from pipeline.tasks import Tasks
 from pipeline.training import make_training_pipeline
 
-SHARED = (vocabulary, train, evaluate, export)
+SHARED = (vocabulary, train, evaluate, export, report)
 PIPELINES = [
     ((ingest, *SHARED), {"serving_uri"}, make_training_pipeline),
     (

@@ -69,6 +69,15 @@ def test_a_run_prints_its_metrics_and_says_where_its_artifacts_lie(output):
     }  # fmt: skip
 
 
+def test_the_report_shows_the_metrics_of_the_run(output):
+    metrics, page = json.loads((output / "metrics.json").read_text()), (output / "report.html").read_text()
+    for metric in ("recall@20", "mrr@20"):
+        assert f'<data data-path="/model/{metric}" value="{metrics["model"][metric]!r}">' in page
+        for name, summary in metrics["baselines"].items():
+            assert f'<data data-path="/baselines/{name}/{metric}" value="{summary[metric]!r}">' in page
+    assert "This report is not complete" not in page
+
+
 def test_recommend_reads_the_output_folder_and_names_what_it_does_not_know(output):
     by_session = two_tower("recommend", "--index", output, "--session", "i1, i2,no such", "-k", "3", "--exclude-seen")
     items = [option for item_id in ("i1", "i2", "no such") for option in ("--item", item_id)]

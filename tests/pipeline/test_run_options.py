@@ -43,6 +43,18 @@ def test_a_raw_log_may_be_an_option_or_a_setting(logs):
         assert run.arguments == {"log_path": str(logs / "log.csv"), "as_of": "2015-09-18"}
 
 
+def test_the_table_of_items_is_checked_before_anything_runs(logs):
+    (logs / "items.csv").write_text("item;title\n1;Chair\n")
+    for run in (choose(log_path="log.csv", items_path="items.csv"), choose("items_path=items.csv", log_path="log.csv")):
+        assert run.arguments["items_path"] == str(logs / "items.csv")
+        assert logs / "items.csv" in run.inputs
+    (logs / "items.csv").write_text("item,colour\n1,red\n")
+    with pytest.raises(ValueError, match=r"a column title with the item's title. Received: item, colour"):
+        choose(log_path="log.csv", items_path="items.csv")
+    with pytest.raises(FileNotFoundError, match="Expected --items to be a file, a folder or a glob"):
+        choose(log_path="log.csv", items_path="gone.csv")
+
+
 @pytest.mark.parametrize(
     ("location", "argument", "inputs"),
     [

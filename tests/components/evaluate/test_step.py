@@ -235,3 +235,19 @@ def test_a_long_session_costs_what_its_events_cost_and_its_targets_all_count(mak
         scores[np.unique(newest)] += bonus[np.unique(newest)]
         hits.append((scores >= scores[items.index(bot[place])] - 1e-6).sum() <= 5)
     assert document["model"]["recall@5"] == pytest.approx(np.mean(hits), abs=2e-3)
+
+
+def test_the_breakdowns_of_the_strongest_baseline_stand_beside_the_models(document):
+    made = document({"s1": ["a", "a", "b"], "t2": ["c", "c"]})
+    strongest = made["strongest_baseline"]
+    assert made["baselines"][strongest["name"]]["recall@4"] == max(
+        each["recall@4"] for each in made["baselines"].values()
+    )
+    for key in ("by_repeat", "by_prefix_length", "by_target_popularity", "by_recency"):
+        assert strongest[key].keys() == made[key].keys() == made["intervals"][key].keys()
+        for name, group in made[key].items():
+            assert strongest[key][name]["num_targets"] == group["num_targets"]
+            low, high = made["intervals"][key][name]["recall@20"]
+            assert low <= group["recall@20"] <= high
+    # The events of all splits are seconds apart.
+    assert made["by_recency"]["up to 1 day"]["num_targets"] == 3

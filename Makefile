@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # --no-compile below leaves byte code to the first import, which must be allowed to write it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install run test slow bench lint format golden lock image clean
+.PHONY: install run tensorboard test slow bench lint format golden lock image clean
 
 # What the pipeline needs, into .venv, at the versions and hashes of the lock that the image is built from. A lock is complete:
 # --no-deps keeps pip from looking for releases that it has no hash of. --no-compile leaves the byte code of modules to
@@ -28,10 +28,15 @@ install: $(VENV)/.installed-dev
 
 # The main job on generated data: logs in, a trained, evaluated and exported retrieval model out.
 run: $(VENV)/.installed
-	$(BIN)/two-tower run --output output
+	@$(BIN)/two-tower run --output output
 	@echo
-	@echo "Ask the index for items after a session:"
-	$(BIN)/two-tower recommend --index output/index --session i7,i8,i12 -k 5 --exclude-seen
+	@echo "two-tower recommend --index output/index --session i7,i8,i12 -k 5 --exclude-seen"
+	@$(BIN)/two-tower recommend --index output/index --session i7,i8,i12 -k 5 --exclude-seen
+
+# The loss and the validation metrics of selection and refit by epoch, and a map of the items, in a browser.
+TENSORBOARD_PORT ?= 6006
+tensorboard: $(VENV)/.installed
+	PYTHONWARNINGS=ignore $(BIN)/tensorboard --logdir output/tensorboard --port $(TENSORBOARD_PORT)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile

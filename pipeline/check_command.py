@@ -1,7 +1,9 @@
 """The command that reads, checks and splits a log without training a model."""
 
+import contextlib
 import inspect
 import json
+import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -54,7 +56,8 @@ def check_command(
     with tempfile.TemporaryDirectory(prefix="two-tower-check-") as folder:
         events_dir = keep or Path(folder) / "events"
         try:
-            document = _read(paths, events_dir, arguments)
+            with contextlib.redirect_stdout(sys.stderr):  # where the step says how far it is
+                document = _read(paths, events_dir, arguments)
         except ValueError as error:
             # With a cause, the message names a file of rejected lines, here in the temporary folder.
             if keep is None and error.__cause__ is not None and events_dir.exists():

@@ -19,7 +19,7 @@ class ExitCode(IntEnum):
     TIMED_OUT = 5
     """The time limit passed; the run continues."""
     PENDING = 6
-    """Reserved: a pod did not start in time; the message says whether the run continues."""
+    """A pod did not start in time; the message says whether the run continues."""
     GATE = 7
     """The gate refused the model; nothing was published."""
     INTERRUPTED = 130

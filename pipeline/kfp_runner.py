@@ -2,30 +2,47 @@
 
 import contextlib
 import inspect
-import io
 import os
-import re
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
 from google.protobuf import json_format
 from kfp import components, dsl, local
 
+from components.core.progress import SECONDS_VARIABLE
 from pipeline import task_supervisor
+from pipeline.display import Display
+from pipeline.task_output import TaskOutput, kfp_logs_to
 
-_ERROR_LINE = re.compile(r"^\s*(?:\w+\.)*\w*(?:Error|Exception): .+")
+CACHE = ".cache"  # KFP's cache, in the pipeline root
 
 
 class RunError(RuntimeError):
-    """A task of a local run failed; the message is the task's error."""
+    """A task of a local run failed; the message is the task's error.
+
+    Attributes:
+        task: name of the task; empty if it is not known.
+    """
+
+    def __init__(self, message: str, *, task: str = "") -> None:
+        super().__init__(message)
+        self.task = task
 
 
-def run_tasks(pipeline: Any, arguments: Mapping[str, Any], root: Path, runner: Any = None) -> dict[str, Any]:
+def run_tasks(
+    pipeline: Any,
+    arguments: Mapping[str, Any],
+    root: Path,
+    runner: Any = None,
+    *,
+    display: Display,
+    log: TextIO,
+    keys: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Runs a pipeline's tasks. KFP's global configuration is restored afterwards.
 
     Args:
@@ -33,6 +50,10 @@ def run_tasks(pipeline: Any, arguments: Mapping[str, Any], root: Path, runner: A
         arguments: values of the pipeline's parameters.
         root: KFP's pipeline root for this run; it stores each artifact as `<run>/<task>/<name>`.
         runner: KFP's local runner; by default, each task runs in a subprocess with this Python interpreter.
+        display: shows the progress.
+        log: gets everything that KFP and the tasks print.
+        keys: keys of tasks whose result depends on their key alone, by the task's name. Such a task is not run if an
+            earlier run with the same `root` has made its result.
 
     Returns:
         The pipeline's outputs by name.
@@ -41,26 +62,56 @@ def run_tasks(pipeline: Any, arguments: Mapping[str, Any], root: Path, runner: A
         RunError: a task failed.
     """
     before = local.config.LocalExecutionConfig.instance
-    log = _ErrorLog(sys.stdout)
+    output = TaskOutput(log, display)
+    keys = keys or {}
     try:
         runner = runner or local.SubprocessRunner(use_venv=False)
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as workspace, _open_pipe(Path(workspace, "run")):
             # KFP gives the tasks of both runners access to the workspace, and replaces its placeholder in commands.
-            local.init(runner, pipeline_root=str(root), workspace_root=workspace, raise_on_error=True)
-            supervised = _supervise(pipeline, f"{dsl.WORKSPACE_PATH_PLACEHOLDER}/run")
-            with contextlib.redirect_stdout(log), warnings.catch_warnings():
+            local.init(
+                runner,
+                pipeline_root=str(root),
+                workspace_root=workspace,
+                raise_on_error=True,
+                enable_caching=bool(keys),
+                cache_root=str(root / CACHE),
+            )
+            spec = _supervise(pipeline, f"{dsl.WORKSPACE_PATH_PLACEHOLDER}/run", seconds=display.task_seconds)
+            for component in (spec.root, *spec.components.values()):
+                for name, task in component.dag.tasks.items():
+                    task.caching_options.enable_cache = name in keys
+                    task.caching_options.cache_key = keys.get(name, "")
+            display.plan(_list_tasks(spec, spec.root))
+            supervised = components.load_component_from_text(yaml.safe_dump(json_format.MessageToDict(spec)))
+            with contextlib.redirect_stdout(output), kfp_logs_to(output), warnings.catch_warnings():
                 # Expected: the subprocess runner ignores images, and both runners ignore resource settings.
                 warnings.filterwarnings("ignore", "You may be attemping to run a task", RuntimeWarning)
                 warnings.filterwarnings("ignore", "Task .* settings .* have no effect in the current local runner")
                 return dict(supervised(**arguments).outputs)
     except RuntimeError as error:
-        raise RunError(log.last_error or str(error)) from error
+        raise RunError(output.error or str(error), task=output.failed or "") from error
     finally:
+        display.close()
         local.config.LocalExecutionConfig.instance = before
 
 
-def _supervise(pipeline: Any, pipe_path: str) -> Any:
-    """Returns the pipeline with every task command wrapped in `task_supervisor`."""
+def _list_tasks(spec: Any, component: Any) -> list[str]:
+    """Returns the names of the tasks that run a component's own code, those of nested pipelines too."""
+    names: list[str] = []
+    for name, task in component.dag.tasks.items():
+        inner = spec.components[task.component_ref.name]
+        names += [name] if inner.executor_label else _list_tasks(spec, inner)
+    return names
+
+
+def _supervise(pipeline: Any, pipe_path: str, *, seconds: float) -> Any:
+    """Returns the pipeline's specification with every task command wrapped in `task_supervisor`.
+
+    Args:
+        pipeline: the pipeline.
+        pipe_path: path of the pipe that the supervisor reads.
+        seconds: shortest time between two lines in which a task says how far it is.
+    """
     spec = type(pipeline.pipeline_spec)()
     spec.CopyFrom(pipeline.pipeline_spec)
     for executor in spec.deployment_spec["executors"].values():
@@ -68,7 +119,8 @@ def _supervise(pipeline: Any, pipe_path: str) -> Any:
             container = executor["container"]
             source = inspect.getsource(task_supervisor)
             container["command"] = ["python3", "-c", source, pipe_path, *container["command"]]
-    return components.load_component_from_text(yaml.safe_dump(json_format.MessageToDict(spec)))
+            container["env"] = [{"name": SECONDS_VARIABLE, "value": f"{seconds:g}"}]
+    return spec
 
 
 @contextlib.contextmanager
@@ -80,32 +132,6 @@ def _open_pipe(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-class _ErrorLog(io.TextIOBase):
-    """Forwards writes and remembers the last line that names an exception, which KFP's own error lacks."""
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-        self.last_error = ""
-        self.line = ""
-
-    def write(self, text: str) -> int:
-        """Forwards `text` to the stream."""
-        self.stream.write(text)
-        *complete, self.line = (self.line + text).split("\n")
-        for line in complete:
-            if _ERROR_LINE.match(line):
-                self.last_error = line.strip()
-        return len(text)
-
-    def flush(self) -> None:
-        """Flushes the stream."""
-        self.stream.flush()
-
-    def isatty(self) -> bool:
-        """Returns whether the stream is a terminal."""
-        return bool(self.stream.isatty())
 
 
 def check_texts(texts: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ from typing import Any
 from kfp import dsl
 
 from components.core.records import Record, read_records
+from pipeline.attempts import TASKS, Attempts, find_artifacts, link_artifacts
+from pipeline.display import Detail, Display
+from pipeline.failures import explain, explain_interruption
 from pipeline.kfp_runner import RunError, check_texts, run_tasks
-from pipeline.output_folder import GATE_NAMES, OUTPUT_NAMES, OutputFolder, hold_run
+from pipeline.output_folder import CONFIG_NAME, GATE_NAMES, LOG_NAME, OUTPUT_NAMES, OutputFolder, hold_run
 
 NAMES = OUTPUT_NAMES | GATE_NAMES
-TASKS = "tasks"  # KFP's pipeline root in the folder of a run
 REFUSAL = "RefusedError"  # what the gate raises with `fail_when_refused`
 RECORDS = "records"  # what the tasks of the run say about themselves, in a folder named by KFP's id of the run
 
@@ -28,7 +30,15 @@ class GateRefusalError(RunError):
 
 
 def run_pipeline(
-    pipeline: Any, arguments: Mapping[str, Any], folder: OutputFolder, *, runner: Any = None
+    pipeline: Any,
+    arguments: Mapping[str, Any],
+    folder: OutputFolder,
+    *,
+    runner: Any = None,
+    display: Display | None = None,
+    keys: Mapping[str, str] | None = None,
+    config: str = "",
+    complete: Callable[[Mapping[str, Path], Display], None] = lambda paths, display: None,
 ) -> dict[str, Path]:
     """Runs a pipeline and, if it succeeds, publishes all its artifacts in the output folder at once.
 
@@ -37,6 +47,11 @@ def run_pipeline(
         arguments: values of the pipeline's parameters; `records_uri` is set to a folder of the run.
         folder: the output folder, locked by its context manager.
         runner: KFP's local runner; by default, each task runs in a subprocess with this Python interpreter.
+        display: shows the progress; by default, nothing is shown.
+        keys: keys of tasks, from `task_keys.make_keys`. If the last run failed or was killed, those that it has done
+            with the same keys are not run again.
+        config: the text of config.yaml; empty for no such file.
+        complete: changes artifacts before they are published; gets their paths by their names in the pipeline.
 
     Returns:
         The path of each artifact in the folder of this run, by its name in the pipeline; of a task that ran under a
@@ -45,24 +60,32 @@ def run_pipeline(
     Raises:
         OutputFolderError: the output folder cannot be used.
         GateRefusalError: the gate refused the model, and `fail_when_refused` is set.
-        RunError: a task failed; the message names the folder of the failed run.
+        RunError: a task failed; the message says in which step, what to do, and where the log is.
         ValueError: KFP cannot pass an argument or the path of the output folder to a task.
     """
     check_texts({**arguments, "the output folder": str(folder.path)})
+    display = display or Display(detail=Detail.QUIET)
     # A pipeline with an exit handler has no outputs; its artifacts have the same names in all pipelines.
     names = [name for name, spec in (pipeline.component_spec.outputs or {}).items() if "@" in spec.type]
     expected = {*names, *(_list_artifacts(pipeline.pipeline_spec) & NAMES.keys())}
-    run_dir = folder.begin(NAMES.get(name, name) for name in names)
+    attempts = Attempts(keys or {})
+    run_dir = folder.begin((NAMES.get(name, name) for name in names), can_continue=attempts.can_continue)
     if "records_uri" in (pipeline.component_spec.inputs or {}):
         arguments = {**arguments, "records_uri": str(run_dir / RECORDS)}
     started = datetime.now(UTC)
     try:
-        made = run_tasks(pipeline, arguments, run_dir / TASKS, runner)
-        paths = _move({name: Path(made[name].path) for name in names}, run_dir)
-        paths |= _move(_find_artifacts(run_dir), run_dir)
-        missing = sorted(expected - paths.keys())
+        attempts.begin(run_dir, {*NAMES.values(), *names})
+        if config:
+            (run_dir / CONFIG_NAME).write_text(config)
+        with (run_dir / LOG_NAME).open("a", encoding="utf-8", errors="backslashreplace") as log:
+            made = run_tasks(pipeline, arguments, run_dir / TASKS, runner, display=display, log=log, keys=keys)
+        # The artifacts of tasks that ran under a condition are none of the pipeline's outputs.
+        written = find_artifacts(run_dir, NAMES) | {name: Path(made[name].path) for name in names}
+        missing = sorted(expected - {name for name, path in written.items() if path.exists()})
         if missing:
             raise RunError(f"Expected the tasks to write the artifacts {', '.join(missing)}. Received: none of them")
+        complete(written, display)
+        paths = _move(written, run_dir)
         shutil.rmtree(run_dir / TASKS)
         record = {
             "pipeline": pipeline.name,
@@ -72,13 +95,12 @@ def run_pipeline(
         }
         folder.publish(run_dir, record)
     except (RunError, OSError) as error:
-        _move(_find_artifacts(run_dir), run_dir)
+        link_artifacts(run_dir, NAMES)
         kind = GateRefusalError if _is_refused(run_dir) else RunError
-        raise kind(
-            f"{error}\nThe run failed. Its files are in {run_dir} until the next run. {folder.describe()}"
-        ) from error
+        raise kind(explain(error, run_dir, folder, display)) from error
     except KeyboardInterrupt:
-        logger.warning("The run was interrupted. %s", folder.describe())
+        link_artifacts(run_dir, NAMES)
+        logger.warning("%s", explain_interruption(folder, display))
         raise
     return paths
 
@@ -101,16 +123,14 @@ def read_run_records(run_dir: Path) -> dict[str, Record]:
     }
 
 
-def run_training(
-    pipeline: Any, arguments: Mapping[str, Any], folder: OutputFolder, *, runner: Any = None
-) -> dict[str, Path]:
+def run_training(pipeline: Any, arguments: Mapping[str, Any], folder: OutputFolder, **options: Any) -> dict[str, Path]:
     """Runs a pipeline that contains a training. After a kill, the same call resumes after the last complete epoch.
 
     Args:
         pipeline: as for `run_pipeline`; it must have the parameter `checkpoint_root`.
         arguments: as for `run_pipeline`, without `checkpoint_root`.
         folder: as for `run_pipeline`; it also keeps the checkpoints of a training until the training has succeeded.
-        runner: as for `run_pipeline`.
+        options: further arguments of `run_pipeline`.
 
     Returns:
         The path of each artifact in the folder of this run, by its name in the pipeline.
@@ -122,7 +142,7 @@ def run_training(
     """
     if "checkpoint_root" in arguments:
         raise ValueError("A local run sets checkpoint_root itself, to a folder in its output folder. Omit it.")
-    paths = run_pipeline(pipeline, {**arguments, "checkpoint_root": str(folder.checkpoint_root)}, folder, runner=runner)
+    paths = run_pipeline(pipeline, {**arguments, "checkpoint_root": str(folder.checkpoint_root)}, folder, **options)
     # Keep the checkpoints of other trainings, which may still be resumed.
     own = {json.loads(paths["metrics"].read_text()).get("checkpoint_dir")}
     own |= {record.result.get("checkpoint_dir") for record in read_run_records(paths["metrics"].parent).values()}
@@ -190,7 +210,9 @@ def run_component(
         root = folder.path / f".{TASKS}"
         shutil.rmtree(root, ignore_errors=True)
         try:
-            made = run_tasks(single, {}, root)
+            root.mkdir()
+            with (root / LOG_NAME).open("w", encoding="utf-8", errors="backslashreplace") as log:
+                made = run_tasks(single, {}, root, display=Display(detail=Detail.QUIET), log=log)
             source = Path(next(iter(made.values())).path).parent
             paths = {}
             for name in outputs:
@@ -222,16 +244,6 @@ def _list_artifacts(spec: Any, group: str = "") -> set[str]:
             names |= component.output_definitions.artifacts.keys()
             names |= _list_artifacts(spec, task.component_ref.name)
     return names
-
-
-def _find_artifacts(run_dir: Path) -> dict[str, Path]:
-    """Finds the artifacts that are still in the folders of their tasks, by name.
-
-    Of several tasks of one component, which are named `train`, `train-2` and so on, those of the first are found: the
-    artifacts of the evaluated model.
-    """
-    paths = [path for path in run_dir.glob(f"{TASKS}/*/*/*") if path.name in NAMES]
-    return {path.name: path for path in sorted(paths, key=lambda path: path.parent.name, reverse=True)}
 
 
 def _move(artifacts: Mapping[str, Path], run_dir: Path) -> dict[str, Path]:

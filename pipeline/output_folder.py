@@ -15,7 +15,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +47,8 @@ GATE_NAMES = {
     "notification": "notification.json",
 }
 RECORD_NAME = "run.json"
+LOG_NAME = "run.log"  # everything that KFP and the tasks of the run have printed
+CONFIG_NAME = "config.yaml"  # the values of all parameters, for `run --config`
 CURRENT = "current"
 RUNS = "runs"
 CHECKPOINTS = ".checkpoints"
@@ -122,11 +124,13 @@ class OutputFolder:
         run_dir = self.path / link.readlink() if link.is_symlink() else link
         return run_dir if run_dir.is_dir() else None
 
-    def begin(self, names: Iterable[str] = ()) -> Path:
+    def begin(self, names: Iterable[str] = (), *, can_continue: Callable[[Path], bool] = lambda run_dir: False) -> Path:
         """Creates the folder of a new run and removes those of failed and killed runs.
 
         Args:
             names: names of the run's artifacts that are not in OUTPUT_NAMES.
+            can_continue: whether the new run can go on in the folder of a run that has failed or was killed. The newest
+                such folder is returned instead of a new one.
 
         Raises:
             OutputFolderError: another file or folder has the name of a link and cannot be moved aside.
@@ -135,10 +139,11 @@ class OutputFolder:
             (self.path / RUNS).mkdir(exist_ok=True)
             if _is_real(self.path / CURRENT):
                 raise OutputFolderError(f"{self.path / CURRENT} is not a link. Move it or choose another folder.")
-            self._adopt(sorted({*OUTPUT_NAMES.values(), RECORD_NAME, *names}))
-            self._remove_old_runs()
-            run_dir = self.path / RUNS / _make_id()
-            run_dir.mkdir()
+            self._adopt(sorted({*OUTPUT_NAMES.values(), RECORD_NAME, LOG_NAME, CONFIG_NAME, *names}))
+            unfinished = (each for each in self._list_unfinished() if can_continue(each))
+            run_dir = next(unfinished, self.path / RUNS / _make_id())
+            self._remove_old_runs(run_dir)
+            run_dir.mkdir(exist_ok=True)
         return run_dir
 
     def publish(self, run_dir: Path, record: Mapping[str, Any]) -> None:
@@ -198,9 +203,15 @@ class OutputFolder:
             _exchange(self.path / name, folder / name)
         logger.warning("Moved %s to %s; delete that folder when you no longer need it.", ", ".join(found), folder)
 
-    def _remove_old_runs(self) -> None:
-        """Removes all runs except the current and the previous one and those that a reader has locked."""
-        kept = set()
+    def _list_unfinished(self) -> list[Path]:
+        """Lists the folders of the runs that were begun after the published one, the newest first."""
+        newest = self.current.name if self.current is not None else ""
+        runs = (each for each in (self.path / RUNS).iterdir() if _RUN_ID.fullmatch(each.name) and each.name > newest)
+        return sorted(runs, reverse=True)
+
+    def _remove_old_runs(self, begun: Path | None = None) -> None:
+        """Removes all runs except `begun`, the current and the previous one and those that a reader has locked."""
+        kept = {begun.name} if begun is not None else set()
         if self.current is not None:
             kept.add(self.current.name)
             with suppress(OSError, ValueError, LookupError):  # an adopted folder has no record

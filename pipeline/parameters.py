@@ -46,7 +46,7 @@ def make_pipeline(
             )
             _check_same(f"The parameter {key} of {component.name}", parameters.setdefault(key, found), found)
             if spec.description:
-                description = " ".join(spec.description.split())  # one line, or KFP loses those that follow
+                description = get_description(spec)
                 text = descriptions.setdefault(key, description)
                 _check_same(f"The description of {key} of {component.name}", text, description)
     undescribed = [key for key in parameters if key not in descriptions]
@@ -71,6 +71,11 @@ def make_pipeline(
     if idle:
         raise ValueError(f"Expected each parameter to be used by a task. Received unused parameters: {', '.join(idle)}")
     return pipeline
+
+
+def get_description(spec: Any) -> str:
+    """Returns the description of a component's input in one line; KFP loses those that follow."""
+    return " ".join((spec.description or "").split())
 
 
 def _check_same(what: str, first: object, second: object) -> None:

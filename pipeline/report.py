@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-TABLE_METRICS = ("recall@10", "recall@20", "recall@100", "mrr@20", "ndcg@20")
 # What the findings of a data report say, for one and for several.
 FINDINGS = {
     "duplicates": ("1 event equals another one", "{:,} events equal another one"),
@@ -144,34 +143,6 @@ def print_verdict(verdict: dict[str, Any], version: int | None, uri: str, consol
     else:
         text, style = f"The gate let the model pass. {decided} Version {version} is published in {uri}.", ""
     console.print(Text(escape(text), style=style))
-
-
-def print_metrics(document: dict[str, Any], console: Console) -> None:
-    """Prints the metrics of the model and the baselines, and the cost of the training.
-
-    Args:
-        document: the contents of metrics.json.
-        console: the console to print to.
-    """
-    names = [name for name in TABLE_METRICS if name in document["model"]]
-    targets, in_split = document["num_targets"], document["num_targets_in_split"]
-    drawn = f" (sampled from {in_split:,})" if in_split > targets else ""
-    table = Table(
-        title=f"{targets:,} targets of the test sessions{drawn}, ranked among {document['num_items']:,} items"
-    )
-    table.add_column("")
-    for name in names:
-        table.add_column(name, justify="right")
-    rows = {f"model ({document['parameters']['query_tower']})": document["model"], **document["baselines"]}
-    for row, summary in rows.items():
-        table.add_row(row, *(f"{summary[name]:.4f}" for name in names), style="bold" if row.startswith("model") else "")
-    console.print(table)
-    training = document["training"]
-    console.print(
-        f"{document['num_unknown_targets']:,} targets are items that do not occur in training; they count as misses. "
-        f"Training took {training['seconds']:.0f} s for {training['epochs']:.0f} epochs, "
-        f"{training['targets_per_second']:,.0f} targets/s, {training['peak_memory_bytes'] / 2**30:.1f} GiB."
-    )
 
 
 def print_items(items: Iterable[tuple[str, float]], stream: TextIO) -> None:

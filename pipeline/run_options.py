@@ -8,13 +8,16 @@ from typing import Any
 
 import click
 
+from components.ingest.component import ingest
+from components.sessionize.component import sessionize
 from pipeline import presets
-from pipeline.early_checks import check_gate_parameters
+from pipeline.configuration import load_config, read_config
 from pipeline.layout_settings import get_layout_settings
 from pipeline.retraining import make_retraining_pipeline
 from pipeline.settings import parse_settings
-from pipeline.tasks import Tasks
+from pipeline.tasks import MODEL_COMPONENTS, PUBLICATION_COMPONENTS, Tasks
 from pipeline.training import make_training_pipeline
+from pipeline.validation import check_values
 
 SPLIT_OPTIONS = {"train_path": "--train", "valid_path": "--valid", "test_path": "--test"}
 # Pipeline parameters that have their own option.
@@ -24,6 +27,13 @@ OPTIONS = {
     "as_of": "--as-of",
     "serving_uri": "--serving",
     "items_path": "--items",
+}
+
+# Parameters with the location of a log or of another input.
+LOCATIONS = ("train_path", "valid_path", "test_path", "log_path", "previous_events", "items_path")
+COMPONENTS = {
+    "training": (ingest, *MODEL_COMPONENTS),
+    "retraining": (sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS),
 }
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -36,27 +46,41 @@ class LocalRun:
     Attributes:
         pipeline: the pipeline.
         arguments: its parameters; local paths are absolute and exist.
+        preset: name of the preset.
         needs_sample_log: whether no log was given; the caller then adds the paths of a generated one.
         inputs: the local files and folders that the arguments refer to.
     """
 
     pipeline: Any
     arguments: dict[str, Any]
+    preset: str
     needs_sample_log: bool
     inputs: tuple[Path, ...]
 
+    def list_local_logs(self, arguments: Mapping[str, Any]) -> list[str]:
+        """Returns the parameters with the location of a log on this machine; `arguments` are the run's, all of them."""
+        return [name for name in LOCATIONS if arguments.get(name) and "://" not in arguments[name]]
+
 
 def make_local_run(
-    options: Mapping[str, str | None], settings: tuple[str, ...], preset: str, tasks: Tasks, *, layout: str = ""
+    options: Mapping[str, str | None],
+    settings: tuple[str, ...],
+    preset: str,
+    tasks: Tasks,
+    *,
+    layout: str = "",
+    config: Path | None = None,
 ) -> LocalRun:
     """Selects the pipeline and its arguments. `--train PATH` and `--set train_path=PATH` are equivalent.
 
     Args:
         options: values of the options in OPTIONS, by parameter name; None for options that are not given.
-        settings: values of `--set`; they override the layout, which overrides the preset.
+        settings: values of `--set`; they override the configuration, which overrides the layout, which overrides the
+            preset.
         preset: name of the preset; empty for `sample` if no log is given, and `default` otherwise.
         tasks: the settings of all tasks.
         layout: name of the log's layout; empty for none.
+        config: YAML file with values of parameters; None for none.
 
     Raises:
         click.UsageError: a parameter is given twice, options cannot be combined, or the layout is unknown.
@@ -67,7 +91,9 @@ def make_local_run(
     given = {name: value for name, value in options.items() if value is not None}
     check_once(given, settings)
     settings += tuple(f"{name}={value}" for name, value in given.items())
-    names = {_name(setting) for setting in settings}
+    configured = load_config(config) if config is not None else {}
+    # A configuration that a run has written names every parameter, the unused ones without a value.
+    names = {_name(setting) for setting in settings} | {name for name, value in configured.items() if value != ""}
     missing = [option for name, option in SPLIT_OPTIONS.items() if name not in names]
     is_raw = "log_path" in names
     if is_raw and len(missing) < 3:
@@ -98,10 +124,14 @@ def make_local_run(
             arguments.update(get_layout_settings(layout, parameters))
         except ValueError as error:
             raise click.UsageError(str(error)) from error
+    if config is not None:
+        other = make_training_pipeline(tasks) if is_raw else make_retraining_pipeline(tasks)
+        arguments.update(read_config(config, parameters, other.component_spec.inputs))
     arguments.update(parse_settings(settings, parameters))
-    check_gate_parameters(arguments, parameters)
+    components = COMPONENTS["retraining" if is_raw else "training"]
+    check_values({component.name: component for component in components}, arguments)
     inputs = []
-    for name in ("train_path", "valid_path", "test_path", "log_path", "previous_events", "items_path"):
+    for name in LOCATIONS:
         location = arguments.get(name)
         if location is None or "://" in location or (name in ("previous_events", "items_path") and not location):
             continue
@@ -113,7 +143,9 @@ def make_local_run(
         check_items(arguments["items_path"])
     if arguments.get("serving_uri"):
         arguments["serving_uri"] = _find_serving_location(arguments["serving_uri"])
-    return LocalRun(pipeline=pipeline, arguments=arguments, needs_sample_log=needs_sample_log, inputs=tuple(inputs))
+    return LocalRun(
+        pipeline=pipeline, arguments=arguments, preset=preset, needs_sample_log=needs_sample_log, inputs=tuple(inputs)
+    )
 
 
 def check_once(given: Mapping[str, str], settings: tuple[str, ...]) -> None:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pipeline.names import explain_unknown
+
 _ELEMENTS = {str: "texts", int: "integers", float: "numbers"}
 
 
@@ -26,8 +28,10 @@ def parse_settings(settings: tuple[str, ...], inputs: Mapping[str, Any]) -> dict
     parsed: dict[str, Any] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
-        if not equals or name not in inputs:
-            raise ValueError(f"Expected NAME=VALUE with one of the names {', '.join(inputs)}. Received: {setting}")
+        if not equals:
+            raise ValueError(f"Expected NAME=VALUE, such as max_epochs=4. Received: {setting!r}")
+        if name not in inputs:
+            raise ValueError(explain_unknown(name, inputs))
         kind = inputs[name].type
         try:
             parsed[name] = parsers[kind](value) if kind in parsers else _parse_list(value, inputs[name].default)
@@ -89,7 +93,7 @@ def check_parameters(parameters: Mapping[str, Any], inputs: Mapping[str, Any]) -
     }
     for name, value in parameters.items():
         if name not in inputs:
-            raise ValueError(f"Expected a parameter, one of {', '.join(inputs)}. Received: {name!r}")
+            raise ValueError(explain_unknown(name, inputs))
         kind = inputs[name].type
         if kind not in types:
             # KFP passes the elements on as they are: an event type 0 would be read as "0.0".

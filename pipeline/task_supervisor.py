@@ -38,7 +38,10 @@ def main(pipe_path: str, *command: str) -> int:
     threading.Thread(target=kill_group_after, args=[restore(pipe_path)], daemon=True).start()
     begin = command.index("--executor_input")
     code = subprocess.call([*command[:begin], *map(restore, command[begin:])])
-    return code if code >= 0 else 128 - code
+    code = code if code >= 0 else 128 - code
+    if code > 128:
+        sys.stdout.write(f"[killed] signal {code - 128}\n")
+    return code
 
 
 if __name__ == "__main__":

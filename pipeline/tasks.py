@@ -19,6 +19,8 @@ from components.sessionize.component import sessionize
 from components.train.component import train
 from components.verify.component import verify
 from components.vocabulary.component import vocabulary as count_items
+from pipeline.platform_settings import NO_SETTINGS, PlatformSettings
+from pipeline.resources import Resources, check_changes, get_resources
 
 PLATFORMS = ("local", "kfp", "vertex")
 
@@ -34,6 +36,8 @@ MODEL_COMPONENTS = (count_items, train, evaluate, export, report)
 # these methods set themselves.
 PUBLICATION_COMPONENTS = (gate, verify, publish, notify)
 PUBLICATION_PARAMETERS = ("publication_key", "champion_version", "pipeline_name", "status")
+
+_TASKS = [one.name for one in (ingest, sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS)]
 
 # Parameters that `Tasks` sets itself: of every component, and of `vocabulary`.
 TASK_PARAMETERS = ("run_id", "task_name", "include_test")
@@ -75,52 +79,6 @@ class Artifacts(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resources:
-    """Resources and limits of a task on a cluster.
-
-    Attributes:
-        cpu: CPU request.
-        cpu_limit: CPU limit; on Vertex, it selects the machine type.
-        memory: memory request, in Kubernetes notation.
-        memory_limit: memory limit, beyond which the task is killed; on Vertex, it selects the machine type.
-        shared_memory: size of /dev/shm, which counts towards the memory limit; empty for the runtime's 64 MiB.
-        timeout_hours: time limit of an attempt, after which the pod is killed and the attempt has failed.
-        num_retries: maximum number of retries, after 1, 2, 4, ... minutes.
-        accelerated: whether the task gets the pipeline's accelerators.
-    """
-
-    cpu: str = "1"
-    cpu_limit: str = "2"
-    memory: str = "2Gi"
-    memory_limit: str = "4Gi"
-    shared_memory: str = ""
-    timeout_hours: int = 2
-    num_retries: int = 2
-    accelerated: bool = False
-
-
-# Sized for logs of about ten million events. Other components get the defaults.
-RESOURCES = {
-    "ingest": Resources(memory="4Gi", memory_limit="16Gi", num_retries=4),
-    "sessionize": Resources(cpu="2", cpu_limit="8", memory="8Gi", memory_limit="32Gi", num_retries=4),
-    "train": Resources(
-        cpu="4",
-        cpu_limit="8",
-        memory="8Gi",
-        memory_limit="32Gi",
-        shared_memory="2Gi",
-        timeout_hours=24,
-        accelerated=True,
-    ),
-    "evaluate": Resources(cpu="2", cpu_limit="8", memory="4Gi", memory_limit="16Gi"),
-    "export": Resources(memory="4Gi", memory_limit="16Gi"),
-    "verify": Resources(memory="4Gi", memory_limit="16Gi"),
-    "publish": Resources(memory="4Gi", memory_limit="16Gi"),
-    "report": Resources(memory="4Gi", memory_limit="16Gi"),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
 class Tasks:
     """Creates tasks. The attributes are fixed at compile time; the parameters of a run are passed to the methods.
 
@@ -136,6 +94,8 @@ class Tasks:
             webhook that is told how a retraining ended; empty for none.
         checkpoint_claim: kfp only: name of the PersistentVolumeClaim whose volume stores the checkpoints, so that a
             training resumes after its node is lost; empty for none. It fixes `checkpoint_root`.
+        resources: changes of the tasks' resources, as texts `TASK.FIELD=VALUE`.
+        pods: kfp only: settings for the pods of all tasks.
 
     Raises:
         ValueError: an attribute is invalid, or the attributes cannot be combined.
@@ -148,6 +108,8 @@ class Tasks:
     object_store_secret: str = ""
     webhook_secret: str = ""
     checkpoint_claim: str = ""
+    resources: tuple[str, ...] = ()
+    pods: PlatformSettings = NO_SETTINGS
 
     def __post_init__(self) -> None:
         if self.platform not in PLATFORMS:
@@ -166,6 +128,9 @@ class Tasks:
         on_kubernetes = self.object_store_secret or self.webhook_secret or self.checkpoint_claim
         if on_kubernetes and self.platform != "kfp":
             raise ValueError(f"Expected the platform kfp for a secret or a volume claim. Received: {self.platform!r}")
+        if self.pods != NO_SETTINGS and self.platform != "kfp":
+            raise ValueError(f"Expected the platform kfp for settings of pods. Received: {self.platform!r}")
+        check_changes(self.resources, _TASKS)
 
     @property
     def fixed_parameters(self) -> dict[str, Any]:
@@ -186,7 +151,7 @@ class Tasks:
         task.set_container_image(self.image)
         task.set_caching_options(caching)
         if self.platform != "local":
-            resources = RESOURCES.get(component.name, Resources())
+            resources = get_resources(component.name, self.resources)
             self._set_resources(task, resources)
             if self.platform == "kfp":
                 self._set_pod(task, component.name, resources)
@@ -207,6 +172,7 @@ class Tasks:
         kubernetes.add_pod_label(task, "app.kubernetes.io/component", name)
         kubernetes.set_security_context(task, run_as_user=USER_ID, run_as_group=USER_ID, run_as_non_root=True)
         kubernetes.set_timeout(task, resources.timeout_hours * 3600)
+        self.pods.apply(task)
         if resources.shared_memory:
             kubernetes.empty_dir_mount(
                 task,

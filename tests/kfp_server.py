@@ -1,6 +1,8 @@
-"""A Kubeflow Pipelines API (v2beta1) in memory, over HTTP: it keeps state and refuses what the real one refuses.
+"""A Kubeflow Pipelines API in memory, over HTTP: it keeps state and refuses what the real one refuses.
 
-Written from the API's description and the client's requests. The real one does more; what is here it does as well.
+Written from the API's description, the client's requests and recorded answers of the real one (`kubeflow_api/`). The
+real one does more; what is here it does as well. As there, the second version of the API has no causes of failures:
+they are in the workflow, which the first version has, and in the logs.
 """
 
 import contextlib
@@ -69,12 +71,14 @@ class FakeKfp:
         self.page_size = 2  # small, so that every list has pages
         self.pipelines: dict[str, dict[str, Any]] = {}
         self.versions: dict[str, dict[str, Any]] = {}
-        self.specs: dict[str, dict[str, Any]] = {}  # by version; the real one sends them along with each
+        self.specs: dict[str, dict[str, Any]] = {}  # by version
         self.experiments: dict[str, dict[str, Any]] = {}
         self.runs: dict[str, dict[str, Any]] = {}
         self.recurring_runs: dict[str, dict[str, Any]] = {}
         self.calls: list[str] = []
-        self.script: list[dict[str, Any]] = []  # what successive looks at a run find
+        self.script: list[dict[str, Any]] = []  # what successive looks at a run find: fields, and its `workflow`
+        self.workflows: dict[str, dict[str, Any]] = {}  # by run
+        self.logs: dict[str, str] = {}  # by pod
         self.max_enabled: dict[str, int] = {}  # most schedules of a name that were ever enabled at once
         self.killed_runs: list[str] = []
         self.drop_from: int | None = None  # from this call on the connection breaks ...
@@ -92,8 +96,10 @@ class FakeKfp:
                     return fault
         return None
 
-    def handle(self, method: str, path: str, query: dict[str, str], body: bytes, headers: Any) -> dict[str, Any] | None:
-        """Answers a request; None means that the connection breaks."""
+    def handle(
+        self, method: str, path: str, query: dict[str, str], body: bytes, headers: Any
+    ) -> dict[str, Any] | str | None:
+        """Answers a request: with JSON, a text or, by breaking the connection, nothing."""
         with self.lock:
             index = len(self.calls)
             self.calls.append(f"{method} {path}")
@@ -105,6 +111,8 @@ class FakeKfp:
                 return None
             if self.token and headers.get("authorization") != f"Bearer {self.token}" and not path.endswith("/healthz"):
                 raise RefusalError(401, "Unauthenticated")
+            if path.startswith("/apis/v1"):
+                return None if dropped else self.route_old(path)
             answer = self.route(method, path.removeprefix("/apis/v2beta1"), query, body, headers)
             for name in {run["display_name"] for run in self.recurring_runs.values()}:
                 self.max_enabled[name] = max(self.max_enabled.get(name, 0), len(self.enabled(name)))
@@ -112,6 +120,19 @@ class FakeKfp:
 
     def enabled(self, name: str) -> list[dict[str, Any]]:
         return [r for r in self.recurring_runs.values() if r["display_name"] == name and r["status"] == "ENABLED"]
+
+    def route_old(self, path: str) -> dict[str, Any] | str:
+        """Routes of the API's first versions: a run with its workflow, and the log of a pod."""
+        if match := re.fullmatch(r"/apis/v1beta1/runs/([\w-]+)", path):
+            run = self.get(self.runs, match[1])
+            runtime = {"workflow_manifest": json.dumps(self.workflows[match[1]])} if match[1] in self.workflows else {}
+            return {"run": {"id": match[1], "name": run["display_name"]}, "pipeline_runtime": runtime}
+        if match := re.fullmatch(r"/apis/v1alpha1/runs/([\w-]+)/nodes/([\w.-]+)/log", path):
+            self.get(self.runs, match[1])
+            # The real one has sent the status 200 before it looks for the log.
+            message = f'Failed to read logs for run {match[1]}: pods "{match[2]}" not found'
+            return self.logs.get(match[2]) or json.dumps({"error_message": message, "error_details": message})
+        raise RefusalError(404, f"no such route: {path}")
 
     def route(self, method: str, path: str, query: dict[str, str], body: bytes, headers: Any) -> dict[str, Any]:
         if path == "/healthz":
@@ -155,10 +176,27 @@ class FakeKfp:
             del table[key]
             return {}
         if kind == "runs" and method == "GET" and self.script:
-            item.update(self.script.pop(0) if len(self.script) > 1 else self.script[0])
+            fields = dict(self.script.pop(0) if len(self.script) > 1 else self.script[0])
+            self.workflows[key] = fields.pop("workflow", {})
+            item.update(fields)
+        if kind == "runs" and method == "POST" and action == "terminate":
+            if item["state"] not in ACTIVE:
+                raise RefusalError(400, f"the run {key} has ended")
+            self.end(item, "CANCELING")
+            return {}
+        if kind == "runs" and method == "POST" and action == "retry":
+            if item["state"] != "FAILED":
+                raise RefusalError(500, f"Failed to retry run {key} as it does not allow retries")
+            item["state"] = "PENDING"
+            return {}
         if method == "GET" and not action:
             return item
         raise RefusalError(501, f"{method} {path}")
+
+    @staticmethod
+    def end(run: dict[str, Any], state: str) -> None:
+        run["state"] = state
+        run["state_history"] = [*run.get("state_history", []), {"update_time": now(), "state": state}]
 
     @staticmethod
     def get(table: dict[str, dict[str, Any]], key: str) -> dict[str, Any]:
@@ -168,6 +206,9 @@ class FakeKfp:
 
     def page(self, table: dict[str, dict[str, Any]], field: str, query: dict[str, str]) -> dict[str, Any]:
         items = list(table.values())
+        if query.get("sort_by"):
+            field_name, _, order = query["sort_by"].partition(" ")
+            items.sort(key=lambda item: item[field_name], reverse=order == "desc")
         for predicate in json.loads(query["filter"])["predicates"] if query.get("filter") else []:
             if predicate["operation"] not in (1, "EQUALS"):
                 raise RefusalError(400, f"unknown operation {predicate['operation']}")
@@ -212,7 +253,7 @@ class FakeKfp:
         )
         (part,) = message.iter_parts()
         try:
-            spec = read_spec(part.get_payload(decode=True))
+            spec, platform = read_spec(part.get_payload(decode=True))
         except (yaml.YAMLError, json_format.ParseError, IndexError) as error:
             raise RefusalError(400, f"no pipeline spec: {error}") from error
         item = {
@@ -220,6 +261,7 @@ class FakeKfp:
             "pipeline_version_id": str(uuid.uuid4()),
             "display_name": query["name"],
             "created_at": now(),
+            "pipeline_spec": {"pipeline_spec": spec, "platform_spec": platform} if platform else spec,
         }
         self.versions[item["pipeline_version_id"]] = item
         self.specs[item["pipeline_version_id"]] = spec
@@ -264,13 +306,13 @@ class FakeKfp:
 
 
 @functools.cache
-def read_spec(payload: bytes) -> dict[str, Any]:
-    """The pipeline spec of a YAML, after a check of all its documents."""
+def read_spec(payload: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The pipeline spec and the platform spec of a YAML, after a check of all its documents."""
     documents = list(yaml.safe_load_all(payload))
     json_format.ParseDict(documents[0], pipeline_spec_pb2.PipelineSpec())
     for document in documents[1:]:
         json_format.ParseDict(document, pipeline_spec_pb2.PlatformSpec())
-    return dict(documents[0])
+    return dict(documents[0]), dict(documents[1]) if len(documents) > 1 else {}
 
 
 def check_cron(text: str) -> None:
@@ -311,7 +353,8 @@ def serve(state: FakeKfp) -> Iterator[str]:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.connection.close()
                 return
-            payload = json.dumps(answer).encode() if fault.body is None else fault.body
+            payload = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+            payload = payload if fault.body is None else fault.body
             if fault.seconds_per_byte:
                 self.send_slowly(payload, fault.seconds_per_byte)
                 return

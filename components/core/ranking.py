@@ -61,13 +61,23 @@ def add_bonus(score: ScoreTile, query: Ints, column: Ints, bonus: Floats) -> Sco
     return add
 
 
-def for_each_tile(process: Callable[[slice], None], *, num_queries: int, num_items: int) -> None:
-    """Calls `process` with slices of the queries whose scores fit in the cache, with one thread per core."""
+def for_each_tile(
+    process: Callable[[slice], None],
+    *,
+    num_queries: int,
+    num_items: int,
+    on_done: Callable[[int], None] | None = None,
+) -> None:
+    """Calls `process` with slices of the queries whose scores fit in the cache, with one thread per core.
+
+    `on_done` is called after each slice with its number of queries, in the caller's thread.
+    """
     num_rows = max(1, TILE_BYTES // (4 * num_items))
     slices = [slice(begin, begin + num_rows) for begin in range(0, num_queries, num_rows)]
     with threadpool_limits(limits=1), ThreadPoolExecutor(count_cpus()) as pool:
-        for _ in pool.map(process, slices):
-            pass
+        for rows, _ in zip(slices, pool.map(process, slices), strict=True):
+            if on_done is not None:
+                on_done(min(rows.stop, num_queries) - rows.start)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +93,14 @@ class Ranking:
     top: npt.NDArray[np.int32]
 
 
-def rank_targets(score: ScoreTile, targets: npt.NDArray[np.int32], *, num_items: int, top_k: int = 0) -> Ranking:
+def rank_targets(
+    score: ScoreTile,
+    targets: npt.NDArray[np.int32],
+    *,
+    num_items: int,
+    top_k: int = 0,
+    on_ranked: Callable[[int], None] | None = None,
+) -> Ranking:
     """Ranks each target among all items; ties count against the model.
 
     The rank is the number of items whose score is at least that of the target, including the target, so a model with
@@ -95,6 +112,7 @@ def rank_targets(score: ScoreTile, targets: npt.NDArray[np.int32], *, num_items:
         targets: [num_queries] int32 item indices from 1, or UNKNOWN for an item that is not in the catalogue.
         num_items: number of items in the catalogue.
         top_k: number of top items to return; at most `num_items`.
+        on_ranked: called after each tile with its number of targets, in the caller's thread.
 
     Returns:
         The ranks of the targets and the top items.
@@ -111,7 +129,7 @@ def rank_targets(score: ScoreTile, targets: npt.NDArray[np.int32], *, num_items:
         if top_k:
             top[rows] = _top_columns(tile, top.shape[1]) + 1
 
-    for_each_tile(rank_tile, num_queries=len(targets), num_items=num_items)
+    for_each_tile(rank_tile, num_queries=len(targets), num_items=num_items, on_done=on_ranked)
     return Ranking(ranks=ranks, top=top)
 
 

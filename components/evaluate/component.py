@@ -47,27 +47,23 @@ def evaluate(
 
     with recorded(arguments) as record:
         from components.core.parameters import make_parameters
+        from components.core.progress import write_result
         from components.evaluate import step
+        from components.evaluate.page import select_page_metrics
+        from components.evaluate.parameters import EvaluateParameters
 
         document = step.evaluate(
             Path(events.path),
             Path(vocabulary.path),
             Path(model.path),
             Path(metrics.path),
-            make_parameters(step.EvaluateParameters, arguments),
+            make_parameters(EvaluateParameters, arguments),
             ranks_path=Path(ranks.path),
             examples_path=Path(examples.path),
         )
-        for name in ("num_targets", "num_unknown_targets", "num_unknown_sessions"):
-            metrics.log_metric(name, document[name])
-        for name, value in document["model"].items():
+        write_result(step.describe(document))
+        for name, value in select_page_metrics(document).items():
             metrics.log_metric(name, value)
-        for baseline, summary in document["baselines"].items():
-            for name in ("recall@20", "mrr@20"):
-                if name in summary:
-                    metrics.log_metric(f"{baseline}_{name}", summary[name])
         champion = document["champion"]
-        for name, value in champion.get("champion", {}).items():
-            metrics.log_metric(f"champion_{name}", value)
         record.result = {name: document[name] for name in ("num_targets", "model", "baselines", "champion")}
         return int(champion.get("version", 0 if champion["status"] == "none" else -1))

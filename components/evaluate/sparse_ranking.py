@@ -30,7 +30,13 @@ class SparseScores:
     added: Callable[[slice], sparse.csr_array]
 
 
-def rank_sparse(scores: SparseScores, targets: npt.NDArray[np.int32], *, top_k: int = 0) -> Ranking:
+def rank_sparse(
+    scores: SparseScores,
+    targets: npt.NDArray[np.int32],
+    *,
+    top_k: int = 0,
+    on_ranked: Callable[[int], None] | None = None,
+) -> Ranking:
     """Returns the same ranks as `ranking.rank_targets`, in time proportional to the number of additions.
 
     A target's rank is the number of items that score at least as high. Items with an addition are compared one by one;
@@ -40,6 +46,7 @@ def rank_sparse(scores: SparseScores, targets: npt.NDArray[np.int32], *, top_k: 
         scores: scores of the queries.
         targets: [num_queries] int32 item indices from 1; UNKNOWN gets the rank NEVER.
         top_k: number of best items to return per query, at most `num_items`.
+        on_ranked: called after each tile with its number of targets, in the caller's thread.
     """
     num_items = len(scores.shared)
     ascending = np.sort(scores.shared)
@@ -77,8 +84,10 @@ def rank_sparse(scores: SparseScores, targets: npt.NDArray[np.int32], *, top_k: 
             )
 
     with ThreadPoolExecutor(count_cpus()) as pool:
-        for _ in pool.map(rank_tile, range(0, len(targets), TILE_ROWS)):
-            pass
+        begins = range(0, len(targets), TILE_ROWS)
+        for begin, _ in zip(begins, pool.map(rank_tile, begins), strict=True):
+            if on_ranked is not None:
+                on_ranked(min(TILE_ROWS, len(targets) - begin))
     return Ranking(ranks=ranks, top=top)
 
 

@@ -2,8 +2,7 @@
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,11 @@ from components.core.metrics import (
     summarize,
 )
 from components.core.model_scores import model_scores
+from components.core.progress import Progress
+from components.core.quiet_start import list_devices
 from components.core.ranking import NEVER, Ranking, rank_targets
 from components.core.saved_model import embed_catalogue, read_training
 from components.core.sequences import Sessions, target_events
-from components.core.serving.location import check_uri
 from components.core.vocabulary import Vocabulary
 from components.evaluate.baselines import make_baselines
 from components.evaluate.breakdowns import (
@@ -44,36 +44,14 @@ from components.evaluate.breakdowns import (
 )
 from components.evaluate.champion import compare_with_champion
 from components.evaluate.examples import choose_examples, write_examples
+from components.evaluate.origin import describe_origin
+from components.evaluate.parameters import EvaluateParameters
 from components.evaluate.prefixes import Prefixes
 from components.evaluate.ranks import write_ranks
 from components.evaluate.sparse_ranking import rank_sparse
 
 SAMPLE_SEED = 0  # seed for sampling test sessions; fixed, so that all models are tested on the same sessions
 DETAIL_K = 20  # cut-off of breakdowns, coverage and popularity bias
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateParameters:
-    """Parameters of the `evaluate` step; component.py describes each of them.
-
-    Raises:
-        ValueError: a value is out of bounds.
-    """
-
-    evaluate_ks: tuple[int, ...] = (1, 5, 10, 20, 50, 100)
-    min_prefix: int = 1
-    max_test_targets: int = 50_000
-    serving_uri: str = ""
-
-    def __post_init__(self) -> None:
-        if self.serving_uri:
-            check_uri(self.serving_uri)
-        if not self.evaluate_ks or min(self.evaluate_ks) < 1:
-            raise ValueError(f"Expected evaluate_ks to be cut-offs of at least 1. Received: {list(self.evaluate_ks)}")
-        if self.min_prefix < 1:
-            raise ValueError(f"Expected min_prefix to be at least 1. Received: {self.min_prefix}")
-        if self.max_test_targets < 0:
-            raise ValueError(f"Expected max_test_targets to be at least 0. Received: {self.max_test_targets}")
 
 
 def evaluate(
@@ -109,6 +87,7 @@ def evaluate(
         ValueError: no test session contains a target.
     """
     configure_tensorflow()
+    list_devices()
     vocabulary = Vocabulary.read(vocabulary_path)
     test_events = read_split(events_dir, "test")
     tested = Sessions.encode(test_events, vocabulary)
@@ -131,12 +110,19 @@ def evaluate(
         model = tf.saved_model.load(path)
         candidates = embed_catalogue(model, vocabulary)
         scores = model_scores(model, candidates, vocabulary, sessions, events, max_length=max_length)
-    rankings = {"model": rank_targets(scores, targets, num_items=num_items, top_k=DETAIL_K)}
     prefixes = Prefixes.before(sessions, events, max_length=max_length)
+    baselines = make_baselines(trained_on, prefixes, num_items=num_items)
+    progress = Progress(len(targets) * (1 + len(baselines)))
+
+    def ranked(name: str) -> Callable[[int], None]:
+        return lambda num_targets: progress.advance(num_targets, f"{name}: {len(targets):,} targets")
+
+    on_ranked = ranked("model")
+    rankings = {"model": rank_targets(scores, targets, num_items=num_items, top_k=DETAIL_K, on_ranked=on_ranked)}
     strongest, strongest_scores = "", None
-    for name, fit in make_baselines(trained_on, prefixes, num_items=num_items).items():
+    for name, fit in baselines.items():
         fitted = fit()
-        rankings[name] = rank_sparse(fitted, targets, top_k=DETAIL_K)
+        rankings[name] = rank_sparse(fitted, targets, top_k=DETAIL_K, on_ranked=ranked(name))
         if not strongest or _count_hits(rankings[name]) > _count_hits(rankings[strongest]):
             strongest, strongest_scores = name, fitted
     ranks = {name: ranking.ranks for name, ranking in rankings.items()}
@@ -158,6 +144,7 @@ def evaluate(
     )
     document = {
         "schema_version": schema_versions.METRICS,
+        "origin": describe_origin(events_dir),
         "test": describe_split(test_events),
         "num_targets": len(events),
         "num_targets_in_split": len(target_events(tested, min_prefix=parameters.min_prefix)),
@@ -204,6 +191,17 @@ def evaluate(
     metrics_path.parent.mkdir(parents=True, exist_ok=True)
     metrics_path.write_text(json.dumps(document, indent=2))
     return document
+
+
+def describe(document: dict[str, Any]) -> str:
+    """Returns the model's recall and MRR at 20, or at the highest cut-off, beside the best baseline's, in one line."""
+    model, baselines = document["model"], document["baselines"]
+    k = DETAIL_K if f"recall@{DETAIL_K}" in model else max(int(name.partition("@")[2]) for name in model)
+    best = max(baselines, key=lambda name: baselines[name][f"recall@{k}"])
+    figures = (
+        f"recall@{k} {model[f'recall@{k}']:.3f}, MRR@{k} {model[f'mrr@{k}']:.3f} on {document['num_targets']:,} targets"
+    )
+    return f"{figures}  ({best}: {baselines[best][f'recall@{k}']:.3f}, {baselines[best][f'mrr@{k}']:.3f})"
 
 
 def _training_sessions(

@@ -36,6 +36,7 @@ def export(
     with recorded(arguments) as record:
         import json
 
+        from components.core.progress import write_result
         from components.export import step
 
         exported = step.export(
@@ -49,6 +50,7 @@ def export(
         index.metadata.update({"framework": "tensorflow", "num_items": exported.num_items, "serving_k": serving_k})
         embeddings.metadata.update(exported.embeddings)
         Path(index_check.path).write_text(json.dumps(exported.index_check, indent=2))
+        write_result(step.describe(exported))
         names = ("index_recall", "p50_ms", "p99_ms", "score_difference")
         for name in names:
             index_check.log_metric(name, exported.index_check[name])

@@ -40,11 +40,12 @@ class ExactSearch(tf.Module):
         """
         scores = tf.matmul(tf.concat([queries, tf.ones_like(queries[:, :1])], axis=1), self.table, transpose_b=True)
         num_blocks = self.table.shape[0] // BLOCK
-        return tf.cond(
+        best: tuple[tf.Tensor, tf.Tensor] = tf.cond(
             num_best * 2 < num_blocks,
             lambda: _best_of_blocks(scores, num_best),
             lambda: tuple(tf.math.top_k(scores, k=num_best)),
         )
+        return best
 
     def vectors(self, rows: tf.Tensor) -> tf.Tensor:
         """Candidates [..., dimension] of rows [...]."""

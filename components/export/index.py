@@ -9,12 +9,12 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.core.literal_paths import literal_path
+from components.core.quiet_start import list_devices
 from components.core.saved_model import score_by_popularity
 from components.core.vocabulary import Vocabulary
 from components.export.exact_search import ExactSearch
+from components.export.parameters import INT32_MAX, ExportParameters
 
-INT32_MAX = np.iinfo(np.int32).max
-SERVING_K = 100
 PADDING_SCORE = float(np.finfo(np.float32).min)  # finite, because JSON has no infinity
 ITEM_IDS = tf.TensorSpec([None, None], tf.string, "item_ids")
 
@@ -69,10 +69,10 @@ class Index(tf.Module):
         candidates: npt.NDArray[np.float32],
         embedding_dim: int,
         max_length: int,
-        serving_k: int = SERVING_K,
+        serving_k: int = ExportParameters.serving_k,
     ) -> None:
         super().__init__()
-        check_serving_k(serving_k)
+        ExportParameters(serving_k=serving_k)
         self.saved_model = saved_model
         self.embedding_dim = embedding_dim
         self.max_length = max_length
@@ -211,12 +211,6 @@ class Index(tf.Module):
             tf.saved_model.save(self, path, signatures=signatures)
 
 
-def check_serving_k(serving_k: int) -> None:
-    """Raises a ValueError if `serving_default` cannot return as many items."""
-    if not 1 <= serving_k <= INT32_MAX:
-        raise ValueError(f"Expected serving_k to be from 1 to {INT32_MAX}. Received: {serving_k}")
-
-
 def _check_rows(item_ids: tf.Tensor, others: tf.Tensor, name: str) -> tf.Operation:
     num_sessions, num_rows = tf.shape(item_ids)[0], tf.shape(others)[0]
     message = [f"Expected as many rows of {name} as sessions,", num_sessions, "Received:", num_rows]
@@ -256,6 +250,7 @@ def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: 
         raise ValueError(f"Expected k to be at least 1. Received: {k}")
     if not session or not all(session):
         raise ValueError(f"Expected a session of item ids. Received: {list(session)}")
+    list_devices()
     with literal_path(index_dir) as path:
         signatures = tf.saved_model.load(path).signatures
     if not {"recommend", "known"} <= set(signatures):

@@ -20,11 +20,13 @@ from components.core.events import describe_split, read_split
 from components.core.literal_paths import literal_path
 from components.core.machine import configure_tensorflow
 from components.core.model_scores import model_scores
+from components.core.quiet_start import list_devices
 from components.core.ranking import ScoreTile
 from components.core.saved_model import embed_catalogue, read_training
 from components.core.sequences import Sessions
 from components.core.vocabulary import Vocabulary
-from components.export.index import SERVING_K, Index, check_serving_k
+from components.export.index import Index
+from components.export.parameters import ExportParameters
 
 NUM_PROBES = 64  # sessions for which every score is compared
 NUM_QUERIES = 1_000  # sessions for which the best items are compared, one query at a time
@@ -49,6 +51,13 @@ class Exported:
     embeddings: dict[str, Any]
 
 
+def describe(exported: Exported) -> str:
+    """Returns the size of the index, its recall against exact search and the time of a query, in one line."""
+    check = exported.index_check
+    figures = f"recall {check['index_recall']:.3f} of exact search, {check['p50_ms']:.1f} ms a query"
+    return f"{exported.num_items:,} items, {figures}"
+
+
 def export(
     events_dir: Path,
     vocabulary_path: Path,
@@ -56,7 +65,7 @@ def export(
     index_dir: Path,
     embeddings_path: Path,
     *,
-    serving_k: int = SERVING_K,
+    serving_k: int = ExportParameters.serving_k,
 ) -> Exported:
     """Writes the index, checks it in a fresh process, and writes the candidate embeddings.
 
@@ -72,8 +81,9 @@ def export(
         ValueError: no test session has two events, or serving_k is below 1.
         RuntimeError: the results of the saved index differ from exact scores.
     """
-    check_serving_k(serving_k)
+    ExportParameters(serving_k=serving_k)
     configure_tensorflow()
+    list_devices()
     vocabulary = Vocabulary.read(vocabulary_path)
     parameters = read_training(model_dir)["parameters"]
     max_length = parameters["max_session_length"]

@@ -80,6 +80,7 @@ def gate(
 
     with recorded(arguments) as record:
         from components.core.parameters import make_parameters
+        from components.core.progress import write_result
         from components.gate import step
         from components.gate.parameters import GateParameters
 
@@ -97,5 +98,6 @@ def gate(
             "decided_by": decision.decided_by,
             "reason": decision.reason,
         }
+        write_result(f"{'passed' if decision.passed else 'refused'}, decided by {decision.decided_by}")
         verdict.metadata.update({"passed": decision.passed, "decided_by": decision.decided_by})
         return decision.passed

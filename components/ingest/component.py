@@ -76,6 +76,7 @@ def ingest(
 
     with recorded(arguments) as record:
         from components.core.parameters import make_parameters
+        from components.core.progress import write_result
         from components.ingest import step
 
         report = step.ingest(
@@ -84,6 +85,7 @@ def ingest(
             make_parameters(step.IngestParameters, arguments),
         )
         events.metadata.update(report.metadata())
+        write_result(report.describe())
         Path(data_report.path).write_text(report.to_markdown())
         record.result = report.summary()
         record.findings = report.findings

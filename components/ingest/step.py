@@ -15,6 +15,7 @@ from components.core.logs.columns import LogColumns, LogForm
 from components.core.logs.files import LogFile, find_files
 from components.core.logs.reader import read_log
 from components.core.machine import limit_arrow_threads
+from components.core.progress import Progress
 from components.ingest.bots import LongSessions
 from components.ingest.sorter import EventSorter, encode_ids
 
@@ -95,11 +96,13 @@ def ingest(sources: Mapping[str, str | Path], events_dir: Path, parameters: Inge
     if "sessions_in_two_splits" not in parameters.acceptance.allowed_findings:
         _check_different(files)
     logs = {split: read_log(files[split], parameters.columns, encode_ids) for split in SPLITS}
+    progress = Progress(sum(file.num_bytes for each in files.values() for file in each))
     with EventsDraft(events_dir, parameters.acceptance) as draft:
         for split in reversed(SPLITS):
             sorter = EventSorter(draft.spill_dir(split), parameters.sample)
             for batch in logs[split]:
                 draft.count(batch)
+                progress.advance(batch.num_bytes, f"{draft.num_lines:,} lines of {progress.describe_bytes()}")
                 sorter.add(batch.events)
             draft.check_lines(f"the log of {split}")
             draft.write_split(split, _without_bots(sorter, draft, parameters))

@@ -50,7 +50,9 @@ def publish(
         import json
 
         from components.core.parameters import make_parameters
+        from components.core.progress import write_result
         from components.publish import step
+        from components.publish.parameters import PublishParameters
 
         published = step.publish(
             Path(index.path),
@@ -59,9 +61,10 @@ def publish(
             Path(metrics.path),
             Path(verdict.path) if verdict else None,
             Path(verification.path) if verification else None,
-            make_parameters(step.PublishParameters, arguments),
+            make_parameters(PublishParameters, arguments),
         )
         Path(manifest.path).write_text(json.dumps(published.document, indent=2))
+        write_result(f"version {published.version} in {serving_uri}")
         manifest.metadata.update({"version": published.version, "publication_key": published.publication_key})
         record.result = {"version": published.version, "serving_uri": serving_uri}
         return published.version

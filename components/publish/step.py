@@ -2,46 +2,18 @@
 
 import json
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.core.saved_model import read_training
-from components.core.serving.location import check_uri, open_location
+from components.core.serving.location import open_location
 from components.core.serving.manifest import SAVED_MODEL, TOWERS, VOCABULARY, Draft, Manifest, list_folder
 from components.core.sources import hash_sources
 from components.core.vocabulary import Vocabulary
+from components.publish.parameters import PublishParameters
 from components.publish.warm_up import WARM_UP_FILE, write_warm_up
 
 NUM_WARM_UP_ITEMS = 100  # the most popular ones
-
-
-@dataclass(frozen=True, kw_only=True)
-class PublishParameters:
-    """Parameters of the `publish` step; component.py describes each of them.
-
-    Raises:
-        ValueError: a value is out of bounds.
-    """
-
-    publication_key: str
-    serving_uri: str = ""
-    champion_version: int = -1
-    keep_versions: int = 5
-    refit_on_test: bool = True
-    gate_override: str = ""
-
-    def __post_init__(self) -> None:
-        check_uri(self.serving_uri)
-        if not self.publication_key:
-            raise ValueError("Expected publication_key to be the id of the run. Received: an empty one")
-        if self.champion_version < -1:
-            raise ValueError(f"Expected champion_version to be at least -1. Received: {self.champion_version}")
-        if self.keep_versions < 2:
-            raise ValueError(
-                f"Expected keep_versions to be at least 2, so that a version is left to roll back to. "
-                f"Received: {self.keep_versions}"
-            )
 
 
 def publish(

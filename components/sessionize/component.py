@@ -97,6 +97,7 @@ def sessionize(
 
     with recorded(arguments) as record:
         from components.core.parameters import make_parameters
+        from components.core.progress import write_result
         from components.sessionize import step
 
         report = step.sessionize(
@@ -105,6 +106,7 @@ def sessionize(
             make_parameters(step.SessionizeParameters, arguments),
         )
         events.metadata.update(report.metadata())
+        write_result(report.describe())
         Path(data_report.path).write_text(report.to_markdown())
         record.result = report.summary()
         record.findings = report.findings

@@ -14,6 +14,7 @@ from components.core.logs.columns import LogColumns, LogForm
 from components.core.logs.files import find_files
 from components.core.logs.reader import read_log
 from components.core.machine import limit_arrow_threads
+from components.core.progress import Progress
 from components.sessionize.bots import BotBounds
 from components.sessionize.engines import ENGINES, start
 from components.sessionize.preparation import Preparation
@@ -145,11 +146,13 @@ def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) 
     """
     limit_arrow_threads()
     files = find_files(source)
+    progress = Progress(sum(file.num_bytes for file in files))
     with EventsDraft(events_dir, parameters.acceptance) as draft:
         work_dir = draft.spill_dir("log")
         staged = StagedLog(work_dir, parameters.event_types, has_file_order=parameters.tie_order == "file")
         for batch in read_log(files, parameters.columns, staged.prepare):
             draft.count(batch)
+            progress.advance(batch.num_bytes, f"{draft.num_lines:,} lines of {progress.describe_bytes()}")
             staged.add(batch.events)
         draft.check_lines()
         draft.findings["missing_event_types"] += staged.count_missing_types()
@@ -158,6 +161,8 @@ def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) 
             draft.drop(label, num_events)
         preparation = _make_preparation(parameters, staged.newest)
         draft.notes += _describe(preparation, staged)
+        if progress.is_due():
+            progress.write("cutting sessions")
         engine = start(parameters.sessionize_engine, work_dir, memory_gib=parameters.sessionize_memory_gib)
         try:
             num_counting = staged.num_events - sum(staged.other_types.values())

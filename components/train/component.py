@@ -91,6 +91,7 @@ def train(
 
     with recorded(arguments) as record:
         from components.core.parameters import make_parameters
+        from components.core.progress import write_result
         from components.train import step
         from components.train.parameters import TrainParameters
 
@@ -103,6 +104,7 @@ def train(
             evaluated_dir=Path(evaluated_model.path) if evaluated_model else None,
             checkpoint_root=Path(checkpoint_root) if checkpoint_root else None,
         )
+        write_result(training.describe())
         record.result = {**training.figures, "checkpoint_dir": training.checkpoint_dir}
         model.metadata.update(
             {"framework": "tensorflow", "query_tower": query_tower, "embedding_dim": embedding_dim, "loss": loss}

@@ -198,12 +198,7 @@ def make_loss(parameters: TrainParameters, *, counts: Counts, candidate_tower: E
         parameters: the training parameters.
         counts: [num_items] number of events per item in the training sessions; entry i belongs to index i + 1.
         candidate_tower: embeds item indices of any shape.
-
-    Raises:
-        ValueError: no loss has that name.
     """
-    if parameters.loss not in LOSSES:
-        raise ValueError(f"Expected loss to be one of {', '.join(LOSSES)}. Received: {parameters.loss!r}")
     return LOSSES[parameters.loss](parameters, counts=counts, candidate_tower=candidate_tower)
 
 

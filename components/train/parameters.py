@@ -4,10 +4,14 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+# The keys of the tables in towers.py and objectives.py, which need TensorFlow.
+QUERY_TOWER_NAMES = ("session_id", "last_item", "mean", "gru", "attention", "gru_attention")
+LOSS_NAMES = ("in_batch", "sampled", "full", "bpr_max")
 OPTIMIZERS = ("adam", "adagrad")
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("float32", "bfloat16")
 
+NUM_HEADS = 2  # attention heads of the attention tower
 MIN_RATE = 1e-5  # smallest dropout or mask rate other than 0, limited by the resolution of the random numbers
 MIN_TEMPERATURE = 1e-4  # keeps the logits far above the logit MASKED
 MAX_SEED = 2**31 - 1  # TensorFlow's seeds are int32
@@ -18,8 +22,7 @@ class TrainParameters:
     """Parameters of the `train` step; component.py describes each of them.
 
     Raises:
-        ValueError: a value is out of bounds, or two values exclude each other. Towers and losses check their names and
-            their own requirements.
+        ValueError: a value is out of bounds, or two values exclude each other.
     """
 
     query_tower: str = "gru_attention"
@@ -54,6 +57,8 @@ class TrainParameters:
 
     def __post_init__(self) -> None:
         for name, choices in (
+            ("query_tower", QUERY_TOWER_NAMES),
+            ("loss", LOSS_NAMES),
             ("optimizer", OPTIMIZERS),
             ("learning_rate_schedule", SCHEDULES),
             ("precision", PRECISIONS),
@@ -74,6 +79,9 @@ class TrainParameters:
             expected = f"0, or from {MIN_RATE:g} to {1 - MIN_RATE:g}"
             _expect(rate == 0 or MIN_RATE <= rate <= 1 - MIN_RATE, name, expected, rate)
         _expect(0 <= self.trend_weight <= 1, "trend_weight", "from 0 to 1", self.trend_weight)
+        if self.query_tower == "attention":
+            whole = self.embedding_dim % NUM_HEADS == 0
+            _expect(whole, "embedding_dim", f"a multiple of {NUM_HEADS}, the heads", self.embedding_dim)
         if self.reads_session_ids:
             _expect(self.loss == "in_batch", "loss", "in_batch with the session_id tower", self.loss)
         if self.pointer:

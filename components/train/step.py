@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import resource
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -17,16 +18,18 @@ import pyarrow.parquet as pq
 
 from components.core.events import SPLITS, read_split, split_path
 from components.core.machine import configure_tensorflow
+from components.core.quiet_start import list_devices
 from components.core.saved_model import TRAINING_FILE, read_training
 from components.core.sequences import Sessions
 from components.core.sources import hash_sources
 from components.core.vocabulary import Vocabulary
 from components.train.checkpoints import History
 from components.train.distribution import describe_runtime, is_chief, make_strategy
-from components.train.model import TwoTower
 from components.train.parameters import TrainParameters
+from components.train.progress import TrainingProgress
+from components.train.projector import write_projector
 from components.train.string_model import save_model
-from components.train.trainer import peak_memory_bytes, train
+from components.train.trainer import train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +61,16 @@ class Training:
             "targets_per_second": num_targets / seconds,
             "peak_memory_bytes": self.peak_memory_bytes,
         }
+
+    def describe(self) -> str:
+        """Number of epochs, validation metrics of the best one, throughput and memory, in one line."""
+        figures = self.figures
+        parts = [f"{figures['epochs']:.0f} epochs"]
+        if self.selection.epochs:
+            best = self.selection.epochs[self.selection.best_epoch - 1]
+            parts.append(f"recall@20 {best['valid_recall@20']:.3f} on valid")
+        parts.append(f"{figures['targets_per_second']:,.0f} targets/s")
+        return "  ".join([*parts, f"{figures['peak_memory_bytes'] / 2**30:.1f} GiB"])
 
 
 def train_model(
@@ -91,20 +104,19 @@ def train_model(
         The training histories and the peak memory.
 
     Raises:
-        ValueError: the tower or the loss rejects the parameters, the training or validation sessions contain no target,
-            a checkpoint is damaged, the workers do not share the checkpoint folder, or the evaluated model was trained
-            with other parameters.
+        ValueError: the training or validation sessions contain no target, a checkpoint is damaged, the workers do not
+            share the checkpoint folder, or the evaluated model was trained with other parameters.
         RuntimeError: the saved model maps an id to a wrong index.
     """
     configure_tensorflow()
+    list_devices()
     strategy = make_strategy()
-    # Build a model with one item, so that towers and losses validate their parameters before any data is read.
-    TwoTower(parameters, counts=np.ones(1, np.int64), num_sessions=1)
     evaluated = _read_evaluated(evaluated_dir, parameters) if evaluated_dir else None
     vocabulary = Vocabulary.read(vocabulary_path)
     sessions = Sessions.encode(read_split(events_dir, "train"), vocabulary)
     valid = Sessions.encode(read_split(events_dir, "valid"), vocabulary)
     splits = SPLITS if evaluated else SPLITS[: 2 if parameters.refit else 1]
+    progress = TrainingProgress(parameters.max_epochs * (2 if parameters.refit and parameters.max_epochs > 1 else 1))
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         if checkpoint_root is not None:
@@ -123,6 +135,7 @@ def train_model(
                 checkpoint_dir=root / "selection",
                 tensorboard_dir=root / "tensorboard" / "selection",
                 strategy=strategy,
+                progress=progress,
             )
             if model.pointer is not None:
                 pointer = model.pointer.served.numpy()
@@ -141,6 +154,7 @@ def train_model(
                 tensorboard_dir=root / "tensorboard" / "refit",
                 pointer=pointer,
                 strategy=strategy,
+                progress=TrainingProgress.of_refit(before=len(selection.epochs), num_epochs=selection.best_epoch),
             )
         if is_chief(strategy):
             save_model(
@@ -151,6 +165,9 @@ def train_model(
             )
             # Logs are written next to the checkpoints first, so that a resumed training keeps its earlier logs.
             shutil.copytree(root / "tensorboard", tensorboard_dir, dirs_exist_ok=True)
+            write_projector(
+                vocabulary.item_ids, vocabulary.counts, model.embed_candidates().numpy(), folder=tensorboard_dir
+            )
     training = Training(
         selection=selection,
         refit=refit,
@@ -229,3 +246,8 @@ def _hash(paths: Iterable[Path], before: bytes = b"") -> "hashlib._Hash":
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest
+
+
+def peak_memory_bytes() -> int:
+    """Returns the peak resident memory of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

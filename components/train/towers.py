@@ -17,10 +17,9 @@ import tensorflow as tf
 
 from components.core.vocabulary import UNKNOWN
 from components.train.loss import MASKED
-from components.train.parameters import MIN_RATE, TrainParameters
+from components.train.parameters import MIN_RATE, NUM_HEADS, TrainParameters
 from components.train.recurrent import make_gru
 
-NUM_HEADS = 2  # attention heads of the attention tower
 RANDOM_DTYPES = {8: tf.uint8, 16: tf.uint16, 32: tf.uint32}  # by number of bits
 RATE_TOLERANCE = 0.02  # maximum relative error of the dropped share and of the kept share
 
@@ -206,8 +205,6 @@ class AttentionTower(tf.keras.layers.Layer):
     def __init__(self, parameters: TrainParameters, *, num_items: int, num_sessions: int) -> None:
         super().__init__()
         dim, max_length = parameters.embedding_dim, parameters.max_session_length
-        if dim % NUM_HEADS:
-            raise ValueError(f"Expected embedding_dim to be a multiple of {NUM_HEADS}, the heads. Received: {dim}")
         self.dropout = parameters.dropout
         self.head_dim = dim // NUM_HEADS
         self.projections = tf.keras.layers.Dense(3 * dim, use_bias=False)
@@ -268,16 +265,10 @@ def make_query_tower(parameters: TrainParameters, *, num_items: int, num_session
         parameters: the training parameters; `precision` sets the compute type.
         num_items: number of items, the vocabulary size of the `last_item` tower.
         num_sessions: number of training sessions, the vocabulary size of the `session_id` tower.
-
-    Raises:
-        ValueError: no tower has that name, or the tower rejects the parameters.
     """
-    name = parameters.query_tower
-    if name not in QUERY_TOWERS:
-        raise ValueError(f"Expected query_tower to be one of {', '.join(QUERY_TOWERS)}. Received: {name!r}")
     policy = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16" if parameters.precision == "bfloat16" else "float32")
     try:
-        return QUERY_TOWERS[name](parameters, num_items=num_items, num_sessions=num_sessions)
+        return QUERY_TOWERS[parameters.query_tower](parameters, num_items=num_items, num_sessions=num_sessions)
     finally:
         tf.keras.mixed_precision.set_global_policy(policy)

@@ -2,11 +2,10 @@
 
 import functools
 import itertools
-import resource
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from components.train.distribution import is_chief, take_from_chief
 from components.train.model import TwoTower
 from components.train.optimizers import LazyAdam
 from components.train.parameters import TrainParameters
+from components.train.progress import TrainingProgress
 from components.train.trend import log_trend
 from components.train.validation import validate
 
@@ -40,6 +40,7 @@ def train(
     tensorboard_dir: Path | None = None,
     pointer: npt.NDArray[np.float32] | None = None,
     strategy: tf.distribute.Strategy | None = None,
+    progress: TrainingProgress | None = None,
 ) -> tuple[TwoTower, History]:
     """Trains a model.
 
@@ -61,6 +62,7 @@ def train(
         pointer: [NUM_FEATURES] weights that the pointer serves if there are no validation sessions to fit them to; None
             for those learned in the loss.
         strategy: from `make_strategy`; by default the current strategy.
+        progress: the progress of the step; by default, that of this training alone.
 
     Returns:
         The model, outside the strategy, and the history. Workers other than the chief get the weights of the last
@@ -106,6 +108,9 @@ def train(
     _check_shared(strategy, history, checkpoint_dir)
     history.num_targets = windows.num_targets
     callbacks: list[tf.keras.callbacks.Callback] = [EpochEnd(parameters, history, checkpoints, valid, pointer)]
+    if is_chief(strategy):
+        progress = progress or TrainingProgress(num_epochs)
+        callbacks.append(progress.follow(history, num_steps=num_steps, num_epochs=num_epochs))
     if tensorboard_dir is not None and is_chief(strategy):
         callbacks.append(tf.keras.callbacks.TensorBoard(tensorboard_dir, write_graph=False))
     if not _is_over(history, parameters, num_epochs):
@@ -119,7 +124,7 @@ def train(
             initial_epoch=len(history.epochs),
             steps_per_epoch=num_steps,
             callbacks=callbacks,
-            verbose=2 if is_chief(strategy) else 0,
+            verbose=0,
         )
     if is_chief(strategy):
         if strategy.num_replicas_in_sync > 1:
@@ -253,11 +258,11 @@ class EpochEnd(tf.keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Starts the epoch timer."""
-        self.begin = time.perf_counter()
+        self.begin = perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Ends the epoch; entries added to `logs` are shown in TensorBoard and the terminal."""
-        seconds = time.perf_counter() - self.begin
+        seconds = perf_counter() - self.begin
         for name in ("loss", "regularization_loss", "total_loss"):
             logs.pop(name)  # they cover only the last batch
         logs["mean_loss"] = float(self.model.mean_loss.result())  # over all replicas; `logs` has a sum over them
@@ -288,8 +293,3 @@ def _best_epoch(history: History) -> int:
 def _is_over(history: History, parameters: TrainParameters, num_epochs: int) -> bool:
     done = len(history.epochs)
     return done >= num_epochs or done - history.best_epoch >= parameters.patience
-
-
-def peak_memory_bytes() -> int:
-    """Returns the peak resident memory of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -42,6 +42,7 @@ def verify(
     with recorded(arguments) as record:
         from components.core.parameters import make_parameters
         from components.verify import step
+        from components.verify.parameters import VerifyParameters
 
         record.result = step.verify(
             Path(events.path),
@@ -49,7 +50,7 @@ def verify(
             step.Candidate(model_dir=Path(evaluated_model.path), vocabulary_path=Path(evaluated_vocabulary.path)),
             Path(index_check.path),
             Path(verification.path),
-            make_parameters(step.VerifyParameters, arguments),
+            make_parameters(VerifyParameters, arguments),
         )
         for name in ("overlap", "index_recall", "p99_ms", "score_difference"):
             verification.log_metric(name, record.result[name])

@@ -21,10 +21,12 @@ from components.core.events import SPLITS, describe_split, read_split
 from components.core.literal_paths import literal_path
 from components.core.machine import configure_tensorflow
 from components.core.model_scores import model_scores
+from components.core.quiet_start import list_devices
 from components.core.ranking import rank_targets
 from components.core.saved_model import embed_catalogue, read_training
 from components.core.sequences import Sessions
 from components.core.vocabulary import Vocabulary
+from components.verify.parameters import VerifyParameters
 
 K = 20
 NUM_SESSIONS = 1_000  # the newest ones
@@ -33,25 +35,6 @@ LARGEST = "score_difference", "p99_ms"
 
 class VerificationError(RuntimeError):
     """The model trained on all splits is not what the evaluated one promised, and is not published."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class VerifyParameters:
-    """Parameters of the `verify` step; component.py describes each of them.
-
-    Raises:
-        ValueError: a value is out of bounds.
-    """
-
-    min_item_count: int = 1
-    refit_min_overlap: float = 0.25
-    gate_min_index_recall: float = 0.98
-    gate_max_p99_ms: float = 100.0
-    gate_max_score_difference: float = 1e-4
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.refit_min_overlap <= 1:
-            raise ValueError(f"Expected refit_min_overlap to be from 0 to 1. Received: {self.refit_min_overlap}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +73,7 @@ def verify(
         ValueError: an embedding is not finite, or an artifact cannot be read.
     """
     configure_tensorflow()
+    list_devices()
     events = {split: read_split(events_dir, split) for split in SPLITS}
     vocabularies = [Vocabulary.read(each.vocabulary_path) for each in (refitted, evaluated)]
     ours, theirs = (read_training(each.model_dir) for each in (refitted, evaluated))

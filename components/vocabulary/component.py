@@ -32,14 +32,19 @@ def vocabulary(
     from components.core.records import recorded
 
     with recorded(arguments) as record:
+        from components.core.parameters import make_parameters
+        from components.core.progress import write_result
         from components.vocabulary import step
+        from components.vocabulary.parameters import VocabularyParameters
 
+        parameters = make_parameters(VocabularyParameters, arguments)
         made = step.make_vocabulary(
             Path(events.path),
             Path(vocabulary.path),
-            min_item_count=min_item_count,
-            include_valid=refit,
+            min_item_count=parameters.min_item_count,
+            include_valid=parameters.refit,
             include_test=include_test,
         )
+        write_result(f"{made.num_items:,} items")
         record.result = {"num_items": made.num_items, "num_events": int(made.counts.sum())}
         vocabulary.metadata.update(record.result)

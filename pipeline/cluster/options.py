@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +13,8 @@ from pipeline.cluster.schedule import Schedule
 from pipeline.cluster.submission import Submission
 from pipeline.compilation import PIPELINES, TARGETS, compile_pipeline
 from pipeline.layout_settings import LAYOUT_HELP, get_layout_settings
+from pipeline.platform_settings import NO_SETTINGS, PlatformSettings
+from pipeline.resources import FIELDS
 from pipeline.settings import parse_settings
 from pipeline.tasks import Tasks
 
@@ -29,6 +32,7 @@ class Setting:
         attribute: name of the attribute of Tasks or Submission, if it differs.
         choices: the allowed values; empty for all.
         flag: the option, if it is not derived from the name.
+        metavar: name of the option's value in the help text.
     """
 
     name: str
@@ -37,15 +41,19 @@ class Setting:
     attribute: str = ""
     choices: tuple[str, ...] = ()
     flag: str = ""
+    metavar: str | None = None
 
     def make_option(self) -> Callable[[Command], Command]:
-        """Creates the command-line option."""
+        """Creates the command-line option; that of a list is repeatable."""
+        is_list = isinstance(self.default, tuple)
         return click.option(
             self.flag or f"--{self.name.replace('_', '-')}",
             self.name,
-            type=click.Choice(self.choices) if self.choices else type(self.default),
+            type=click.Choice(self.choices) if self.choices else str if is_list else type(self.default),
             default=self.default,
-            show_default=self.default != "",
+            multiple=is_list,
+            metavar=self.metavar,
+            show_default=self.default not in ("", ()),
             help=self.help,
         )
 
@@ -55,6 +63,10 @@ class Setting:
         Raises:
             ValueError: the value has the wrong type or is not one of the choices.
         """
+        if isinstance(self.default, tuple):
+            if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+                raise ValueError(f"Expected {self.name} to be a list of texts. Received: {value!r}")
+            return
         if type(value) is not type(self.default):
             kind = type(self.default).__name__
             raise ValueError(f"Expected {self.name} to be of the type {kind}. Received: {value!r}")
@@ -90,6 +102,21 @@ TASK_SETTINGS = (
         name="checkpoint_claim",
         default=Tasks.checkpoint_claim,
         help="kfp: name of the PersistentVolumeClaim for checkpoints.",
+    ),
+    Setting(
+        name="resource",
+        default=Tasks.resources,
+        attribute="resources",
+        metavar="TASK.FIELD=VALUE",
+        help=f"Change a resource of a task, such as train.memory=8Gi; repeatable. Fields: {', '.join(FIELDS)}.",
+    ),
+    Setting(
+        name="platform",
+        default="",
+        attribute="pods",
+        metavar="FILE",
+        help="kfp: YAML file with node_selector, tolerations, image_pull_secrets, image_pull_policy, annotations and "
+        "config_map_env for the pods of all tasks.",
     ),
 )
 # Sent with a run: attributes of Submission.
@@ -157,6 +184,8 @@ def parse_parameters(values: Mapping[str, Any]) -> dict[str, Any]:
 def make_tasks(values: Mapping[str, Any]) -> Tasks:
     """Creates the tasks from values of TASK_SETTINGS and the target."""
     attributes = {setting.attribute or setting.name: values[setting.name] for setting in TASK_SETTINGS}
+    attributes["resources"] = tuple(values["resource"])
+    attributes["pods"] = PlatformSettings.read(Path(values["platform"])) if values["platform"] else NO_SETTINGS
     return Tasks(platform=values["target"], **attributes)
 
 
@@ -176,6 +205,7 @@ def make_submission(values: Mapping[str, Any], parameters: Mapping[str, Any]) ->
         pipeline=values["pipeline"],
         tasks=tasks,
         parameters={**presets.get_preset(values["preset"]), **layout, **parameters},
+        preset=values["preset"],
         **{setting.name: values[setting.name] for setting in RUN_SETTINGS},
     )
 

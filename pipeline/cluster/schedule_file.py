@@ -34,14 +34,14 @@ def read_schedules(path: Path, target: str) -> list[Schedule]:
     entries = document.get("schedules") if isinstance(document, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f"Expected a list `schedules` of mappings in {path}. Received: {str(document)[:80]!r}")
-    schedules = [_make_schedule(entry, target) for entry in entries]
+    schedules = [_make_schedule(entry, target, path.parent) for entry in entries]
     names = [schedule.name for schedule in schedules]
     if len(set(names)) < len(names):
         raise ValueError(f"Expected unique names of schedules in {path}. Received: {', '.join(names)}")
     return schedules
 
 
-def _make_schedule(entry: dict[str, Any], target: str) -> Schedule:
+def _make_schedule(entry: dict[str, Any], target: str, folder: Path) -> Schedule:
     common = {key: value for key, value in entry.items() if key not in TARGETS}
     overrides = {key: value for key, value in entry.items() if key in TARGETS}
     layers = [common, *overrides.values()]
@@ -58,5 +58,8 @@ def _make_schedule(entry: dict[str, Any], target: str) -> Schedule:
             SETTINGS[key].check(layer[key])
     override = overrides.get(target, {})
     defaults = {name: setting.default for name, setting in SETTINGS.items()}
+    values = {**defaults, **common, **override, "target": target}
+    if values["platform"]:
+        values["platform"] = str(folder / values["platform"])
     parameters = {**common.get("parameters", {}), **override.get("parameters", {})}
-    return make_schedule({**defaults, **common, **override, "target": target}, parameters)
+    return make_schedule(values, parameters)

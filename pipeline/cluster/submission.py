@@ -1,31 +1,29 @@
-"""What to run on a cluster, and the interface of a run on any kind of cluster."""
+"""What to run on a cluster, and how the run is named and described there."""
 
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from pipeline.compilation import compile_pipeline
 from pipeline.early_checks import check_gate_parameters
-from pipeline.exit_codes import ExitCode
 from pipeline.settings import check_parameters
 from pipeline.tasks import OUTSIDE_PARAMETERS, Tasks
 
-# The final states of a run, with KFP's names, and the exit code of a command that followed the run.
-EXIT_CODES = {
-    "SUCCEEDED": ExitCode.DONE,
-    "SKIPPED": ExitCode.DONE,
-    "FAILED": ExitCode.FAILED,
-    "CANCELED": ExitCode.CANCELLED,
-}
 # Prefixes of addresses that pods can read; Vertex mounts Cloud Storage at /gcs.
 _ADDRESSES = {"kfp": ("s3://", "gs://"), "vertex": ("s3://", "gs://", "/gcs/")}
+
+_MAX_GENERATED_NAME = 80  # characters
 
 
 class ClusterError(RuntimeError):
     """The cluster cannot be reached, or refuses a request."""
+
+
+class UnreachableError(ClusterError):
+    """The cluster does not answer, or cannot answer now; it may later."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +34,7 @@ class Submission:
         pipeline: a key of `pipeline.compilation.PIPELINES`.
         tasks: the settings that are fixed at compile time.
         parameters: values of the pipeline's parameters.
+        preset: name of the preset that the parameters started from; for the name and description of runs.
         experiment: kfp only: experiment of the run.
         service_account: service account of the tasks; empty for the cluster's default or, when a schedule is changed,
             for its current one.
@@ -49,6 +48,7 @@ class Submission:
     pipeline: str
     tasks: Tasks
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    preset: str = field(default="", compare=False)
     experiment: str = "two-tower"
     service_account: str = ""
     pipeline_root: str = ""
@@ -80,19 +80,47 @@ class Submission:
         """Name of the pipeline on the cluster."""
         return compile_pipeline(self.pipeline, self.tasks).name
 
+    @property
+    def locations(self) -> dict[str, str]:
+        """The addresses of the data, by parameter."""
+        names = {name for names in OUTSIDE_PARAMETERS.values() for name in names}
+        return {name: str(value) for name, value in self.parameters.items() if name in names and value}
 
-@dataclass(frozen=True, kw_only=True)
-class TaskState:
-    """The state of a task of a run. `seconds` is the duration from its start to its end or, if it runs, until now."""
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The parameters that differ from their defaults, without the addresses of the data."""
+        inputs = compile_pipeline(self.pipeline, self.tasks).inputs
+        return {
+            name: value
+            for name, value in self.parameters.items()
+            if name not in self.locations and value != inputs[name].default
+        }
 
-    name: str
-    state: str
-    seconds: float
+    @property
+    def description(self) -> str:
+        """Describes a run in one line."""
+        parts = [f"{self.pipeline}, preset {self.preset}" if self.preset else self.pipeline]
+        for values in (self.locations, self.changes):
+            if values:
+                parts.append(", ".join(f"{name}={value}" for name, value in values.items()))
+        return "; ".join(parts)
 
 
-def make_run_name(pipeline_name: str) -> str:
-    """Generates a unique name, by which a retry of the start finds the run."""
-    return f"{pipeline_name}-{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
+def make_run_name(submission: Submission) -> str:
+    """Generates a unique name, by which a retry of the start finds the run.
+
+    Web pages cut names after about 30 characters, so what tells runs apart comes first: the pipeline, the time and a
+    random part, then the preset, the data and as many changed parameters as fit.
+    """
+    name = f"{submission.pipeline}-{datetime.now(tz=UTC):%m%d-%H%M}-{uuid.uuid4().hex[:8]}"
+    log, train = (str(submission.parameters.get(key, "")).rstrip("/") for key in ("log_path", "train_path"))
+    # A file of split logs is called train in every data set; its folder tells more.
+    data = (log or train.rpartition("/")[0]).rpartition("/")[2].partition(".")[0]
+    for part in (submission.preset, data, *(f"{key}-{value}" for key, value in submission.changes.items())):
+        clean = re.sub("[^a-z0-9]+", "-", part.lower()).strip("-")
+        if clean and len(name) + len(clean) < _MAX_GENERATED_NAME:
+            name += f"-{clean}"
+    return name
 
 
 def check_run_name(name: str) -> str:
@@ -106,28 +134,3 @@ def check_run_name(name: str) -> str:
             f"Expected a run name of at most 128 characters a-z, 0-9 and -, beginning with a letter. Received: {name!r}"
         )
     return name
-
-
-class Run(Protocol):
-    """A run on a cluster."""
-
-    @property
-    def url(self) -> str:
-        """URL of the run in the web interface."""
-
-    def follow(self, report: Callable[[TaskState], None], *, timeout_seconds: float) -> str:
-        """Waits until the run ends.
-
-        Args:
-            report: called on each change of a task's state.
-            timeout_seconds: maximum wait; the run itself continues after it.
-
-        Returns:
-            The final state, a key of EXIT_CODES.
-
-        Raises:
-            TimeoutError: the run has not ended in time.
-        """
-
-    def get_error(self) -> str:
-        """Returns the error messages of a failed run; empty if there are none."""

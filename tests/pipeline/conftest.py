@@ -12,10 +12,17 @@ from pipeline.tasks import Tasks
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> FakeKfp:
     """The state of a cluster; nothing of this machine's own settings is read."""
-    for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_UI_ENDPOINT", "KF_PIPELINES_TOKEN", "KUBECONFIG"):
+    for name in (
+        "KF_PIPELINES_ENDPOINT",
+        "KF_PIPELINES_UI_ENDPOINT",
+        "KF_PIPELINES_TOKEN",
+        "KF_PIPELINES_NAMESPACE",
+        "KUBECONFIG",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path_factory.mktemp("context") / "context.json"))
     monkeypatch.setattr("pipeline.cluster.kubeflow.runs.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("pipeline.cluster.following.POLL_SECONDS", 0.001)
     return FakeKfp()
 
 

@@ -127,7 +127,7 @@ def test_a_refused_log_says_why_and_how_to_keep_the_rejected_lines(check, raw_lo
             "Received: as_of, a parameter of sessionize",
         ),
         (["{log}", "--set", "log_path=x"], ExitCode.USAGE, "Expected the paths of the logs as arguments"),
-        (["{log}", "--set", "epochs=3"], ExitCode.REFUSED, "Expected NAME=VALUE with one of the names visitor_column"),
+        (["{log}", "--set", "epochs=3"], ExitCode.REFUSED, "Expected a parameter of the pipeline. Received: 'epochs'"),
         (["{log}", "--set", "test_days=two"], ExitCode.REFUSED, "Expected test_days to be of the type Integer"),
         (["{log}", "--set", "test_days=1", "--set", "test_days=2"], ExitCode.USAGE, "once. Received: twice"),
         (["{log}", "--layout", "movie"], ExitCode.USAGE, "'movie' is not one of 'retailrocket'"),

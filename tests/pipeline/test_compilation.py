@@ -86,18 +86,26 @@ CONDITIONS = {
 }
 # Processors and memory, set aside and at most; retries; hours.
 RESOURCES = {
-    "ingest": ("1", "2", "4Gi", "16Gi", 4, 2),
-    "sessionize": ("2", "8", "8Gi", "32Gi", 4, 2),
-    "vocabulary": ("1", "2", "2Gi", "4Gi", 2, 2),
-    "train": ("4", "8", "8Gi", "32Gi", 2, 24),
-    "evaluate": ("2", "8", "4Gi", "16Gi", 2, 2),
-    "export": ("1", "2", "4Gi", "16Gi", 2, 2),
-    "gate": ("1", "2", "2Gi", "4Gi", 2, 2),
-    "verify": ("1", "2", "4Gi", "16Gi", 2, 2),
-    "publish": ("1", "2", "4Gi", "16Gi", 2, 2),
-    "report": ("1", "2", "4Gi", "16Gi", 2, 2),
-    "notify": ("1", "2", "2Gi", "4Gi", 2, 2),
+    "ingest": ("100m", "2", "1Gi", "16Gi", 4, 2),
+    "sessionize": ("200m", "8", "2Gi", "32Gi", 4, 2),
+    "vocabulary": ("100m", "2", "1Gi", "4Gi", 2, 2),
+    "train": ("200m", "8", "2Gi", "32Gi", 2, 24),
+    "evaluate": ("100m", "8", "1Gi", "16Gi", 2, 2),
+    "export": ("100m", "2", "1Gi", "16Gi", 2, 2),
+    "gate": ("100m", "2", "1Gi", "4Gi", 2, 2),
+    "publish": ("100m", "2", "1Gi", "16Gi", 2, 2),
+    "verify": ("100m", "2", "1Gi", "16Gi", 2, 2),
+    "report": ("100m", "2", "1Gi", "16Gi", 2, 2),
+    "notify": ("100m", "2", "1Gi", "4Gi", 2, 2),
 }
+PODS = """
+node_selector: {pool: training}
+tolerations: [{key: dedicated, operator: Exists, effect: NoSchedule}]
+image_pull_secrets: [registry]
+image_pull_policy: Always
+annotations: {team: search}
+config_map_env: {proxy: [HTTPS_PROXY]}
+"""
 # Set by the graph where there is a claim.
 FIXED = {"kfp": {"train": {"checkpoint_root": "/checkpoints"}}, "vertex": {}}
 ARTIFACTS = {
@@ -376,6 +384,33 @@ def test_the_secret_goes_where_the_outside_world_is_read_cached_or_not(tmp_path:
     assert [name for name, pod in pods.items() if "secretAsEnv" in pod] == ["sessionize"]
 
 
+def test_resources_and_settings_of_pods_reach_the_pods(tmp_path: Path) -> None:
+    (tmp_path / "pods.yaml").write_text(PODS)
+    changes = ["train.cpu=3", "train.memory=6Gi", "train.timeout_hours=30", "train.num_retries=0", "ingest.cpu=500m"]
+    path = tmp_path / "out.yaml"
+    options = [f"--resource={change}" for change in changes]
+    done = run_compile("--image", IMAGE, *options, "--platform", str(tmp_path / "pods.yaml"), "-o", str(path))
+    assert done.exit_code == 0, done.exception
+    spec = read(path)[0]
+    train = spec["deploymentSpec"]["executors"]["exec-train"]["container"]["resources"]
+    assert train["resourceCpuRequest"] == "3"
+    assert train["resourceCpuLimit"] == "8"
+    assert train["resourceMemoryRequest"] == "6Gi"
+    assert spec["deploymentSpec"]["executors"]["exec-ingest"]["container"]["resources"]["resourceCpuRequest"] == "500m"
+    assert spec["root"]["dag"]["tasks"]["train"]["retryPolicy"].get("maxRetryCount", 0) == 0
+    pods = read_pods(path)
+    assert pods["train"]["activeDeadlineSeconds"] == str(30 * 3600)
+    for pod in pods.values():
+        assert pod["nodeSelector"]["labels"] == {"pool": "training"}
+        assert pod["tolerations"] == [{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}]
+        assert [secret["secretName"] for secret in pod["imagePullSecret"]] == ["registry"]
+        assert pod["imagePullPolicy"] == "Always"
+        assert pod["podMetadata"]["annotations"] == {"team": "search"}
+        (config_map,) = pod["configMapAsEnv"]
+        assert config_map["configMapName"] == "proxy"
+        assert config_map["keyToEnv"] == [{"configMapKey": "HTTPS_PROXY", "envVar": "HTTPS_PROXY"}]
+
+
 @pytest.mark.parametrize("pipeline", FIRST)
 def test_the_places_outside_are_parameters(pipeline: str) -> None:
     inputs = compile_pipeline(pipeline, Tasks(image=IMAGE, platform="kfp")).inputs
@@ -403,6 +438,17 @@ REFUSED = [
     ["--target", "vertex", "--webhook-secret", "webhook"],
     ["--accelerator", "nvidia.com/gpu", "--accelerator-count", "0"],
     ["--accelerator-count", "2"],
+    ["--resource", "train.cpu"],
+    ["--resource", "trian.cpu=2"],
+    ["--resource", "train.cpus=2"],
+    ["--resource", "train.accelerated=1"],
+    ["--resource", "train.cpu=two"],
+    ["--resource", "train.memory=8GB"],
+    ["--resource", "train.num_retries=-1"],
+    ["--resource", "train.timeout_hours=0"],
+    ["--resource", "train.timeout_hours=1.5"],
+    ["--resource", "train.memory=64Gi"],
+    ["--platform", "nowhere.yaml"],
 ]
 
 
@@ -413,6 +459,41 @@ def test_refuses_what_a_cluster_would_misunderstand(arguments: list[str], tmp_pa
     assert str(done.exception).startswith("Expected ")
     assert "Received: " in str(done.exception)
     assert not (tmp_path / "out.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "node: {pool: training}",
+        "node_selector: {pool: 1}",
+        "node_selector: training",
+        "tolerations: {key: a}",
+        "tolerations: [{kye: a}]",
+        "tolerations: [{key: a, operator: Is}]",
+        "tolerations: [{key: a, effect: Never}]",
+        "tolerations: [{key: a, toleration_seconds: soon}]",
+        "image_pull_secrets: registry",
+        "image_pull_policy: Sometimes",
+        "annotations: {a: [b]}",
+        "config_map_env: {proxy: HTTPS_PROXY}",
+        "{",
+    ],
+)
+def test_refuses_settings_of_pods_that_are_wrong(text: str, tmp_path: Path) -> None:
+    (tmp_path / "pods.yaml").write_text(text)
+    done = run_compile("--image", IMAGE, "--platform", str(tmp_path / "pods.yaml"), "-o", str(tmp_path / "out.yaml"))
+    assert isinstance(done.exception, ValueError)
+    assert "Expected " in str(done.exception)
+    assert str(tmp_path / "pods.yaml") in str(done.exception)
+    assert not (tmp_path / "out.yaml").exists()
+
+
+def test_vertex_has_no_settings_of_pods(tmp_path: Path) -> None:
+    (tmp_path / "pods.yaml").write_text(PODS)
+    options = ["--target", "vertex", "--platform", str(tmp_path / "pods.yaml")]
+    done = run_compile("--image", IMAGE, *options, "-o", str(tmp_path / "out.yaml"))
+    assert "Expected the platform kfp for settings of pods" in str(done.exception)
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def run(small_log, tmp_path_factory):
 
 @pytest.mark.slow
 def test_artifacts_lie_at_stable_names_and_nothing_else_is_left(run):
-    names = {*OUTPUT_NAMES.values(), "run.json", "records"}
+    names = {*OUTPUT_NAMES.values(), "run.json", "run.log", "records"}
     assert {path.name for path in run.iterdir()} == {*names, ".lock", "current", "runs"}
     (run_dir,) = (run / "runs").iterdir()
     assert {path.name for path in run_dir.iterdir()} == names
@@ -125,15 +125,16 @@ def test_a_failed_task_says_why_where_its_files_lie_and_what_the_folder_shows(sm
     with OutputFolder(output_dir) as folder, pytest.raises(RunError) as failure:
         run_pipeline(make_training_pipeline(), arguments, folder)
     (failed,) = set((output_dir / "runs").iterdir()) - {shown}
-    reason, where = str(failure.value).split("\n")
-    assert reason.startswith("ValueError: Expected min_item_count")
-    assert where == (
-        f"The run failed. Its files are in {failed} until the next run. {output_dir} still shows the run {shown.name}."
-    )
+    what, where, advice, log = str(failure.value).split("\n")
+    assert what.startswith("ValueError: Expected min_item_count")
+    assert re.fullmatch(rf"This was step 2 of 6, vocabulary, after \d+ s. .* still shows the run {shown.name}.", where)
+    assert advice.startswith("Correct what the first line names, and start the same command again")
+    assert log == f"The log is {failed}/run.log, beside what the steps made."
+    assert "ValueError: Expected min_item_count" in (failed / "run.log").read_text()
     assert (failed / "events" / "rejected.parquet").is_file()
     records = read_run_records(failed)
     assert {name: record.status for name, record in records.items()} == {"ingest": "succeeded", "vocabulary": "failed"}
-    assert f"{records['vocabulary'].error['type']}: {records['vocabulary'].error['message']}" == reason
+    assert f"{records['vocabulary'].error['type']}: {records['vocabulary'].error['message']}" == what
     assert (output_dir / "metrics.json").resolve() == shown / "metrics.json"
     assert local.config.LocalExecutionConfig.instance is None
 
@@ -143,7 +144,7 @@ def test_a_run_that_fails_in_its_first_task_says_that_no_run_is_shown(small_log,
     with OutputFolder(tmp_path) as folder, pytest.raises(RunError) as failure:
         run_pipeline(make_training_pipeline(), arguments, folder)
     assert re.match(r"ValueError: Expected each of the columns .*'Item'", str(failure.value))
-    assert str(failure.value).endswith(f"{tmp_path} shows no run, because none has succeeded yet.")
+    assert f"{tmp_path} shows no run, because none has succeeded yet." in str(failure.value).split("\n")[1]
     assert not (tmp_path / "metrics.json").exists()
 
 

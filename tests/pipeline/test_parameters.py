@@ -19,14 +19,14 @@ from components.ingest.component import ingest
 from components.ingest.step import IngestParameters
 from components.notify.component import notify
 from components.publish.component import publish
-from components.publish.step import PublishParameters
+from components.publish.parameters import PublishParameters
 from components.report.component import report
 from components.sessionize.component import sessionize
 from components.sessionize.step import SessionizeParameters
 from components.train.component import train
 from components.train.parameters import TrainParameters
 from components.verify.component import verify
-from components.verify.step import VerifyParameters
+from components.verify.parameters import VerifyParameters
 from components.vocabulary.component import vocabulary
 from pipeline.parameters import make_pipeline
 from pipeline.retraining import make_retraining_pipeline

@@ -11,21 +11,8 @@ from pipeline.report import (
     print_findings,
     print_funnel,
     print_items,
-    print_metrics,
     print_splits,
 )
-
-DOCUMENT = {
-    "model": {"recall@20": 0.5, "mrr@20": 0.25, "recall@7": 0.4},
-    "baselines": {"popularity": {"recall@20": 0.125, "mrr@20": 0.0625, "recall@7": 0.1}},
-    "num_targets": 1_000,
-    "num_targets_in_split": 1_000,
-    "num_unknown_targets": 12,
-    "num_items": 2_000,
-    "parameters": {"query_tower": "gru"},
-    "training": {"seconds": 61.2, "epochs": 3.0, "targets_per_second": 12_345.6, "peak_memory_bytes": 3 * 2**29},
-}
-
 
 # The parts of report.json that are printed.
 DATA = {
@@ -49,28 +36,10 @@ DATA = {
 }
 
 
-def printed(document, show=print_metrics):
+def printed(document, show):
     stream = io.StringIO()
     show(document, Console(file=stream, width=120))
     return " ".join(stream.getvalue().split())
-
-
-def test_the_model_stands_beside_its_baselines_with_the_metrics_that_were_asked_for():
-    text = printed(DOCUMENT)
-    assert text.startswith("1,000 targets of the test sessions, ranked among 2,000 items")
-    assert "┃ ┃ recall@20 ┃ mrr@20 ┃" in text
-    assert "│ model (gru) │ 0.5000 │ 0.2500 │" in text
-    assert "│ popularity │ 0.1250 │ 0.0625 │" in text
-    assert text.endswith(
-        "12 targets are items that do not occur in training; they count as misses. "
-        "Training took 61 s for 3 epochs, 12,346 targets/s, 1.5 GiB."
-    )
-
-
-def test_a_sample_of_the_targets_is_said():
-    assert printed({**DOCUMENT, "num_targets_in_split": 5_000}).startswith(
-        "1,000 targets of the test sessions (sampled from 5,000), ranked among 2,000 items"
-    )
 
 
 def test_the_funnel_accounts_for_every_line_and_obeys_no_event_type():

@@ -1,5 +1,6 @@
 """The commands `run` and `recommend` on a small log, as a user starts them."""
 
+import hashlib
 import itertools
 import json
 import os
@@ -61,9 +62,10 @@ def test_a_run_prints_its_metrics_and_says_where_its_artifacts_lie(output):
     printed = (output.parent / "stdout").read_text()
     metrics = json.loads((output / "metrics.json").read_text())
     assert re.search(rf"│ model \(mean\) .*│ +{metrics['model']['recall@20']:.4f} │", printed)
-    assert printed.endswith(f"The artifacts are in {output}.\n")
+    assert f"The artifacts are in {output}: " in printed
+    assert printed.count("\n") < 30
     assert {path.name for path in output.iterdir()} == {
-        *OUTPUT_NAMES.values(), "run.json", "records", "runs", "current", ".lock",
+        *OUTPUT_NAMES.values(), "run.json", "run.log", "records", "config.yaml", "runs", "current", ".lock",
     }  # fmt: skip
 
 
@@ -94,14 +96,16 @@ def test_recommend_refuses_a_model(output):
 
 def test_a_failed_run_says_where_its_files_lie_and_leaves_the_artifacts(output, small_log):
     before, shown = (output / "metrics.json").read_bytes(), (output / "current").readlink()
-    done = run_small(small_log, output, "min_item_count=0")
+    done = run_small(small_log, output, "min_item_count=1000000")
     assert done.returncode == 3
     failed = next(path for path in (output / "runs").iterdir() if (path / "tasks").exists())
-    assert done.stderr == (
-        "two-tower: ValueError: Expected min_item_count to be at least 1. Received: 0\n"
-        f"The run failed. Its files are in {failed} until the next run. {output} still shows the run "
-        f"{shown.name}.\n"
-    )
+    *steps, what, where, advice, log = done.stderr.splitlines()
+    assert [step[:9] for step in steps] == ["[1/6] ing", "[2/6] voc"]
+    assert what.startswith("two-tower: ValueError: Expected at least one item with 1000000 events.")
+    assert where.startswith("This was step 2 of 6, vocabulary, after ")
+    assert where.endswith(f"{output} still shows the run {shown.name}.")
+    assert advice.startswith("Correct what the first line names, and start the same command again")
+    assert log == f"The log is {failed}/run.log, beside what the steps made."
     assert (failed / "events" / "train.parquet").is_file()
     assert (output / "metrics.json").read_bytes() == before
 
@@ -161,3 +165,36 @@ def test_no_answer_mixes_two_runs_that_are_shown_meanwhile(output, tmp_path):
     switches = sum(first != second for first, second in itertools.pairwise(run for run, _ in seen))
     assert switches > NUM_LOADS // 4
     print(f"{len(seen)} loads by recommend, the run changed {switches} times in between, none torn")
+
+
+def test_metrics_say_which_data_code_and_parameters_they_are_of(output, small_log):
+    run = json.loads((output / "metrics.json").read_text())["run"]
+    assert run["data"].keys() == {"train_path", "valid_path", "test_path"}
+    train = small_log["train"]
+    digest = hashlib.sha256(f"train.tsv\0{train.stat().st_size}\0".encode() + train.read_bytes()).hexdigest()
+    assert run["data"]["train_path"] == {
+        "path": str(train), "files": 1, "bytes": train.stat().st_size, "sha256": digest,
+    }  # fmt: skip
+    assert run["rows"] == sum(len(path.read_text().splitlines()) - 1 for path in small_log.values())
+    assert run["parameters"]["max_epochs"] == 2
+    assert run["parameters"]["batch_size"] == 1024
+    assert run["preset"] == "default"
+    assert run["versions"]["kfp"] == "2.17.0"
+    assert run["seconds"].keys() == {"ingest", "vocabulary", "train", "evaluate", "export"}
+
+
+def test_the_configuration_of_a_run_starts_it_again_and_json_is_one_object(output, tmp_path, capsys):
+    first = json.loads((output / "metrics.json").read_text())
+    capsys.readouterr()
+    command = ["run", "--config", str(output / "config.yaml"), "--output", str(tmp_path / "again"), "--json", "-q"]
+    with tasks_in_process():
+        cli.main(command, standalone_mode=False)
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    assert result["metrics"]["model"] == first["model"]
+    assert result["metrics"]["run"]["parameters"] == first["run"]["parameters"]
+    assert result["data"]["num_lines"] == first["run"]["rows"]
+    assert printed.err == ""
+    done = two_tower("compare", output, tmp_path / "again")
+    assert done.returncode == 0
+    assert "+0.0000 [+0.0000, +0.0000] no clear difference" in done.stdout

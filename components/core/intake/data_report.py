@@ -110,6 +110,13 @@ class DataReport:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"Expected the data report of a run in {name}. Received: {error}") from error
 
+    def describe(self) -> str:
+        """What was read and what is left of it, in one line."""
+        sessions = sum(split.num_sessions for split in self.splits.values())
+        events = sum(split.num_events for split in self.splits.values())
+        text = f"{events:,} events of {sessions:,} sessions from {self.num_lines:,} lines"
+        return f"{text}, {self.num_rejected:,} rejected" if self.num_rejected else text
+
     def metadata(self) -> dict[str, float | str]:
         """Numbers by name, and the funnel as JSON, for the metadata of the artifact."""
         numbers: dict[str, float | str] = {

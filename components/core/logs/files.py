@@ -1,7 +1,7 @@
 """Finds the files of a log: one file, a folder or a glob, on disk or in a bucket."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +15,7 @@ from pyarrow import fs
 
 from components.core.logs.archives import open_member
 from components.core.logs.formats import ZIP
+from components.core.logs.retries import BucketFile, retry
 
 COMPRESSION_SUFFIXES = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".zip")
 GCS_RETRY_LIMIT = timedelta(minutes=1)  # by default, requests without credentials are retried for 15 minutes
@@ -62,15 +63,26 @@ class LogFile:
             FileNotFoundError: the file was removed after it was listed.
             ValueError: the bytes cannot be read or decompressed.
         """
-        with _source_errors(self), self.filesystem.open_input_file(self.path) as raw:
+        with self.open_tracked(codec) as (stream, _):
+            yield stream
+
+    @contextmanager
+    def open_tracked(self, codec: str | None = None) -> Iterator[tuple[Any, Callable[[], int]]]:
+        """Opens the file like `open_stream`; also yields a function with the position among its stored bytes."""
+        with _source_errors(self), self._open() as raw:
             if codec is None:
-                yield raw
+                yield raw, raw.tell
             elif codec == ZIP:
                 with open_member(raw, self.name) as stream:
-                    yield stream
+                    yield stream, raw.tell
             else:
                 with pa.CompressedInputStream(raw, codec) as stream:
-                    yield stream
+                    yield stream, raw.tell
+
+    def _open(self) -> Any:
+        if isinstance(self.filesystem, fs.LocalFileSystem):
+            return self.filesystem.open_input_file(self.path)
+        return pa.PythonFile(BucketFile(self.filesystem, self.path, self.name), mode="r")
 
 
 @contextmanager
@@ -99,22 +111,27 @@ def find_files(source: str) -> list[LogFile]:
         ValueError: the scheme of the address is unknown, or the address cannot be reached.
     """
     try:
-        filesystem, path, prefix = _locate(source)
-        info = filesystem.get_file_info(path)
-        if info.type == fs.FileType.File:
-            return [LogFile(filesystem=filesystem, path=path, name=source, num_bytes=info.size)]
-        if info.type == fs.FileType.Unknown:
-            raise ValueError(f"Expected a file or a folder. Received: {source}, a pipe or a device; save it as a file")
-        is_folder = info.type == fs.FileType.Directory
-        root, pattern = (path, []) if is_folder else _split_glob(filesystem, path)
-        selector = fs.FileSelector(root or "/", recursive=is_folder or len(pattern) > 1, allow_not_found=True)
-        tree = _to_tree(root, filesystem.get_file_info(selector))
+        found = retry(lambda: _list(source), f"list {source}")
     except (OSError, UnicodeError, pa.ArrowException) as error:
         raise ValueError(f"Expected to reach {source}. Received: {error}") from error
-    matched = (each for folder in _walk(tree) for each in _files(folder)) if is_folder else _match(tree, pattern)
-    found = {each.path: each for each in matched}
     if not found:
         raise FileNotFoundError(f"Expected a file, a folder with files or a matching glob. Received: {source}")
+    return found
+
+
+def _list(source: str) -> list[LogFile]:
+    filesystem, path, prefix = _locate(source)
+    info = filesystem.get_file_info(path)
+    if info.type == fs.FileType.File:
+        return [LogFile(filesystem=filesystem, path=path, name=source, num_bytes=info.size)]
+    if info.type == fs.FileType.Unknown:
+        raise ValueError(f"Expected a file or a folder. Received: {source}, a pipe or a device; save it as a file")
+    is_folder = info.type == fs.FileType.Directory
+    root, pattern = (path, []) if is_folder else _split_glob(filesystem, path)
+    selector = fs.FileSelector(root or "/", recursive=is_folder or len(pattern) > 1, allow_not_found=True)
+    tree = _to_tree(root, filesystem.get_file_info(selector))
+    matched = (each for folder in _walk(tree) for each in _files(folder)) if is_folder else _match(tree, pattern)
+    found = {each.path: each for each in matched}
     return [
         LogFile(filesystem=filesystem, path=path, name=prefix + path, num_bytes=found[path].size)
         for path in sorted(found)

@@ -1,7 +1,7 @@
 """Inspects the files of a log before they are read: format, columns, format of the times, maximum number of lines."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -71,8 +71,10 @@ class Part:
         return self.found if isinstance(self.found, FileColumns) else self.found.columns
 
     @contextmanager
-    def open_text(self, piece_bytes: int) -> Iterator[Iterator[bytes]]:
+    def open_text(self, piece_bytes: int) -> Iterator[tuple[Iterator[bytes], Callable[[], int]]]:
         """Opens text; yields an iterator over its pieces, without a byte order mark, with newlines as line ends.
+
+        Also yields a function that returns the number of stored bytes that were read so far.
 
         Args:
             piece_bytes: size of a piece.
@@ -81,8 +83,8 @@ class Part:
             FileNotFoundError: the file was removed after it was listed.
             ValueError: the file cannot be read to its end.
         """
-        with self.file.open_stream(self.codec) as stream:
-            yield self._read(stream, piece_bytes)
+        with self.file.open_tracked(self.codec) as (stream, tell):
+            yield self._read(stream, piece_bytes), tell
 
     def _read(self, stream: Any, piece_bytes: int) -> Iterator[bytes]:
         num_bytes = 0

@@ -40,6 +40,7 @@ class Batch:
         max_lines_left: upper bound of the number of lines that can be accepted after this batch, in all files.
         missing: in the first batch of a file, the optional columns that the file lacks.
         times: description of the format of the times of the file.
+        num_bytes: number of stored bytes of the file that were read since the batch before.
     """
 
     num_lines: int
@@ -49,6 +50,7 @@ class Batch:
     max_lines_left: int = 0
     missing: tuple[str, ...] = ()
     times: str = ""
+    num_bytes: int = 0
 
 
 Prepare = Callable[[pa.RecordBatch], pa.RecordBatch]
@@ -96,7 +98,7 @@ def _read_parts(parts: list[Part], columns: LogColumns, prepare: Prepare) -> Ite
 
 def _read_text(part: Part, layout: Layout | JsonLayout, columns: LogColumns, prepare: Prepare) -> Iterator[Batch]:
     file = part.file
-    with part.open_text(BLOCK_BYTES) as pieces:
+    with part.open_text(BLOCK_BYTES) as (pieces, tell):
         header = b""
         if isinstance(layout, Layout) and layout.has_header:
             header, pieces = _take_header(pieces, part)
@@ -107,12 +109,14 @@ def _read_text(part: Part, layout: Layout | JsonLayout, columns: LogColumns, pre
             batch = _to_batch(block, part, columns, prepare, is_cut=not records.block.endswith(b"\n"))
             return batch, block, len(records.block)
 
-        line, bytes_left = 1 + bool(header), part.max_bytes - len(header)
+        line, bytes_left, position = 1 + bool(header), part.max_bytes - len(header), 0
         for batch, block, num_bytes in map_ahead(
             scan, _split_blocks(pieces, part), num_threads=NUM_THREADS, num_ahead=2 * NUM_THREADS
         ):
             bytes_left -= num_bytes
-            yield _place(batch, file, line, max_lines_left=layout.count_max_lines(max(0, bytes_left)))
+            position, before = tell(), position
+            placed = _place(batch, file, line, max_lines_left=layout.count_max_lines(max(0, bytes_left)))
+            yield replace(placed, num_bytes=position - before)
             line += block.num_lines
 
 
@@ -187,7 +191,8 @@ def _read_parquet(part: Part, columns: LogColumns, prepare: Prepare) -> Iterator
             block = scan_rows(rows, part.columns)
             rows_left -= block.num_rows
             batch = _to_batch(block, part, columns, prepare, is_cut=False)
-            yield _place(batch, part.file, row, max_lines_left=max(0, rows_left))
+            placed = _place(batch, part.file, row, max_lines_left=max(0, rows_left))
+            yield replace(placed, num_bytes=part.file.num_bytes * block.num_rows // max(1, part.max_lines))
             row += block.num_lines
 
 

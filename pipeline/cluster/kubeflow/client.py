@@ -15,13 +15,15 @@ from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentia
 
 from pipeline.cluster.deadline import CALLS_SECONDS, CallError, Deadline
 from pipeline.cluster.kubeflow.api import check_calls
-from pipeline.cluster.submission import ClusterError
+from pipeline.cluster.submission import ClusterError, UnreachableError
 
 # Time limit of the first calls, which test the connection.
 PROBE_SECONDS = 8.0
 # Where a cluster mounts the token of a pod's service account for the Kubeflow Pipelines API.
 SERVICE_ACCOUNT_TOKEN_PATH = "/var/run/secrets/kubeflow/pipelines/token"  # noqa: S105
 _PAGE_SIZE = 100
+# Answers of a server, or of a gateway before it, that cannot answer now.
+_AWAY_STATUSES = (429, 500, 502, 503, 504)
 
 
 class Client(kfp.Client):
@@ -78,7 +80,8 @@ def explain_errors(where: str) -> Iterator[None]:
     """Converts the client's exceptions to a ClusterError that says what to do.
 
     Raises:
-        ClusterError: for every exception of the client.
+        UnreachableError: nothing answers, what answers is not the API, or the API says that it cannot answer now.
+        ClusterError: for every other exception of the client.
     """
     try:
         yield
@@ -91,9 +94,10 @@ def explain_errors(where: str) -> Iterator[None]:
         wait = (error.headers or {}).get("Retry-After")
         later = f" (Retry-After: {wait})" if wait else ""
         message = f"{error.status} {error.reason}{later} {(error.body or '')[:500]}".strip()
-        raise ClusterError(f"Expected {where} to accept the request. Received: {message}") from error
+        kind = UnreachableError if error.status in _AWAY_STATUSES else ClusterError
+        raise kind(f"Expected {where} to accept the request. Received: {message}") from error
     except (urllib3.exceptions.HTTPError, ConnectionError, CallError) as error:
-        raise ClusterError(f"Expected a Kubeflow Pipelines API at {where} (--host). Received: {error}") from error
+        raise UnreachableError(f"Expected a Kubeflow Pipelines API at {where} (--host). Received: {error}") from error
 
 
 @contextlib.contextmanager
@@ -104,12 +108,13 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def list_all(list_page: Callable[..., Any], field: str, **arguments: Any) -> list[Any]:
+def list_all(list_page: Callable[..., Any], field: str, limit: int | None = None, **arguments: Any) -> list[Any]:
     """Lists the items of all pages.
 
     Args:
         list_page: a method of the client that lists one page.
         field: the attribute of its response that contains the items.
+        limit: number of items after which no further page is listed; by default, all pages are.
         arguments: further arguments of the method.
 
     Raises:
@@ -122,7 +127,7 @@ def list_all(list_page: Callable[..., Any], field: str, **arguments: Any) -> lis
         response = list_page(page_token=token, page_size=_PAGE_SIZE, **arguments)
         items.extend(getattr(response, field) or [])
         token = response.next_page_token or ""
-        if not token:
+        if not token or (limit is not None and len(items) >= limit):
             return items
         if token in tokens:
             raise CallError(f"the same page {token!r} of the {field} twice")

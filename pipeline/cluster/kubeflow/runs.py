@@ -1,28 +1,24 @@
-"""Runs on a Kubeflow Pipelines cluster: uploads a pipeline, starts a run, follows it."""
+"""Uploads a pipeline to a Kubeflow Pipelines cluster, and starts a run."""
 
 import json
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import kfp_server_api
 import urllib3
 
 from components.image import SOURCE_VERSION
 from pipeline.cluster.deadline import CallError
-from pipeline.cluster.kubeflow.client import Client, list_all, make_run_url, quiet
-from pipeline.cluster.submission import EXIT_CODES, ClusterError, Submission, TaskState, make_run_name
+from pipeline.cluster.kubeflow.client import Client, list_all, quiet
+from pipeline.cluster.kubeflow.run import Run
+from pipeline.cluster.submission import ClusterError, Submission, make_run_name
 from pipeline.compilation import compile_pipeline
 
 # Attempts to start a run, and the wait before a start without an answer is looked up: the server may still be working.
 START_TRIES = 3
 RETRY_SECONDS = 2.0
-# Time limit of one poll of a run.
-LOOK_SECONDS = 60.0
 # After these errors, the server may have executed the call: no answer, an invalid one, or one from a gateway.
 LOST_ANSWERS = (CallError, urllib3.exceptions.HTTPError, ConnectionError)
 _LOST_STATUSES = (502, 503, 504)
@@ -78,7 +74,7 @@ def get_experiment_id(client: Client, name: str) -> str:
         return str(client.create_experiment(name).experiment_id)
 
 
-def start_run(client: Client, submission: Submission, *, name: str = "", host: str = "") -> "Run":
+def start_run(client: Client, submission: Submission, *, name: str = "", host: str = "") -> Run:
     """Starts a run, or finds the existing run of that name in the experiment.
 
     If the answer to a start is lost, the run is looked up by its name before the start is retried.
@@ -94,30 +90,33 @@ def start_run(client: Client, submission: Submission, *, name: str = "", host: s
     """
     version = prepare_version(client, submission)
     experiment_id = get_experiment_id(client, submission.experiment)
-    name = name or make_run_name(version.pipeline_name)
+    name = name or make_run_name(submission)
+    # KFP's own method for this leaves out the description.
+    body = kfp_server_api.V2beta1Run(
+        experiment_id=experiment_id,
+        display_name=name,
+        description=submission.description,
+        pipeline_version_reference=kfp_server_api.V2beta1PipelineVersionReference(
+            pipeline_id=version.pipeline_id, pipeline_version_id=version.version_id
+        ),
+        runtime_config=kfp_server_api.V2beta1RuntimeConfig(
+            parameters=dict(submission.parameters), pipeline_root=submission.pipeline_root or None
+        ),
+        service_account=submission.service_account or None,
+    )
     run_id = _find_run(client, experiment_id, name)
     tries = 0
     while not run_id:
         tries += 1
         try:
-            with quiet():
-                run = client.run_pipeline(
-                    experiment_id,
-                    name,
-                    params=dict(submission.parameters),
-                    pipeline_id=version.pipeline_id,
-                    version_id=version.version_id,
-                    pipeline_root=submission.pipeline_root or None,
-                    service_account=submission.service_account or None,
-                )
-            run_id = str(run.run_id)
+            run_id = str(client._run_api.run_service_create_run(run=body).run_id)
         except kfp_server_api.ApiException as error:
             if error.status not in _LOST_STATUSES:
                 raise
             run_id = _find_lost_run(client, experiment_id, name, error, is_last=tries == START_TRIES)
         except LOST_ANSWERS as error:
             run_id = _find_lost_run(client, experiment_id, name, error, is_last=tries == START_TRIES)
-    return Run(client=client, run_id=run_id, url=make_run_url(host, run_id))
+    return Run(client=client, id=run_id, host=host)
 
 
 def _find_run(client: Client, experiment_id: str, name: str) -> str:
@@ -142,58 +141,3 @@ def _find_lost_run(client: Client, experiment_id: str, name: str, error: Excepti
             f"--run-name {name}: it starts the run only if there is none of that name. The last error: {error}"
         ) from error
     return run_id
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """A started run; see `pipeline.cluster.submission.Run`."""
-
-    client: Client
-    run_id: str
-    url: str
-
-    def follow(self, report: Callable[[TaskState], None], *, timeout_seconds: float, poll_seconds: float = 5.0) -> str:
-        """Polls the run every `poll_seconds` until it ends.
-
-        Raises:
-            TimeoutError: the run has not ended in time.
-        """
-        deadline = time.monotonic() + timeout_seconds
-        states: dict[str, str] = {}
-        while True:
-            self.client.deadline.restart(LOOK_SECONDS)
-            run = self.client.get_run(self.run_id)
-            for task in _list_tasks(run):
-                if task.state and states.get(task.task_id) != task.state:
-                    states[task.task_id] = task.state
-                    report(TaskState(name=task.display_name, state=task.state, seconds=_measure_seconds(task)))
-            if run.state in EXIT_CODES:
-                return "CANCELED" if _was_cancelled(run) else str(run.state)
-            if time.monotonic() >= deadline:
-                raise TimeoutError(f"Expected the run to end within {timeout_seconds:.0f} s. Received: {run.state}")
-            time.sleep(poll_seconds)
-
-    def get_error(self) -> str:
-        """Returns the error messages of the run and its tasks."""
-        run = self.client.get_run(self.run_id)
-        messages = [run.error.message] if run.error else []
-        messages += [f"{task.display_name}: {task.error.message}" for task in _list_tasks(run) if task.error]
-        return "; ".join(str(message) for message in messages)
-
-
-def _was_cancelled(run: Any) -> bool:
-    """Returns whether the run was cancelled. Its final state is then FAILED; only its history shows it."""
-    return run.state == "FAILED" and any(status.state == "CANCELING" for status in run.state_history or [])
-
-
-def _list_tasks(run: Any) -> list[Any]:
-    return (run.run_details.task_details if run.run_details else None) or []
-
-
-def _measure_seconds(task: Any) -> float:
-    if not task.start_time:
-        return 0.0
-    # The end time of a running task is the epoch.
-    ended = task.end_time and task.end_time >= task.start_time
-    end = task.end_time if ended else datetime.now(tz=task.start_time.tzinfo)
-    return float((end - task.start_time).total_seconds())

@@ -15,8 +15,9 @@ import kfp_server_api
 
 from pipeline.cluster.kubeflow.client import Client, list_all
 from pipeline.cluster.kubeflow.runs import Version, get_experiment_id, prepare_version
+from pipeline.cluster.run import EXIT_CODES
 from pipeline.cluster.schedule import Listed, Schedule, list_differences, require_one, select
-from pipeline.cluster.submission import EXIT_CODES, ClusterError
+from pipeline.cluster.submission import ClusterError
 
 # Prefix of the description of this tool's schedules, before the times. Other schedules are never changed or deleted.
 OWNER = "two-tower schedule: "

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.cluster.deadline import CallError
-from pipeline.cluster.submission import ClusterError
+from pipeline.cluster.submission import ClusterError, UnreachableError
 
 
 @contextlib.contextmanager
@@ -14,12 +14,13 @@ def explain_errors() -> Iterator[None]:
     """Converts the exceptions of Google's clients to a ClusterError that says what to do.
 
     Raises:
-        ClusterError: for every exception of the clients, and if the extra is not installed.
+        UnreachableError: nothing answers, or Vertex says that it cannot answer now.
+        ClusterError: for every other exception of the clients, and if the extra is not installed.
     """
     # Only look for the package: importing it takes seconds, and invalid commands should fail sooner.
     if not all(importlib.util.find_spec(name) for name in ("google", "google.cloud", "google.cloud.aiplatform")):
         raise ClusterError("Expected google-cloud-aiplatform: pip install 'two-tower[vertex]'. Received: none")
-    from google.api_core.exceptions import GoogleAPIError
+    from google.api_core.exceptions import GoogleAPIError, RetryError, ServerError, TooManyRequests
     from google.auth.exceptions import GoogleAuthError
 
     try:
@@ -28,7 +29,9 @@ def explain_errors() -> Iterator[None]:
         raise ClusterError(
             f"Expected credentials of Google Cloud (gcloud auth application-default login). Received: {error}"
         ) from error
-    except (GoogleAPIError, CallError) as error:
+    except (ServerError, TooManyRequests, RetryError, CallError) as error:
+        raise UnreachableError(f"Expected Vertex AI to accept the request. Received: {error}") from error
+    except GoogleAPIError as error:
         raise ClusterError(f"Expected Vertex AI to accept the request. Received: {error}") from error
 
 

@@ -1,69 +1,18 @@
-"""Runs on Vertex AI Pipelines."""
+"""Starts, finds and lists runs on Vertex AI Pipelines."""
 
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pipeline.cluster.deadline import CallError, Deadline
-from pipeline.cluster.submission import ClusterError, Submission, TaskState, make_run_name
+from pipeline.cluster.run import ListedRun
+from pipeline.cluster.submission import ClusterError, Submission, make_run_name
 from pipeline.cluster.vertex.client import check_place, find_credentials
+from pipeline.cluster.vertex.run import Run, read_listed
 from pipeline.compilation import compile_pipeline
 
-# Time limit of one poll of a run.
-LOOK_SECONDS = 60.0
 # The label with the hash of the compiled pipeline.
 VERSION_LABEL = "two-tower-version"
-# The final states of a job, with KFP's names.
-_FINAL_STATES = {
-    "PIPELINE_STATE_SUCCEEDED": "SUCCEEDED",
-    "PIPELINE_STATE_FAILED": "FAILED",
-    "PIPELINE_STATE_CANCELLED": "CANCELED",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """A pipeline job; see `pipeline.cluster.submission.Run`.
-
-    Attributes:
-        job: a submitted PipelineJob of google-cloud-aiplatform.
-    """
-
-    job: Any
-
-    @property
-    def url(self) -> str:
-        """URL of the run in the console."""
-        return str(self.job._dashboard_uri())
-
-    def follow(self, report: Callable[[TaskState], None], *, timeout_seconds: float, poll_seconds: float = 15.0) -> str:
-        """Polls the run every `poll_seconds` until it ends.
-
-        Raises:
-            TimeoutError: the run has not ended in time.
-        """
-        end = time.monotonic() + timeout_seconds
-        states: dict[int, str] = {}
-        while True:
-            # This calls the service; the code below reads its answer.
-            state = Deadline(LOOK_SECONDS).call(lambda: self.job.state.name)
-            for task in self.job.gca_resource.job_detail.task_details:
-                if states.get(task.task_id) != task.state.name:
-                    states[task.task_id] = task.state.name
-                    report(TaskState(name=task.task_name, state=task.state.name, seconds=_measure_seconds(task)))
-            if state in _FINAL_STATES:
-                return _FINAL_STATES[state]
-            if time.monotonic() >= end:
-                raise TimeoutError(f"Expected the run to end within {timeout_seconds:.0f} s. Received: {state}")
-            time.sleep(poll_seconds)
-
-    def get_error(self) -> str:
-        """Returns the error message of the job."""
-        return str(self.job.gca_resource.error.message)
 
 
 def make_job(submission: Submission, *, project: str, location: str, name: str = "", credentials: Any = None) -> Any:
@@ -90,7 +39,7 @@ def make_job(submission: Submission, *, project: str, location: str, name: str =
         return aiplatform.PipelineJob(
             display_name=pipeline.name,
             template_path=str(path),
-            job_id=name or make_run_name(pipeline.name),
+            job_id=name or make_run_name(submission),
             pipeline_root=submission.pipeline_root,
             parameter_values=dict(submission.parameters),
             labels={VERSION_LABEL: pipeline.content_hash},
@@ -148,8 +97,43 @@ def start_run(
     return Run(job=job)
 
 
-def _measure_seconds(task: Any) -> float:
-    if not task.start_time:
-        return 0.0
-    end = task.end_time or datetime.now(tz=UTC)
-    return float((end - task.start_time).total_seconds())
+def get_run(
+    name: str, *, project: str, location: str, credentials: Any = None, deadline: Deadline | None = None
+) -> Run:
+    """Finds the run of that name.
+
+    Raises:
+        ValueError: the project or the location is not given.
+    """
+    check_place(project, location)
+    deadline = deadline or Deadline()
+    credentials = credentials or deadline.call(find_credentials)
+    from google.cloud import aiplatform
+
+    place = {"project": project, "location": location, "credentials": credentials}
+    return Run(job=deadline.call(lambda: aiplatform.PipelineJob.get(name, **place)))
+
+
+def list_runs(
+    *, limit: int, project: str, location: str, credentials: Any = None, deadline: Deadline | None = None
+) -> list[ListedRun]:
+    """Lists the runs of this tool, newest first.
+
+    Raises:
+        ValueError: the project or the location is not given.
+    """
+    check_place(project, location)
+    deadline = deadline or Deadline()
+    credentials = credentials or deadline.call(find_credentials)
+    from google.cloud import aiplatform
+
+    jobs = deadline.call(
+        lambda: aiplatform.PipelineJob.list(
+            filter=f"labels.{VERSION_LABEL}:*",
+            order_by="create_time desc",
+            project=project,
+            location=location,
+            credentials=credentials,
+        )
+    )
+    return [read_listed(job) for job in jobs[:limit]]

@@ -1,5 +1,5 @@
 import json
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 
 import numpy as np
 import pyarrow as pa
@@ -83,6 +83,14 @@ def test_by_hand(document):
     assert {name: group["num_targets"] for name, group in made["by_target_popularity"].items()} == {
         "head": 1, "torso": 1, "tail": 1,
     }  # fmt: skip
+
+
+def test_the_metrics_say_of_which_events_they_are(document, tmp_path):
+    origin = document({"s1": ["a", "b"]})["origin"]
+    assert origin["tensorflow"] == tf.__version__
+    assert origin["events"] == {
+        split: sha256((tmp_path / "events" / f"{split}.parquet").read_bytes()).hexdigest() for split in SPLITS
+    }
 
 
 def test_the_ranks_are_those_of_the_metrics(document, tmp_path):

@@ -9,7 +9,8 @@ from components.core.serving.manifest import PublishConflictError
 from components.core.sources import hash_sources
 from components.core.vocabulary import Vocabulary
 from components.export.index import recommend
-from components.publish.step import PublishParameters, publish
+from components.publish.parameters import PublishParameters
+from components.publish.step import publish
 
 
 def run(artifacts, uri, key="run-1", **parameters):

@@ -2,13 +2,18 @@ import math
 
 import pytest
 
-from components.train.parameters import TrainParameters
+from components.train.objectives import LOSSES
+from components.train.parameters import LOSS_NAMES, QUERY_TOWER_NAMES, TrainParameters
+from components.train.towers import QUERY_TOWERS
 
 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
         ({"optimizer": "sgd"}, "Expected optimizer to be one of adam, adagrad. Received: 'sgd'"),
+        ({"query_tower": "bert"}, "Expected query_tower to be one of session_id, .* Received: 'bert'"),
+        ({"loss": "hinge"}, "Expected loss to be one of in_batch, .* Received: 'hinge'"),
+        ({"query_tower": "attention", "embedding_dim": 9}, "Expected embedding_dim to be a multiple of 2, the heads"),
         ({"embedding_dim": 0}, "Expected embedding_dim to be at least 1. Received: 0"),
         ({"temperature": 0.0}, "Expected temperature to be finite and at least 0.0001. Received: 0.0"),
         ({"temperature": math.inf}, "Expected temperature to be finite"),
@@ -37,6 +42,11 @@ from components.train.parameters import TrainParameters
 def test_what_is_wrong_is_said(setting, message):
     with pytest.raises(ValueError, match=message):
         TrainParameters(**setting)
+
+
+def test_the_names_are_those_of_the_tables():
+    assert set(QUERY_TOWER_NAMES) == QUERY_TOWERS.keys()
+    assert set(LOSS_NAMES) == LOSSES.keys()
 
 
 @pytest.mark.parametrize(

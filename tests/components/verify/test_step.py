@@ -9,7 +9,8 @@ from lookup_model import LookupModel, save_model
 from components.core.events import describe_split, write_split
 from components.core.saved_model import TRAINING_FILE
 from components.verify import step
-from components.verify.step import Candidate, VerificationError, VerifyParameters, verify
+from components.verify.parameters import VerifyParameters
+from components.verify.step import Candidate, VerificationError, verify
 from components.vocabulary.step import make_vocabulary
 
 NUM_ITEMS = 100

@@ -15,6 +15,7 @@ from pipeline.cluster.options import SUBMISSION_SETTINGS, TASK_SETTINGS
 from pipeline.cluster.schedule import Schedule
 from pipeline.cluster.schedule_file import SETTINGS, read_schedules
 from pipeline.cluster.submission import Submission
+from pipeline.platform_settings import PlatformSettings
 from pipeline.presets import DEFAULT, get_preset
 from pipeline.tasks import Tasks
 
@@ -31,6 +32,8 @@ VALUES: dict[str, Any] = {
     "accelerator_count": 2,
     "object_store_secret": "store",
     "checkpoint_claim": "checkpoints",
+    "resource": ["train.cpu=2", "ingest.memory=512Mi"],
+    "platform": "pods.yaml",
     "preset": "sample",
     "layout": "gru4rec",
     "experiment": "nights",
@@ -51,7 +54,10 @@ WANTED = Schedule(
             num_accelerators=2,
             object_store_secret="store",
             checkpoint_claim="checkpoints",
+            resources=("train.cpu=2", "ingest.memory=512Mi"),
+            pods=PlatformSettings.check({"annotations": {"team": "search"}}),
         ),
+        preset="sample",
         parameters={
             **get_preset("sample"),
             "session_column": "SessionId",
@@ -86,11 +92,18 @@ def write(path: Path, *entries: dict[str, Any]) -> Path:
     return path
 
 
-def test_options_and_file_are_one(parse: Any, tmp_path: Path) -> None:
+def test_options_and_file_are_one(parse: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert VALUES.keys() == SETTINGS.keys()
+    (tmp_path / "pods.yaml").write_text("annotations: {team: search}")
     path = write(tmp_path / "schedules.yaml", {**VALUES, "parameters": PATHS})
     assert read_schedules(path, "kfp") == [WANTED]
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in VALUES.items() if name != "enabled"]
+    monkeypatch.chdir(tmp_path)
+    options = [
+        f"--{name.replace('_', '-')}={value}"
+        for name, values in VALUES.items()
+        for value in (values if isinstance(values, list) else [values])
+        if name != "enabled"
+    ]
     assert parse(*options, "--paused", *(f"--set={name}={value}" for name, value in PATHS.items())) == WANTED
 
 
@@ -101,7 +114,10 @@ def test_what_is_not_said_is_the_same_for_both(parse: Any, tmp_path: Path) -> No
     (read,) = read_schedules(path, "kfp")
     assert parse("--cron=0 1 * * *", "--set=log_path=s3://l") == read
     assert read.submission == Submission(
-        pipeline="retraining", tasks=Tasks(platform="kfp"), parameters={**get_preset(DEFAULT), "log_path": "s3://l"}
+        pipeline="retraining",
+        tasks=Tasks(platform="kfp"),
+        parameters={**get_preset(DEFAULT), "log_path": "s3://l"},
+        preset=DEFAULT,
     )
 
 
@@ -143,9 +159,13 @@ def test_the_commands_have_the_options() -> None:
         ("kfp", {"enabled": 1}, "enabled to be of the type bool. Received: 1"),
         ("vertex", {"image": 1}, "image to be of the type str. Received: 1"),
         ("target", "kfp", "Received: target"),
+        ("resource", "train.cpu=2", "resource to be a list of texts. Received: 'train.cpu=2'"),
+        ("resource", ["train.cpus=2"], r"Expected TASK.FIELD=VALUE .* Received: train.cpus=2"),
+        ("platform", "elsewhere.yaml", r"Expected YAML in .*elsewhere.yaml \(--platform\)"),
     ],
 )
 def test_a_wrong_value_in_the_file_is_named(tmp_path: Path, key: str, value: Any, message: str) -> None:
+    (tmp_path / "pods.yaml").write_text("annotations: {team: search}")
     path = write(tmp_path / "schedules.yaml", {**VALUES, "parameters": PATHS, key: value})
     with pytest.raises(ValueError, match=message):
         read_schedules(path, "kfp")
@@ -153,6 +173,7 @@ def test_a_wrong_value_in_the_file_is_named(tmp_path: Path, key: str, value: Any
 
 def test_the_claim_fixes_the_folder_of_the_checkpoints(tmp_path: Path) -> None:
     parameters = {**PATHS, "checkpoint_root": "/elsewhere"}
+    (tmp_path / "pods.yaml").touch()
     path = write(tmp_path / "schedules.yaml", {**VALUES, "parameters": parameters})
     with pytest.raises(ValueError, match="no value for checkpoint_root, which --checkpoint-claim sets to /checkpoints"):
         read_schedules(path, "kfp")
@@ -193,6 +214,7 @@ def test_a_log_lies_where_pods_can_read_it(target: str, location: str, is_readab
 
 def test_a_parameter_overrides_the_layout(parse: Any, tmp_path: Path) -> None:
     parameters = {**PATHS, "item_column": "product"}
+    (tmp_path / "pods.yaml").touch()
     path = write(tmp_path / "schedules.yaml", {**VALUES, "parameters": parameters})
     (schedule,) = read_schedules(path, "kfp")
     assert schedule.submission.parameters == {**WANTED.submission.parameters, "item_column": "product"}

@@ -15,12 +15,13 @@ from click.testing import CliRunner
 from components.train.parameters import TrainParameters
 from pipeline.__main__ import cli
 from pipeline.cluster.schedule_file import read_schedules
+from pipeline.platform_settings import NO_SETTINGS, PlatformSettings
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
 # Pages with commands, and the commands of two-tower that each of them explains.
 COMMANDS = {
-    "docs/kubeflow.md": {"run", "compile", "submit", "schedule"},
+    "docs/kubeflow.md": {"run", "compile", "submit", "schedule", "runs"},
     "docs/vertex.md": {"submit", "schedule"},
     "docs/distributed-training.md": {"compile"},
     "docs/sessionize.md": {"run"},
@@ -93,7 +94,9 @@ def test_make_has_the_targets(page: str) -> None:
 
 
 def test_the_schedules_of_the_page_are_understood(tmp_path: Path) -> None:
-    (text,) = read_blocks("docs/kubeflow.md", "yaml")
+    pods, text = read_blocks("docs/kubeflow.md", "yaml")
+    (tmp_path / "pods.yaml").write_text(pods)
+    assert PlatformSettings.read(tmp_path / "pods.yaml") != NO_SETTINGS
     (tmp_path / "schedules.yaml").write_text(text)
     for target in ("kfp", "vertex"):
         (schedule,) = read_schedules(tmp_path / "schedules.yaml", target)

@@ -1,5 +1,6 @@
 """A server that misbehaves over real sockets: every command ends in time, with a line, and starts one run."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from factories import PATHS
 from kfp_server import FakeKfp, Fault
+from kubeflow_case import load
 
 from pipeline.__main__ import cli
 from pipeline.cluster.kubeflow import runs as kfp_runs
@@ -204,7 +206,7 @@ def test_a_command_that_is_repeated_by_the_run_s_name_starts_no_second_run(clust
     cluster.faults.append(Fault(calls="GET .*/runs$", reset=True))
     failed = run_submit(host)
     assert isinstance(failed.exception, ClusterError)
-    (name,) = {word.rstrip(":") for word in str(failed.exception).split() if word.startswith("two-tower-training-")}
+    (name,) = {word.rstrip(":") for word in str(failed.exception).split() if word.startswith("training-")}
     cluster.faults = []
     (run,) = cluster.runs.values()
     assert run["display_name"] == name
@@ -216,11 +218,42 @@ def test_a_command_that_is_repeated_by_the_run_s_name_starts_no_second_run(clust
     assert "Received: 'Weekly run'" in str(run_submit(host, "--run-name", "Weekly run").exception)
 
 
-def test_a_cluster_that_goes_away_leaves_the_way_back(cluster: FakeKfp, host: str) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(calls="GET .*/runs/", times=8, reset=True),
+        Fault(calls="GET .*/runs/", times=2, status=503, carried_out=False, body=b"no upstream"),
+        Fault(calls="GET .*/runs/", times=2, status=500, carried_out=False, body=b'{"error": "the database is away"}'),
+        Fault(calls="GET .*v1beta1.*/runs/", times=1, body=b"<html>Bad gateway</html>"),
+    ],
+    ids=["connection", "gateway", "database", "page"],
+)
+def test_a_cluster_that_goes_away_is_waited_for(cluster: FakeKfp, host: str, fault: Fault) -> None:
+    case = load("succeeded")
+    cluster.faults, cluster.script = [fault], [case.end]
+    done = CliRunner().invoke(cli, [SUBMIT[0], *SUBMIT[2:], "--host", host])
+    assert done.exit_code == 0, done.output
+    away, back = done.stderr.splitlines()
+    assert away.startswith("two-tower: The cluster does not answer; the run continues, and so does this command. ")
+    assert re.fullmatch(r"two-tower: The cluster answers again, after \d+ s\.", back)
+    assert "train                succeeded      15 s" in done.stdout
+
+
+def test_a_cluster_that_stays_away_is_waited_for_until_the_limit(cluster: FakeKfp, host: str) -> None:
     cluster.faults = [Fault(calls="GET .*/runs/", reset=True)]
-    done = CliRunner().invoke(cli, ["submit", *SUBMIT[2:], "--host", host, "--run-name", "weekly"])
+    done = CliRunner().invoke(cli, [SUBMIT[0], *SUBMIT[2:], "--host", host, "--timeout-hours", "0"])
+    assert done.exit_code == 5
+    (run,) = cluster.runs
+    assert "Received: unknown; the cluster does not answer. The run continues" in done.stderr
+    assert f"two-tower runs follow {run} --host {host}" in done.stderr
+
+
+def test_a_token_that_expires_leaves_the_way_back(cluster: FakeKfp, host: str) -> None:
+    cluster.faults = [Fault(calls="GET .*/runs/", status=401, carried_out=False, body=b"{}")]
+    done = CliRunner().invoke(cli, [SUBMIT[0], *SUBMIT[2:], "--host", host])
     assert isinstance(done.exception, ClusterError)
-    assert "The run continues; to follow it again, add --run-name weekly" in str(done.exception)
+    (run,) = cluster.runs
+    assert f"The run continues; to follow it again: two-tower runs follow {run} --host {host}" in str(done.exception)
 
 
 def test_a_command_takes_the_limit(cluster: FakeKfp, host: str) -> None:

@@ -1,5 +1,6 @@
 import dataclasses
 import http.server
+import re
 import socket
 import threading
 import time
@@ -8,14 +9,14 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner, Result
 from factories import PATHS
-from kfp_server import FakeKfp, now
+from kfp_server import FakeKfp
 
 from components.image import SOURCE_VERSION
 from pipeline.__main__ import cli
 from pipeline.cluster.kubeflow import client as kfp_client
 from pipeline.cluster.kubeflow import runs as kfp_runs
 from pipeline.cluster.kubeflow.client import connect, explain_errors
-from pipeline.cluster.submission import ClusterError, Submission
+from pipeline.cluster.submission import ClusterError, Submission, check_run_name, make_run_name
 from pipeline.tasks import Tasks
 
 SETTINGS = [f"--set={name}={value}" for name, value in PATHS.items()]
@@ -25,15 +26,8 @@ def run_cli(*arguments: str) -> Result:
     return CliRunner().invoke(cli, ["submit", *SETTINGS, "--image", "registry.example/two-tower:1", *arguments])
 
 
-def make_script(*states: str, final: str) -> list[dict[str, object]]:
-    tasks = [{"task_id": "1", "display_name": "ingest", "state": state, "start_time": now()} for state in states]
-    looks: list[dict[str, object]] = [{"state": "RUNNING", "run_details": {"task_details": [task]}} for task in tasks]
-    looks[-1]["state"] = final
-    return looks
-
-
 def test_a_run_with_its_version_and_parameters(cluster: FakeKfp, host: str, submission: Submission) -> None:
-    run_id = kfp_runs.start_run(connect(host=host), submission).run_id
+    run_id = kfp_runs.start_run(connect(host=host), submission).id
     run = cluster.runs[run_id]
     version = cluster.versions[run["pipeline_version_reference"]["pipeline_version_id"]]
     assert version["display_name"].startswith(f"{SOURCE_VERSION}-")
@@ -89,53 +83,58 @@ def test_parameters_are_checked_before_anything_is_sent(parameters: dict[str, ob
         Submission(pipeline="training", tasks=Tasks(image="r.io/x:1", platform="kfp"), parameters=parameters)
 
 
-@pytest.mark.parametrize(("final", "code"), [("SUCCEEDED", 0), ("FAILED", 3), ("CANCELED", 4)])
-def test_command_follows_the_tasks_to_the_end(
-    cluster: FakeKfp, host: str, monkeypatch: pytest.MonkeyPatch, final: str, code: int
-) -> None:
-    monkeypatch.setattr("pipeline.cluster.kubeflow.runs.time.sleep", lambda _: None)
-    cluster.script = make_script("PENDING", "RUNNING", "RUNNING", final, final=final)
+@pytest.mark.parametrize(("final", "code"), [("SUCCEEDED", 0), ("FAILED", 3), ("CANCELED", 4), ("SKIPPED", 0)])
+def test_the_final_state_and_the_exit_code(cluster: FakeKfp, host: str, final: str, code: int) -> None:
+    cluster.script = [{"state": "PENDING"}, {"state": "RUNNING"}, {"state": final}]
     done = run_cli("--host", host)
     assert done.exit_code == code, done.output
-    lines = done.output.splitlines()
     url = f"{host}/#/runs/details/{next(iter(cluster.runs))}"
-    assert lines[0] == url
-    assert [line.split()[:2] for line in lines[1:4]] == [["ingest", s] for s in ("PENDING", "RUNNING", final)]
-    assert lines[-1] == f"{final} {url}"
-
-
-def test_a_run_that_somebody_stopped_was_cancelled(
-    cluster: FakeKfp, host: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The server says FAILED in the end; that somebody stopped the run stands in its history alone.
-    monkeypatch.setattr("pipeline.cluster.kubeflow.runs.time.sleep", lambda _: None)
-    states = ("PENDING", "RUNNING", "CANCELING", "FAILED")
-    history = [{"update_time": now(), "state": state} for state in states]
-    cluster.script = [
-        {"state": "CANCELING", "state_history": history[:3]},
-        {"state": "FAILED", "state_history": history},
-    ]
-    done = run_cli("--host", host)
-    assert done.exit_code == 4
-    assert done.output.splitlines()[-1].startswith("CANCELED ")
+    assert done.stdout.splitlines() == [url, f"{final} {url}"]
 
 
 def test_whoever_interrupts_the_command_learns_how_to_follow_the_run_again(
     cluster: FakeKfp, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(_: float) -> None:
+    def interrupt(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.cluster.kubeflow.runs.time.sleep", interrupt)
-    cluster.script = [{"state": "RUNNING"}]
-    done = run_cli("--host", host, "--run-name", "weekly")
+    monkeypatch.setattr("pipeline.cluster.kubeflow.run.Run.look", interrupt)
+    done = run_cli("--host", host)
     assert done.exit_code == 130
-    assert "The run continues; to follow it again, add --run-name weekly" in done.output
+    (run,) = cluster.runs
+    assert f"The run continues; to follow it again: two-tower runs follow {run} --host {host}" in done.output
 
 
-def test_a_run_without_an_error_of_its_own_still_says_something(cluster: FakeKfp, host: str) -> None:
-    cluster.script = [{"state": "FAILED"}]
-    assert "two-tower: A task failed; see its log." in run_cli("--host", host).output
+def test_the_name_and_the_description_of_a_run_say_what_it_is(cluster: FakeKfp, host: str) -> None:
+    assert run_cli("--host", host, "--no-follow", "--preset", "sample", "--set", "batch_size=64").exit_code == 0
+    (run,) = cluster.runs.values()
+    # Cut after 30 characters, names still differ: by the time and a random part.
+    assert re.fullmatch(r"training-\d{4}-\d{4}-[0-9a-f]{8}-sample-logs-.*", run["display_name"])
+    assert "-embedding-dim-64-" in run["display_name"]
+    assert len(run["display_name"]) <= 80
+    assert run["description"] == (
+        "training, preset sample; train_path=s3://logs/train.tsv, valid_path=s3://logs/valid.tsv, "
+        "test_path=s3://logs/test.tsv; embedding_dim=64, num_negatives=512, max_epochs=6, refit=False, batch_size=64"
+    )
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "parameters", "data"),
+    [
+        ("training", PATHS, "logs"),
+        ("training", {name: f"s3://b/shop/{name}.tsv.gz" for name in PATHS}, "shop"),
+        ("retraining", {"serving_uri": "s3://models/shop", "log_path": "s3://logs/days/"}, "days"),
+        ("retraining", {"log_path": "s3://logs/Events.2015.csv"}, "events"),
+        ("retraining", {"log_path": "s3://logs/*.csv"}, ""),
+    ],
+)
+def test_the_name_of_a_run_has_the_data(pipeline: str, parameters: dict[str, str], data: str) -> None:
+    submission = Submission(
+        pipeline=pipeline, tasks=Tasks(image="r.io/x:1", platform="kfp"), parameters=parameters, preset="default"
+    )
+    name = make_run_name(submission)
+    assert check_run_name(name) == name
+    assert name.partition("-default")[2] == (f"-{data}" if data else "")
 
 
 def test_a_log_of_this_machine_is_refused(host: str) -> None:
@@ -145,10 +144,10 @@ def test_a_log_of_this_machine_is_refused(host: str) -> None:
 
 
 def test_command_gives_up_waiting(cluster: FakeKfp, host: str) -> None:
-    cluster.script = make_script("RUNNING", final="RUNNING")
+    cluster.script = [{"state": "RUNNING"}]
     done = run_cli("--host", host, "--timeout-hours", "0")
     assert done.exit_code == 5
-    assert "Received: RUNNING" in done.output
+    assert "Received: RUNNING. The run continues; to follow it again: two-tower runs follow" in done.output
 
 
 def test_command_does_not_wait_if_told_so(cluster: FakeKfp, host: str) -> None:
@@ -160,7 +159,7 @@ def test_a_wrong_token_is_named(cluster: FakeKfp, host: str, submission: Submiss
     cluster.token = "right"
     with pytest.raises(ClusterError, match=r"Expected a token .* Received: 401"):
         connect(host=host, token="wrong")
-    assert kfp_runs.start_run(connect(host=host, token="right"), submission).run_id in cluster.runs
+    assert kfp_runs.start_run(connect(host=host, token="right"), submission).id in cluster.runs
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 import importlib.util
 import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +17,12 @@ from google.cloud import aiplatform_v1
 
 from pipeline.__main__ import cli
 from pipeline.cluster.deadline import Deadline
-from pipeline.cluster.submission import ClusterError, Submission, TaskState
+from pipeline.cluster.following import Follower
+from pipeline.cluster.run import TaskState
+from pipeline.cluster.submission import ClusterError, Submission
 from pipeline.cluster.vertex import runs as vertex_runs
 from pipeline.cluster.vertex.client import explain_errors
+from pipeline.cluster.vertex.run import read_listed, read_tasks
 
 NAME = "projects/1/locations/europe-west4/pipelineJobs/job"
 PLACE = {"project": "shop", "location": "europe-west4"}
@@ -52,6 +57,11 @@ class Service:
         return aiplatform_v1.PipelineJob(name=NAME, state=state, job_detail=detail)
 
 
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.cluster.following.POLL_SECONDS", 0.001)
+
+
 @pytest.fixture
 def make_run(vertex_submission: Submission, monkeypatch: pytest.MonkeyPatch) -> Any:
     def make(service: Service, **options: Any) -> vertex_runs.Run:
@@ -78,7 +88,7 @@ def test_the_request_holds_what_was_compiled(make_run: Any) -> None:
     run = make_run(service)
     ((parent, job_id, job),) = service.created
     assert parent == "projects/shop/locations/europe-west4"
-    assert job_id.startswith("two-tower-training-")
+    assert job_id.startswith("training-")
     assert job.service_account == "runner@shop.example"
     assert job.runtime_config.gcs_output_directory == "gs://bucket/root"
     values = dict(job.runtime_config.parameter_values)
@@ -87,6 +97,21 @@ def test_the_request_holds_what_was_compiled(make_run: Any) -> None:
     resources = job.pipeline_spec["deploymentSpec"]["executors"]["exec-train"]["container"]["resources"]
     assert dict(resources["accelerator"])["resourceType"] == "NVIDIA_L4"
     assert run.url.startswith("https://console.cloud.google.com/vertex-ai/locations/europe-west4/pipelines/runs/job")
+
+
+def follow(run: vertex_runs.Run, **options: float) -> tuple[str, list[tuple[str, str]]]:
+    """Follows a run without waiting; gives the final state and the tasks' states that were seen, each once."""
+    seen: list[tuple[str, str]] = []
+
+    class View:
+        def show(self, tasks: Sequence[TaskState]) -> None:
+            seen.extend(state for task in tasks if (state := (task.name, task.state)) not in seen)
+
+        def say(self, text: str) -> None:
+            seen.append(("", text.partition(" ")[0]))
+
+    limits = {"timeout_seconds": 60, "pending_seconds": 60, **options}
+    return Follower(run=run, view=View(), **limits).follow().state, seen
 
 
 @pytest.mark.parametrize(
@@ -99,9 +124,69 @@ def test_the_request_holds_what_was_compiled(make_run: Any) -> None:
 )
 def test_followed_to_the_end(make_run: Any, final: Any, expected: str) -> None:
     run = make_run(Service(States.PIPELINE_STATE_RUNNING, States.PIPELINE_STATE_RUNNING, final))
-    seen: list[TaskState] = []
-    assert run.follow(seen.append, timeout_seconds=60, poll_seconds=0) == expected
-    assert [(task.name, task.state) for task in seen] == [("ingest", "RUNNING"), ("ingest", "SUCCEEDED")]
+    assert follow(run) == (expected, [("ingest", "RUNNING"), ("ingest", "SUCCEEDED")])
+
+
+def test_a_service_that_does_not_answer_is_waited_for(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Service(States.PIPELINE_STATE_SUCCEEDED)
+    run = make_run(service)
+    errors = [ServiceUnavailable("Socket closed"), DeadlineExceeded("504")]
+    answer = service.get_pipeline_job
+
+    def get(**arguments: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return answer(**arguments)
+
+    monkeypatch.setattr(service, "get_pipeline_job", get)
+    state, seen = follow(run)
+    assert state == "SUCCEEDED"
+    assert seen == [("", "The"), ("", "The"), ("ingest", "SUCCEEDED")]
+
+
+def test_groups_the_cache_and_causes() -> None:
+    kind, task = aiplatform_v1.PipelineTaskDetail.State, aiplatform_v1.PipelineTaskDetail
+    details = [
+        task(task_id=1, task_name="two-tower-retraining", state=kind.RUNNING),
+        task(task_id=2, parent_task_id=1, task_name="train", state=kind.SKIPPED),
+        task(task_id=3, parent_task_id=1, task_name="passed", state=kind.FAILED),
+        task(task_id=4, parent_task_id=3, task_name="publish", state=kind.FAILED, error={"message": "no permission"}),
+    ]
+    found = read_tasks(details)
+    assert [(one.name, one.state) for one in found] == [("train", "CACHED"), ("passed / publish", "FAILED")]
+    assert found[1].cause
+    assert found[1].cause.text == "no permission"
+
+
+def test_a_job_of_a_list() -> None:
+    begin = datetime(2026, 11, 26, 14, 0, tzinfo=UTC)
+    job = aiplatform_v1.PipelineJob(
+        name=NAME,
+        display_name="two-tower-training",
+        state=States.PIPELINE_STATE_CANCELLED,
+        create_time=begin,
+        end_time=begin + timedelta(minutes=3),
+    )
+    listed = read_listed(SimpleNamespace(gca_resource=job))
+    assert (listed.id, listed.name, listed.state, listed.seconds) == ("job", "two-tower-training", "CANCELED", 180)
+
+
+def test_a_job_is_cancelled(make_run: Any) -> None:
+    service = Service(States.PIPELINE_STATE_RUNNING)
+    cancelled: list[str] = []
+    service.cancel_pipeline_job = lambda *, name: cancelled.append(name)  # type: ignore[attr-defined]
+    run = make_run(service)
+    run.cancel()
+    assert cancelled == [NAME]
+    assert run.id == "job"
+
+
+def test_what_vertex_cannot_do_is_said(make_run: Any) -> None:
+    run = make_run(Service(States.PIPELINE_STATE_SUCCEEDED))
+    with pytest.raises(ClusterError, match="Vertex cannot retry a run"):
+        run.retry()
+    with pytest.raises(ClusterError, match=r"gcloud logging read .*job_id=\"123\".* --project shop"):
+        run.read_log("123")
 
 
 @pytest.mark.parametrize("error", [ServiceUnavailable("Socket closed"), DeadlineExceeded("504")])
@@ -111,7 +196,7 @@ def test_a_start_without_an_answer_makes_one_run(make_run: Any, error: Exception
     service.errors = [(error, carried_out)]
     run = make_run(service)
     assert len(service.created) == 1
-    assert run.follow(lambda _: None, timeout_seconds=60) == "SUCCEEDED"
+    assert follow(run)[0] == "SUCCEEDED"
 
 
 def test_a_run_of_that_name_is_followed(make_run: Any) -> None:
@@ -139,8 +224,8 @@ def test_a_start_that_takes_too_long_is_given_up(make_run: Any, monkeypatch: pyt
 
 
 def test_gives_up_waiting(make_run: Any) -> None:
-    with pytest.raises(TimeoutError, match="PIPELINE_STATE_RUNNING"):
-        make_run(Service(States.PIPELINE_STATE_RUNNING)).follow(lambda _: None, timeout_seconds=0)
+    with pytest.raises(TimeoutError, match="Received: RUNNING"):
+        follow(make_run(Service(States.PIPELINE_STATE_RUNNING)), timeout_seconds=0)
 
 
 def test_a_refusal_is_one_line(make_run: Any) -> None:

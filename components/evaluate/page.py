@@ -1,0 +1,26 @@
+"""The metrics that a cluster's web page shows. All others are in the JSON of the artifact."""
+
+from collections.abc import Mapping
+from typing import Any
+
+K = 20  # the cut-off of the metrics, unless it was not evaluated
+
+
+def select_page_metrics(document: Mapping[str, Any]) -> dict[str, float]:
+    """Selects at most ten metrics: Kubeflow's page shows ten at a time, sorted by name.
+
+    Args:
+        document: the metrics of `evaluate`.
+    """
+    cut_offs = {int(name.partition("@")[2]) for name in document["model"]}
+    k = K if K in cut_offs else max(cut_offs)
+    found = {f"{metric}@{k}": document["model"][f"{metric}@{k}"] for metric in ("recall", "mrr", "ndcg")}
+    baselines = [summary[f"recall@{k}"] for summary in document["baselines"].values() if f"recall@{k}" in summary]
+    if baselines:
+        found[f"best_baseline_recall@{k}"] = max(baselines)
+    champion = document["champion"].get("champion", {})
+    for name in (f"recall@{k}", f"mrr@{k}"):
+        if name in champion:
+            found[f"champion_{name}"] = champion[name]
+    found[f"coverage@{K}"] = document[f"coverage@{K}"]["model"]
+    return found | {name: document[name] for name in ("num_targets", "num_unknown_targets")}

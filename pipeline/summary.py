@@ -1,0 +1,100 @@
+"""What a run prints at its end: the data, the metrics beside those of the baselines, and what to do next."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.report import escape, print_comparison, print_findings, print_verdict
+
+K = 20  # cut-off of the metrics that are shown, if it was computed
+NAMES = {"recall": "recall", "mrr": "MRR", "ndcg": "NDCG"}
+
+
+def print_summary(documents: Mapping[str, Any], output_dir: Path, console: Console, *, serving_uri: str = "") -> None:
+    """Prints the result of a run.
+
+    Args:
+        documents: the data report, the metrics and, with a gate, the verdict and the manifest, by name.
+        output_dir: the output folder.
+        console: the console to print to.
+        serving_uri: the serving location; empty for none.
+    """
+    data, metrics = documents["data"], documents["metrics"]
+    console.print(Text(escape(describe_funnel(data))), soft_wrap=True)
+    print_findings(data, console)
+    console.print(make_metrics_table(metrics))
+    unknown = metrics["num_unknown_targets"]
+    if unknown:
+        console.print(
+            Text(f"{unknown:,} targets are items that do not occur in training; they count as misses."), soft_wrap=True
+        )
+    print_comparison(metrics, console)
+    if serving_uri:
+        print_verdict(documents["verdict"], documents.get("manifest", {}).get("version"), serving_uri, console)
+    folder = shlex.quote(str(output_dir))
+    index = shlex.quote(str(output_dir / "index"))
+    lines = [
+        f"The artifacts are in {output_dir}: metrics.json, ranks.parquet, model, index, events, run.log, ...",
+        f"Look at the model:   {shlex.quote(str(output_dir / 'report.html'))}",
+        f"Ask the index:       two-tower recommend --index {index} --session ID,ID,... -k 5 --exclude-seen",
+        f"Compare two runs:    two-tower compare {folder} OTHER_OUTPUT",
+    ]
+    for line in lines:
+        console.print(Text(escape(line)), soft_wrap=True)
+
+
+def describe_funnel(data: Mapping[str, Any]) -> str:
+    """Returns in one line what became of the lines of the log."""
+    funnel = data.get("funnel")
+    if not funnel:
+        return f"Lines read: {data['num_lines']:,}."
+    read = max(1, funnel["read"])
+    counts = [(label, count) for label, count in funnel["dropped"].items() if count]
+    dropped = ", ".join(f"{count:,} {label} ({count / read:.1%})" for label, count in counts)
+    kept = ", ".join(f"{count:,} {split}" for split, count in funnel["kept"].items())
+    parts = [f"{funnel['read']:,} read", f"dropped: {dropped}" if dropped else "", f"kept: {kept}"]
+    return f"Events: {'; '.join(part for part in parts if part)}."
+
+
+def make_metrics_table(document: Mapping[str, Any]) -> Table:
+    """Makes the table of the metrics.
+
+    The last column has the 95% interval of the paired difference for the baselines that the model is not clearly ahead
+    of: those with a difference, in recall or MRR, whose interval reaches down to 0.
+    """
+    model = document["model"]
+    k = K if f"recall@{K}" in model else max(int(name.partition("@")[2]) for name in model)
+    names = [name for name in (f"recall@{k}", f"mrr@{k}", f"ndcg@{k}", "recall@100") if name in model]
+    targets, in_split = document["num_targets"], document["num_targets_in_split"]
+    drawn = f" (sampled from {in_split:,})" if in_split > targets else ""
+    table = Table(
+        title=f"{targets:,} targets of the test sessions{drawn}, ranked among {document['num_items']:,} items",
+        title_justify="left",
+    )
+    table.add_column("")
+    for name in names:
+        kind, _, cutoff = name.partition("@")
+        table.add_column(f"{NAMES[kind]}@{cutoff}", justify="right")
+    ahead = document.get("intervals", {}).get("ahead_of", {})
+    close = {name: _describe_close(ahead.get(name, {}), k) for name in document["baselines"]}
+    if any(close.values()):
+        table.add_column("model is ahead by (95%)")
+    rows = {f"model ({document['parameters']['query_tower']})": model, **document["baselines"]}
+    best_first = sorted(rows, key=lambda row: (row in document["baselines"], -rows[row][names[0]]))
+    for row in best_first:
+        last = [close.get(row, "")] if any(close.values()) else []
+        style = "" if row in document["baselines"] else "bold"
+        table.add_row(row, *(f"{rows[row][name]:.4f}" for name in names), *last, style=style)
+    return table
+
+
+def _describe_close(ahead: Mapping[str, list[float]], k: int) -> str:
+    """Describes the intervals of the differences that reach down to 0."""
+    intervals = {NAMES[name]: ahead.get(f"{name}@{k}") for name in ("recall", "mrr")}
+    close = {name: each for name, each in intervals.items() if each is not None and each[0] <= 0}
+    return ", ".join(f"{name} {low:+.3f} to {high:+.3f}" for name, (low, high) in close.items())

@@ -1,0 +1,87 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from pipeline.summary import describe_funnel, make_metrics_table, print_summary
+
+METRICS = {
+    "model": {"recall@20": 0.5, "mrr@20": 0.25, "recall@7": 0.4, "recall@100": 0.75},
+    "baselines": {
+        "popularity": {"recall@20": 0.125, "mrr@20": 0.0625, "recall@7": 0.1, "recall@100": 0.25},
+        "stan": {"recall@20": 0.45, "mrr@20": 0.24, "recall@7": 0.4, "recall@100": 0.5},
+    },
+    "intervals": {
+        "ahead_of": {
+            "popularity": {"recall@20": [0.3, 0.4], "mrr@20": [0.1, 0.2]},
+            "stan": {"recall@20": [0.01, 0.09], "mrr@20": [-0.001, 0.02]},
+        }
+    },
+    "num_targets": 1_000,
+    "num_targets_in_split": 1_000,
+    "num_unknown_targets": 12,
+    "num_items": 2_000,
+    "parameters": {"query_tower": "gru"},
+}
+DATA = {
+    "num_lines": 100,
+    "num_rejected": 0,
+    "rejected_by_reason": {},
+    "findings": {"ties": 3},
+    "funnel": {
+        "read": 100,
+        "dropped": {"rejected: ItemId is empty": 0, "event type: [red]\x1b": 40},
+        "kept": {"train": 40, "valid": 10, "test": 10},
+    },
+}
+
+
+def show(thing, width=120):
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(thing)
+    return stream.getvalue()
+
+
+def test_the_table_has_the_intervals_of_those_that_the_model_is_not_clearly_ahead_of():
+    rows = [
+        [cell.strip() for cell in line.strip("│").split("│")] for line in show(make_metrics_table(METRICS)).splitlines()
+    ]
+    assert rows[0] == ["1,000 targets of the test sessions, ranked among 2,000 items"]
+    assert ["model (gru)", "0.5000", "0.2500", "0.7500", ""] in rows
+    assert ["stan", "0.4500", "0.2400", "0.5000", "MRR -0.001 to +0.020"] in rows
+    assert ["popularity", "0.1250", "0.0625", "0.2500", ""] in rows
+    names = [row[0] for row in rows]
+    assert names.index("model (gru)") < names.index("stan") < names.index("popularity")
+
+
+def test_a_model_that_is_ahead_of_all_needs_no_intervals():
+    ahead = {name: {"recall@20": [0.1, 0.2], "mrr@20": [0.1, 0.2]} for name in METRICS["baselines"]}
+    text = show(make_metrics_table({**METRICS, "intervals": {"ahead_of": ahead}, "num_targets_in_split": 5_000}))
+    assert "ahead" not in text
+    assert "(sampled from 5,000)" in " ".join(text.split())
+
+
+def test_the_funnel_is_one_line():
+    assert describe_funnel(DATA) == (
+        "Events: 100 read; dropped: 40 event type: [red]\x1b (40.0%); kept: 40 train, 10 valid, 10 test."
+    )
+    funnel = DATA["funnel"]
+    assert funnel["read"] == sum(funnel["dropped"].values()) + sum(funnel["kept"].values())
+
+
+@pytest.mark.parametrize("width", [60, 200])
+def test_the_summary_is_short_and_obeys_no_text_of_the_log(tmp_path, width):
+    stream = io.StringIO()
+    output = tmp_path / "a b"
+    print_summary({"data": DATA, "metrics": METRICS}, output, Console(file=stream, width=width))
+    text = stream.getvalue()
+    lines = text.splitlines()
+    assert len(lines) < 25
+    assert "\x1b" not in text
+    assert r"event type: [red]\x1b" in lines[0]
+    assert "3 sessions have events at equal times." in lines
+    assert "12 targets are items that do not occur in training; they count as misses." in lines
+    assert lines[-4].startswith(f"The artifacts are in {output}: ")
+    assert lines[-3] == f"Look at the model:   '{output}/report.html'"
+    assert f"two-tower recommend --index '{output}/index' --session" in lines[-2]
+    assert f"two-tower compare '{output}' OTHER_OUTPUT" in lines[-1]

@@ -40,6 +40,7 @@ def print_summary(documents: Mapping[str, Any], output_dir: Path, console: Conso
     index = shlex.quote(str(output_dir / "index"))
     lines = [
         f"The artifacts are in {output_dir}: metrics.json, ranks.parquet, model, index, events, run.log, ...",
+        f"Look at the model:   {shlex.quote(str(output_dir / 'report.html'))}",
         f"Ask the index:       two-tower recommend --index {index} --session ID,ID,... -k 5 --exclude-seen",
         f"Compare two runs:    two-tower compare {folder} OTHER_OUTPUT",
     ]

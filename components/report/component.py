@@ -36,6 +36,7 @@ def report(
     from components.core.records import recorded
 
     with recorded(arguments) as record:
+        from components.core.progress import write_result
         from components.report import step
 
         problems = step.make_report(
@@ -51,4 +52,5 @@ def report(
             items_path=items_path,
         )
         report.metadata.update({"complete": not problems, "problems": "; ".join(problems)})
+        write_result(step.describe(problems))
         record.result = {"problems": problems}

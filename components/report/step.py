@@ -3,8 +3,7 @@
 import functools
 import json
 import logging
-import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any, TypeVar
 from markupsafe import Markup
 
 from components.core.intake.drift import REPORT_NAME
-from components.core.sources import hash_sources
 from components.core.vocabulary import Vocabulary
 from components.report.catalogue import Catalogue
 from components.report.data import describe_data
@@ -147,26 +145,32 @@ def _render(page: Page, name: str, describe: Callable[[], Mapping[str, Any]]) ->
     return page.render_section(name, describe())
 
 
+def describe(problems: Sequence[str]) -> str:
+    """Returns in one line whether the report is complete."""
+    return f"not complete: {'; '.join(problems)}" if problems else "one page, report.html"
+
+
 def describe_index(document: Mapping[str, Any]) -> dict[str, float]:
     """Returns what the first section shows of index_check.json."""
     return {name: float(document[name]) for name in ("index_recall", "p50_ms", "p99_ms")}
 
 
 def describe_origin(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the last section: parameters, versions and a command.
+    """Returns the last section: parameters, versions and the data.
 
     Args:
         metrics: the contents of metrics.json.
     """
-    versions = {"Python": python_version(), "sources of the steps": hash_sources()}
+    origin = metrics["origin"]
+    versions = {f"{split}.parquet, SHA-256": digest for split, digest in origin["events"].items()}
+    versions |= {"sources of the steps": origin["source_version"], "Python": python_version()}
     for package in PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
     parameters = {name: _to_text(value) for name, value in metrics["parameters"].items()}
-    settings = [f"--set {shlex.quote(f'{name}={value}')}" for name, value in parameters.items()]
-    return {"versions": versions, "parameters": parameters, "settings": settings}
+    return {"versions": versions, "parameters": parameters}
 
 
 def _to_text(value: Any) -> str:

@@ -95,8 +95,8 @@ RESOURCES = {
     "gate": ("100m", "2", "1Gi", "4Gi", 2, 2),
     "publish": ("100m", "2", "1Gi", "16Gi", 2, 2),
     "verify": ("100m", "2", "1Gi", "16Gi", 2, 2),
-    "notify": ("100m", "2", "1Gi", "4Gi", 2, 2),
     "report": ("100m", "2", "1Gi", "16Gi", 2, 2),
+    "notify": ("100m", "2", "1Gi", "4Gi", 2, 2),
 }
 PODS = """
 node_selector: {pool: training}

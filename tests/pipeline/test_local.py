@@ -127,7 +127,7 @@ def test_a_failed_task_says_why_where_its_files_lie_and_what_the_folder_shows(sm
     (failed,) = set((output_dir / "runs").iterdir()) - {shown}
     what, where, advice, log = str(failure.value).split("\n")
     assert what.startswith("ValueError: Expected min_item_count")
-    assert re.fullmatch(rf"This was step 2 of 5, vocabulary, after \d+ s. .* still shows the run {shown.name}.", where)
+    assert re.fullmatch(rf"This was step 2 of 6, vocabulary, after \d+ s. .* still shows the run {shown.name}.", where)
     assert advice.startswith("Correct what the first line names, and start the same command again")
     assert log == f"The log is {failed}/run.log, beside what the steps made."
     assert "ValueError: Expected min_item_count" in (failed / "run.log").read_text()

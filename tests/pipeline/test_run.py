@@ -100,9 +100,9 @@ def test_a_failed_run_says_where_its_files_lie_and_leaves_the_artifacts(output, 
     assert done.returncode == 3
     failed = next(path for path in (output / "runs").iterdir() if (path / "tasks").exists())
     *steps, what, where, advice, log = done.stderr.splitlines()
-    assert [step[:9] for step in steps] == ["[1/5] ing", "[2/5] voc"]
+    assert [step[:9] for step in steps] == ["[1/6] ing", "[2/6] voc"]
     assert what.startswith("two-tower: ValueError: Expected at least one item with 1000000 events.")
-    assert where.startswith("This was step 2 of 5, vocabulary, after ")
+    assert where.startswith("This was step 2 of 6, vocabulary, after ")
     assert where.endswith(f"{output} still shows the run {shown.name}.")
     assert advice.startswith("Correct what the first line names, and start the same command again")
     assert log == f"The log is {failed}/run.log, beside what the steps made."

@@ -81,7 +81,6 @@ RESOURCES = {
     "verify": Resources(memory_limit="16Gi"),
     "report": Resources(memory_limit="16Gi"),
     "publish": Resources(memory_limit="16Gi"),
-    "report": Resources(memory_limit="16Gi"),
 }
 # The fields that can be changed.
 FIELDS = tuple(field.name for field in dataclasses.fields(Resources) if field.name != "accelerated")

@@ -61,6 +61,8 @@ def _add_keys(
             for key, each in task.inputs.parameters.items()
             if key not in WITHOUT_EFFECT and not key.endswith(NESTED_WITHOUT_EFFECT)
         }
+        if task.trigger_policy.strategy:
+            continue  # an exit task
         component = spec.components[task.component_ref.name]
         if component.HasField("dag"):
             if not task.trigger_policy.condition and task.WhichOneof("iterator") is None:

@@ -157,7 +157,7 @@ MISTAKES = {
     "an index that is not there": (
         ["recommend", "--index", "other", "--session", "i1"], 1, "Expected an index, a folder with saved_model.pb",
     ),
-    "a query without a session": (["recommend", "--index", "other"], 2, "Expected --session or --item"),
+    "a query without a session": (["recommend", "--index", "other"], 2, "Expected one of --session or --item"),
     "one run to compare": (["compare", "other"], 2, "Expected at least two runs"),
     "a folder without a run": (["compare", "other", "other"], 1, "Expected an output folder with metrics.json"),
     "an unknown parameter to describe": (["parameters", "learning_rat"], 1, "Did you mean learning_rate"),

@@ -61,7 +61,7 @@ class Empty(tf.Module):
 
 def test_the_check_computes_in_float32_on_gpus(tmp_path, capsys):
     index = Empty()
-    tf.saved_model.save(index, str(tmp_path), signatures={"serving_default": index.known, "known": index.known})
+    tf.saved_model.save(index, str(tmp_path), signatures={"recommend": index.known, "known": index.known})
     (tmp_path / "probes.json").write_text(json.dumps({"sessions": [["a"]], "item_ids": ["a"], "k": 1}))
     np.save(tmp_path / "exact.npy", np.ones([1, 1], np.float32))
     tf.config.experimental.enable_tensor_float_32_execution(True)  # TensorFlow's default

@@ -1,5 +1,6 @@
 """The gate on files, and as a component in KFP's local runner."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from components.gate import step
 from components.gate.component import gate as gate_component
 from components.gate.step import RefusedError, gate
 from components.ingest.step import IngestParameters, ingest
+from pipeline.display import Detail, Display
 from pipeline.kfp_runner import RunError, run_tasks
 from pipeline.local import run_component
 
@@ -150,8 +152,8 @@ def run_gated(artifacts: dict[str, Path], root: Path, **arguments: Any) -> Path 
             with dsl.If(decided.outputs["Output"] == True):  # noqa: E712
                 publish_something(verdict=decided.outputs["verdict"])
 
-    with tasks_in_process():
-        run_tasks(gated, {}, root)
+    with tasks_in_process(), io.StringIO() as log:
+        run_tasks(gated, {}, root, display=Display(detail=Detail.QUIET), log=log)
     return next(root.glob("*/publish-something/published"), None)
 
 

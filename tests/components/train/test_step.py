@@ -194,7 +194,7 @@ def test_with_one_epoch_there_is_nothing_to_select_and_refit_trains_once(make_ar
     assert document["training"] == training.figures
     assert training.figures["epochs"] == training.figures["best_epoch"] == 1
     assert training.figures["targets_per_second"] == pytest.approx(30 / document["refit"][0]["seconds"])
-    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["refit"]
+    assert [path.name for path in (tmp_path / "logs").iterdir() if path.is_dir()] == ["refit"]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ COMMANDS = {
     "docs/your-data.md": {"run", "check"},
     "docs/production.md": {"run", "submit", "schedule"},
     "docs/report.md": {"run"},
+    "docs/running.md": {"run", "parameters", "compare"},
     "docs/serving-location.md": {"versions", "rollback"},
     "docs/serving.md": {"serve"},
     "docs/recommending.md": {"recommend"},

@@ -29,7 +29,8 @@ CHECKPOINT_MOUNT = "/checkpoints"
 MODEL_COMPONENTS = (count_items, train, evaluate, export)
 # The components that `Tasks.from_events_to_publication` adds, and their parameters that it sets itself.
 PUBLICATION_COMPONENTS = (gate, publish)
-PUBLICATION_PARAMETERS = ("publication_key", "champion_version")
+# The gate judges the recall of the index, so the export of `Tasks.from_events_to_publication` does not.
+PUBLICATION_PARAMETERS = ("publication_key", "champion_version", "min_index_recall")
 
 # The tasks that read or write external data, with the parameters that hold its location. They get the object store's
 # secret in the pipelines that have the parameters.
@@ -230,7 +231,7 @@ class Tasks:
             events: the events artifact of a task.
             parameters: as for `from_events`.
         """
-        made, champion_version = self._from_events(events, parameters)
+        made, champion_version = self._from_events(events, {**parameters, "min_index_recall": 0.0})
         gated = self._make(gate, {**parameters, **made._asdict()}, caching=False).outputs
         # KFP's local runner finds the value of a condition by the name `Output` alone.
         with dsl.If(gated["Output"] == True, name="passed"):  # noqa: E712 (KFP overloads the operator)

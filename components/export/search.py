@@ -24,8 +24,8 @@ def check_index_kind(index_kind: str, num_items: int) -> None:
     if index_kind == "scann":
         if num_items < MIN_SCANN_ITEMS:
             raise ValueError(
-                f"Expected at least {MIN_SCANN_ITEMS:,} items for index_kind scann; use brute_force, which is exact and "
-                f"faster for so few. Received: {num_items:,}"
+                f"Expected at least {MIN_SCANN_ITEMS:,} items for index_kind scann; use brute_force, which is exact. "
+                f"Received: {num_items:,}"
             )
         if find_spec("scann") is None:
             raise RuntimeError("index_kind scann needs the package scann. Install two-tower[scann].")

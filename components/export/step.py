@@ -117,7 +117,7 @@ def export(
     recall = measured["index_recall"]
     if recall < min_index_recall:
         raise RuntimeError(
-            f"The index returns {recall:.4f} of the best items, which is less than min_index_recall, {min_index_recall}. "
+            f"The index returns {recall:.4f} of the best items, less than min_index_recall, {min_index_recall}. "
             "Export it with index_kind brute_force, or with a lower min_index_recall."
         )
     description = describe_embeddings(parameters, dimension=candidates.shape[1])

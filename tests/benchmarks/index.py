@@ -1,10 +1,11 @@
-"""Compares the searches of the index with each other, with the bare matrix product and with other libraries, in one run.
+"""Compares the searches of the index with the bare matrix product and with other libraries, in one run.
 
     python tests/benchmarks/index.py
     python tests/benchmarks/index.py --items 200000
     python tests/benchmarks/index.py --vectors vectors.npz
 
-ScaNN, FAISS, usearch and hnswlib are measured if they are installed: pip install --no-deps scann==1.4.2 faiss-cpu usearch hnswlib
+ScaNN, FAISS, usearch and hnswlib are measured if they are installed:
+    pip install --no-deps scann==1.4.2 faiss-cpu usearch hnswlib
 A file of --vectors holds `candidates` [num_items, dimension] and `queries` [num_queries, dimension] of a trained model;
 more items are made from the candidates, with noise. Without a file, both are clusters with noise.
 """
@@ -188,7 +189,6 @@ def main() -> None:
     product, _ = time_batches(lambda batch: (batch @ columns)[:, 0], queries)
     single = time_single(lambda batch: batch @ columns, queries)
     print(f"{'product':12} {'':13} {product:9,.0f} queries/s  {single:7.2f} ms", flush=True)
-    del columns
     for name, build in searches(candidates, k):
         if arguments.only and name not in arguments.only:
             continue

@@ -26,8 +26,8 @@ def export(
         index_check: JSON with the recall of the index against exact search, the time of a single query, the throughput
             of batches, the memory and size of the index, and the difference of its scores from the evaluated ones.
         serving_k: Number of items that a request to the index returns if it does not say how many.
-        index_kind: How the index searches: brute_force, which is exact, or scann, which is faster for more than about
-            100,000 items, misses a few of the best, and needs the package scann wherever the index is loaded.
+        index_kind: How the index searches: brute_force, which is exact, or scann, which is faster for large
+            catalogues, misses some of the best, and needs the package scann wherever the index is loaded.
         min_index_recall: Minimum share of the 20 best items by exact score that the index returns.
     """
     import json

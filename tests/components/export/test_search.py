@@ -5,7 +5,7 @@ from components.export.search import check_index_kind
 
 
 def test_parameters_that_cannot_be_met_are_refused(monkeypatch):
-    with pytest.raises(ValueError, match="Expected index_kind to be one of brute_force, scann. Received: 'hnsw'"):
+    with pytest.raises(ValueError, match=r"Expected index_kind to be one of brute_force, scann. Received: 'hnsw'"):
         check_index_kind("hnsw", 10_000)
     with pytest.raises(ValueError, match=r"Expected at least 1,000 items for index_kind scann; .* Received: 999"):
         check_index_kind("scann", 999)

@@ -5,7 +5,14 @@ from typing import Any
 
 from components.sessionize.component import sessionize
 from pipeline.parameters import make_pipeline
-from pipeline.tasks import MODEL_COMPONENTS, PUBLICATION_COMPONENTS, PUBLICATION_PARAMETERS, TASK_PARAMETERS, Tasks
+from pipeline.tasks import (
+    MODEL_COMPONENTS,
+    PUBLICATION_COMPONENTS,
+    PUBLICATION_PARAMETERS,
+    TASK_PARAMETERS,
+    UNCHECKED_INDEX,
+    Tasks,
+)
 
 NAME = "two-tower-retraining"
 
@@ -25,5 +32,5 @@ def make_retraining_pipeline(tasks: Tasks | None = None) -> Any:
         [sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS],
         name=NAME,
         display_name="Two-tower retraining",
-        fixed=[*tasks.fixed_parameters, *PUBLICATION_PARAMETERS, *TASK_PARAMETERS],
+        fixed=[*tasks.fixed_parameters, *PUBLICATION_PARAMETERS, *TASK_PARAMETERS, *UNCHECKED_INDEX],
     )

@@ -36,6 +36,8 @@ MODEL_COMPONENTS = (count_items, train, evaluate, export, report)
 # these methods set themselves.
 PUBLICATION_COMPONENTS = (gate, verify, publish, notify)
 PUBLICATION_PARAMETERS = ("publication_key", "champion_version", "pipeline_name", "status")
+# With a gate, it judges the recall of the index, and `verify` that of the second one; the exports do not.
+UNCHECKED_INDEX = {"min_index_recall": 0.0}
 
 _TASKS = [one.name for one in (ingest, sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS)]
 
@@ -230,7 +232,7 @@ class Tasks:
             events: the events artifact of a task.
             parameters: as for `from_events`.
         """
-        evaluated, champion_version = self._from_events(events, parameters)
+        evaluated, champion_version = self._from_events(events, {**parameters, **UNCHECKED_INDEX})
         gated = self._make(gate, {**parameters, **evaluated._asdict()}, caching=False).outputs
         values = {
             **parameters,
@@ -253,6 +255,7 @@ class Tasks:
             The artifacts to publish, by the names of the inputs of `publish`.
         """
         values = {**parameters, **self.fixed_parameters, "events": evaluated.events, "include_test": True}
+        values |= UNCHECKED_INDEX
         made = self._make(count_items, values, caching=False, name="vocabulary-2").outputs
         values |= {"vocabulary": made["vocabulary"], "evaluated_model": evaluated.model}
         training = self._make(train, values, caching=False, name="train-2")

@@ -16,6 +16,11 @@ RUNS = {
         6,
     ),
     "fuzz_log_reader.py": ("--cases 30 --lines 5", r"\d+ \.\w+ \w+: (read|refused)", 9),
+    "index.py": (
+        "--items 2000 --queries 64 --dim 16 -k 10 --only brute_force",
+        r"(product|brute_force) .* queries/s",
+        2,
+    ),
     "ranking.py": ("--queries 50 --items 400 --dim 8 --tfrs", r"(product|ranks|top 20|by +[\d,]+) +[\d.]+ s", 5),
     "retraining_weeks.py": ("--epochs 2", r"\d{4}-\d\d-\d\d, .*: (published|refused) after|versions|recommended", 7),
     "serving.py": (

@@ -1,5 +1,6 @@
-"""Reads the SavedModel that `train` writes."""
+"""Reads the SavedModels that `train` and `export` write."""
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.core.literal_paths import literal_path
 from components.core.vocabulary import Vocabulary
 
 # TensorFlow reserves assets.extra for user files. This one holds the parameters and the history of the training.
 TRAINING_FILE = Path("assets.extra", "training.json")
+SCANN_OPERATION = b"Scann>"
 
 
 def read_training(model_dir: Path) -> dict[str, Any]:
@@ -21,6 +24,24 @@ def read_training(model_dir: Path) -> dict[str, Any]:
     """
     training: dict[str, Any] = json.loads((model_dir / TRAINING_FILE).read_text())
     return training
+
+
+def load_index(index_dir: Path) -> Any:
+    """Loads an index; its search may need the operations of ScaNN.
+
+    Raises:
+        RuntimeError: the index needs the package scann, which is not installed.
+    """
+    with literal_path(index_dir) as path:
+        if SCANN_OPERATION in Path(path, "saved_model.pb").read_bytes():
+            try:
+                importlib.import_module("scann.scann_ops.py.scann_ops")  # registers them with TensorFlow
+            except ModuleNotFoundError as error:
+                raise RuntimeError(
+                    f"The index {index_dir} was exported with index_kind scann, which needs the package scann. Install "
+                    f"two-tower[scann]. Received: {error}"
+                ) from error
+        return tf.saved_model.load(path)
 
 
 def embed_catalogue(saved_model: Any, vocabulary: Vocabulary) -> npt.NDArray[np.float32]:

@@ -1,14 +1,16 @@
 """Script, run in a fresh process, that compares the results of the saved index with exact scores and times them.
 
-Like a server, it imports TensorFlow and nothing from this project.
+Like a server, it imports TensorFlow and nothing from this project; ScaNN too if the index needs its operations.
 
 python check.py INDEX PROBES, where PROBES is a folder with
-    probes.json: "sessions", lists of item ids padded with "" to equal length; "item_ids", the catalogue; "k".
+    probes.json: "sessions", lists of item ids padded with "" to equal length; "item_ids", the catalogue; "k";
+        "exact", whether the search is to find the best items.
     exact.npy: [num_sessions, num_items] float32 scores.
     queries.json: arguments of `measure`.
 It writes measured.json, the result of `measure`, into the same folder.
 """
 
+import importlib
 import json
 import sys
 import time
@@ -21,6 +23,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 TOLERANCE = 1e-4  # relative to the largest score; the order of float32 summation differs
+SCANN_OPERATION = b"Scann>"
+BATCH_SIZE = 64  # sessions of a batch whose time is measured
 NUM_WARM_UP_QUERIES = 10  # not timed: the first calls allocate memory and choose algorithms
 MIN_TIMED_QUERIES = 100  # sessions are repeated if there are fewer, since a 99th percentile needs that many
 
@@ -29,8 +33,9 @@ def check(
     signatures: Mapping[str, Any],
     sessions: list[list[str]],
     item_ids: list[str],
-    exact: npt.NDArray[np.float32],
+    scores: npt.NDArray[np.float32],
     k: int,
+    exact: bool = True,
 ) -> str:
     """Compares the index with exact scores.
 
@@ -38,8 +43,10 @@ def check(
         signatures: those of the loaded index.
         sessions: [num_sessions, length] item ids of the sessions to query, padded with "".
         item_ids: [num_items] ids of the catalogue.
-        exact: [num_sessions, num_items] exact scores.
+        scores: [num_sessions, num_items] exact scores.
         k: number of items to request per session.
+        exact: whether the items must be the best. Otherwise the search may miss some, which `measure` counts, and
+            others for another k, as in `serving_default`.
 
     Returns:
         An ASCII error message, or "" if the results agree.
@@ -49,24 +56,24 @@ def check(
         return "Expected every item of the catalogue to be known. Received: an index that does not know all of them"
     nothing = tf.constant([], tf.string, shape=[len(sessions), 0])
     answer = recommend(item_ids=tf.constant(sessions), k=tf.constant([k]), exclude_ids=nothing)
-    found, scores = answer["item_ids"].numpy(), answer["scores"].numpy()
-    tolerance = TOLERANCE * np.abs(exact).max()
-    best = -np.sort(-exact, axis=1)[:, :k]
-    if scores.shape != best.shape or not np.allclose(scores, best, atol=tolerance):
-        return f"Expected the best exact scores {best[0, :3]} ... Received: {scores[0, :3]} ..."
+    found, received = answer["item_ids"].numpy(), answer["scores"].numpy()
+    tolerance = TOLERANCE * np.abs(scores).max()
+    best = -np.sort(-scores, axis=1)[:, :k]
+    if received.shape != best.shape or (exact and not np.allclose(received, best, atol=tolerance)):
+        return f"Expected the best exact scores {best[0, :3]} ... Received: {received[0, :3]} ..."
     row_of = {item_id.encode(): row for row, item_id in enumerate(item_ids)}
     foreign = [item_id for item_id in found.ravel() if item_id not in row_of]
     if foreign:
         return f"Expected items of the catalogue. Received: {foreign[:3]}"
     rows = np.array([[row_of[item_id] for item_id in session] for session in found])
-    if not np.allclose(scores, np.take_along_axis(exact, rows, axis=1), atol=tolerance):
+    if not np.allclose(received, np.take_along_axis(scores, rows, axis=1), atol=tolerance):
         return f"Expected each item with its own exact score. Received: other scores for {found[0, :3].tolist()} ..."
     others = recommend(item_ids=tf.constant(sessions), k=tf.constant([k]), exclude_ids=answer["item_ids"])["item_ids"]
     if any(set(left) & (set(right) - {b""}) for left, right in zip(found, others.numpy(), strict=True)):
         return "Expected excluded items not to be returned. Received: one of them"
     default = signatures["serving_default"](item_ids=tf.constant(sessions))["scores"].numpy()
     width = min(default.shape[1], k)
-    if not np.allclose(default[:, :width], scores[:, :width], atol=tolerance):
+    if exact and not np.allclose(default[:, :width], received[:, :width], atol=tolerance):
         return f"Expected the same scores from serving_default. Received: {default[0, :3]} ..."
     return ""
 
@@ -88,6 +95,7 @@ def measure(
         num_queries: number of timed queries, repeats included.
         index_recall: share of the `k` best items that the index returns.
         p50_ms, p99_ms: percentiles of the time of a query in milliseconds.
+        batch_queries_per_second: queries per second in batches of BATCH_SIZE sessions, after one that is not timed.
         score_difference: largest absolute difference from an exact score, divided by `largest`.
     """
     recommend = signatures["recommend"]
@@ -114,20 +122,49 @@ def measure(
         "index_recall": num_found / (k * len(queries)),
         "p50_ms": 1_000.0 * float(p50),
         "p99_ms": 1_000.0 * float(p99),
+        "batch_queries_per_second": _measure_batches(recommend, sessions, k),
         "score_difference": difference / largest,
     }
+
+
+def _measure_batches(recommend: Any, sessions: list[list[str]], k: int) -> float:
+    length = max(map(len, sessions))
+    padded = tf.constant([session + [""] * (length - len(session)) for session in sessions])
+    batches = [padded[begin : begin + BATCH_SIZE] for begin in range(0, len(sessions), BATCH_SIZE)]
+    begin = 0.0
+    for batch in [batches[0], *batches]:
+        recommend(item_ids=batch, k=tf.constant([k]), exclude_ids=batch[:, :0])
+        begin = begin or time.perf_counter()
+    return len(sessions) / (time.perf_counter() - begin)
+
+
+def load(index_dir: str) -> Any:
+    """Loads the index, with the operations of ScaNN if it needs them."""
+    if SCANN_OPERATION in Path(index_dir, "saved_model.pb").read_bytes():
+        importlib.import_module("scann.scann_ops.py.scann_ops")
+    return tf.saved_model.load(index_dir)
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is resident, in bytes."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return 1_024 * int(status.split("VmRSS:")[1].split()[0])
 
 
 def main(index_dir: str, probes_dir: str) -> int:
     """Prints the result of the check; returns the exit code."""
     tf.config.experimental.enable_tensor_float_32_execution(False)  # rounds by more than TOLERANCE
     probes = json.loads(Path(probes_dir, "probes.json").read_text(encoding="utf-8"))
-    signatures = tf.saved_model.load(index_dir).signatures
-    wrong = check(signatures, **probes, exact=np.load(Path(probes_dir, "exact.npy")))
+    queries = json.loads(Path(probes_dir, "queries.json").read_text(encoding="utf-8"))
+    before = resident_bytes()
+    signatures = load(index_dir).signatures
+    measured = measure(signatures, **queries)
+    measured["memory_bytes"] = resident_bytes() - before
+    wrong = check(signatures, **probes, scores=np.load(Path(probes_dir, "exact.npy")))
     if not wrong:
-        queries = json.loads(Path(probes_dir, "queries.json").read_text(encoding="utf-8"))
-        Path(probes_dir, "measured.json").write_text(json.dumps(measure(signatures, **queries)), encoding="utf-8")
-    print(wrong or "the index returns the exact scores")
+        measured["size_bytes"] = sum(path.stat().st_size for path in Path(index_dir).rglob("*") if path.is_file())
+        Path(probes_dir, "measured.json").write_text(json.dumps(measured), encoding="utf-8")
+    print(wrong or "the index returns items with their exact scores")
     return 1 if wrong else 0
 
 

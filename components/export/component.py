@@ -12,6 +12,8 @@ def export(
     embeddings: dsl.Output[dsl.Dataset],
     index_check: dsl.Output[dsl.Metrics],
     serving_k: int = 100,
+    index_kind: str = "brute_force",
+    min_index_recall: float = 0.98,
     records_uri: str = "",
     run_id: str = "",
     task_name: str = "",
@@ -24,9 +26,12 @@ def export(
         model: SavedModel of both towers.
         index: SavedModel from padded session item ids, and optionally k and ids to exclude, to item ids and scores.
         embeddings: Parquet with item_id and embedding of every candidate; its metadata says how to search it.
-        index_check: JSON with the recall of the index against exact search, the time of a single query, and the
-            difference of its scores from the evaluated ones.
+        index_check: JSON with the recall of the index against exact search, the time of a single query, the throughput
+            of batches, the memory and size of the index, and the difference of its scores from the evaluated ones.
         serving_k: Number of items that a request to the index returns if it does not say how many.
+        index_kind: How the index searches: brute_force, which is exact, or scann, which is faster for large
+            catalogues, misses some of the best, and needs the package scann wherever the index is loaded.
+        min_index_recall: Minimum share of the 20 best items by exact score that the index returns.
     """
     arguments = dict(locals())
     from pathlib import Path
@@ -46,12 +51,23 @@ def export(
             Path(index.path),
             Path(embeddings.path),
             serving_k=serving_k,
+            index_kind=index_kind,
+            min_index_recall=min_index_recall,
         )
-        index.metadata.update({"framework": "tensorflow", "num_items": exported.num_items, "serving_k": serving_k})
+        index.metadata.update(
+            {
+                "framework": "tensorflow",
+                "num_items": exported.num_items,
+                "serving_k": serving_k,
+                "index_kind": index_kind,
+                "index_recall": exported.index_check["index_recall"],
+            }
+        )
         embeddings.metadata.update(exported.embeddings)
         Path(index_check.path).write_text(json.dumps(exported.index_check, indent=2))
         write_result(step.describe(exported))
-        names = ("index_recall", "p50_ms", "p99_ms", "score_difference")
+        measures = ("index_recall", "p50_ms", "p99_ms", "batch_queries_per_second", "memory_bytes", "size_bytes")
+        names = (*measures, "score_difference")
         for name in names:
             index_check.log_metric(name, exported.index_check[name])
         record.result = {"num_items": exported.num_items, **{name: exported.index_check[name] for name in names}}

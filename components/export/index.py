@@ -10,17 +10,17 @@ import tensorflow as tf
 
 from components.core.literal_paths import literal_path
 from components.core.quiet_start import list_devices
-from components.core.saved_model import score_by_popularity
+from components.core.saved_model import load_index, score_by_popularity
 from components.core.vocabulary import Vocabulary
-from components.export.exact_search import ExactSearch
 from components.export.parameters import INT32_MAX, ExportParameters
+from components.export.search import make_search
 
 PADDING_SCORE = float(np.finfo(np.float32).min)  # finite, because JSON has no infinity
 ITEM_IDS = tf.TensorSpec([None, None], tf.string, "item_ids")
 
 
 class Index(tf.Module):
-    """Query tower, pointer and exact top-k in one graph.
+    """Query tower, pointer and top-k search in one graph.
 
     A session without any known item among the newest that the model reads gets the most popular items, with the scores
     1, 1/2, 1/3, ...
@@ -56,6 +56,7 @@ class Index(tf.Module):
         embedding_dim: number of leading coordinates that come from the candidate tower; the rest is the trend.
         max_length: maximum number of items of a session that the model reads, the newest.
         serving_k: number of items that `serving_default` returns.
+        index_kind: how to search, one of INDEX_KINDS.
 
     Raises:
         ValueError: serving_k is below 1.
@@ -70,6 +71,7 @@ class Index(tf.Module):
         embedding_dim: int,
         max_length: int,
         serving_k: int = ExportParameters.serving_k,
+        index_kind: str = "brute_force",
     ) -> None:
         super().__init__()
         ExportParameters(serving_k=serving_k)
@@ -80,7 +82,7 @@ class Index(tf.Module):
         self.num_items = vocabulary.num_items
         self.item_ids = tf.constant(vocabulary.item_ids.to_pylist())
         self.popularity = tf.constant(score_by_popularity(vocabulary.num_items))
-        self.search = ExactSearch(candidates)
+        self.search = make_search(index_kind, candidates)
         self.rows = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(self.item_ids, tf.range(self.num_items, dtype=tf.int64)),
             default_value=-1,
@@ -251,8 +253,7 @@ def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: 
     if not session or not all(session):
         raise ValueError(f"Expected a session of item ids. Received: {list(session)}")
     list_devices()
-    with literal_path(index_dir) as path:
-        signatures = tf.saved_model.load(path).signatures
+    signatures = load_index(index_dir).signatures
     if not {"recommend", "known"} <= set(signatures):
         raise ValueError(_not_an_index(index_dir, list(signatures)))
     # Ids that are not valid UTF-8, such as bytes from a command line, are not in any index and come back as unknown.

@@ -27,6 +27,7 @@ from components.core.sequences import Sessions
 from components.core.vocabulary import Vocabulary
 from components.export.index import Index
 from components.export.parameters import ExportParameters
+from components.export.search import check_index_kind
 
 NUM_PROBES = 64  # sessions for which every score is compared
 NUM_QUERIES = 1_000  # sessions for which the best items are compared, one query at a time
@@ -42,8 +43,9 @@ class Exported:
     Attributes:
         num_items: number of items in the index.
         embeddings: metadata of embeddings.parquet, from `describe_embeddings`.
-        index_check: the document index_check.json: `schema_version`, `test` (`describe_split`), and what
-            `components.export.check.measure` returns.
+        index_check: the document index_check.json: `schema_version`, `test` (`describe_split`), `index_kind`, what
+            `components.export.check.measure` returns, `memory_bytes`, by which the index and its answers increased the
+            memory of a process, and `size_bytes` of its files.
     """
 
     num_items: int
@@ -66,6 +68,8 @@ def export(
     embeddings_path: Path,
     *,
     serving_k: int = ExportParameters.serving_k,
+    index_kind: str = "brute_force",
+    min_index_recall: float = 0.0,
 ) -> Exported:
     """Writes the index, checks it in a fresh process, and writes the candidate embeddings.
 
@@ -76,15 +80,20 @@ def export(
         index_dir: folder to write the index to.
         embeddings_path: Parquet file to write, with item_id and embedding.
         serving_k: number of items that the signature `serving_default` of the index returns.
+        index_kind: how the index searches, one of INDEX_KINDS.
+        min_index_recall: minimum share of the best items that the index returns.
 
     Raises:
-        ValueError: no test session has two events, or serving_k is below 1.
-        RuntimeError: the results of the saved index differ from exact scores.
+        ValueError: no test session has two events, a parameter is out of bounds, or the catalogue is too small for the
+            index.
+        RuntimeError: the results of the saved index differ from exact scores, it returns too few of the best items, or
+            a package that it needs is missing.
     """
-    ExportParameters(serving_k=serving_k)
+    ExportParameters(serving_k=serving_k, index_kind=index_kind, min_index_recall=min_index_recall)
     configure_tensorflow()
     list_devices()
     vocabulary = Vocabulary.read(vocabulary_path)
+    check_index_kind(index_kind, vocabulary.num_items)
     parameters = read_training(model_dir)["parameters"]
     max_length = parameters["max_session_length"]
     events = read_split(events_dir, "test")
@@ -107,13 +116,26 @@ def export(
             embedding_dim=parameters["embedding_dim"],
             max_length=max_length,
             serving_k=serving_k,
+            index_kind=index_kind,
         ).save(index_dir)
     scores = model_scores(model, candidates, vocabulary, sessions, queried, max_length=max_length)
     prefixes = _prefixes(events["item_id"], sessions, queried, max_length=max_length)
-    measured = _check(index_dir, prefixes, vocabulary.item_ids.to_pylist(), scores)
+    is_exact = index_kind == "brute_force"
+    measured = _check(index_dir, prefixes, vocabulary.item_ids.to_pylist(), scores, is_exact=is_exact)
+    recall = measured["index_recall"]
+    if recall < min_index_recall:
+        raise RuntimeError(
+            f"The index returns {recall:.4f} of the best items, less than min_index_recall, {min_index_recall}. "
+            "Export it with index_kind brute_force, or with a lower min_index_recall."
+        )
     description = describe_embeddings(parameters, dimension=candidates.shape[1])
     write_embeddings(vocabulary.item_ids, candidates, description, embeddings_path)
-    index_check = {"schema_version": schema_versions.INDEX_CHECK, "test": describe_split(events), **measured}
+    index_check = {
+        "schema_version": schema_versions.INDEX_CHECK,
+        "test": describe_split(events),
+        "index_kind": index_kind,
+        **measured,
+    }
     return Exported(num_items=vocabulary.num_items, index_check=index_check, embeddings=description)
 
 
@@ -128,13 +150,16 @@ def _prefixes(
     ]
 
 
-def _check(index_dir: Path, sessions: list[list[str]], item_ids: list[str], scores: ScoreTile) -> dict[str, Any]:
+def _check(
+    index_dir: Path, sessions: list[list[str]], item_ids: list[str], scores: ScoreTile, *, is_exact: bool
+) -> dict[str, Any]:
     """Checks the saved index in a fresh process; returns what was measured there."""
     probed = sessions[:NUM_PROBES]
     length = max(map(len, probed))
     k = min(PROBE_K, len(item_ids))
     best, largest = _find_best(scores, item_ids, num_queries=len(sessions), k=k)
-    probes = {"sessions": [each + [""] * (length - len(each)) for each in probed], "item_ids": item_ids, "k": k}
+    padded = [each + [""] * (length - len(each)) for each in probed]
+    probes = {"sessions": padded, "item_ids": item_ids, "k": k, "exact": is_exact}
     queries = {"sessions": sessions, "best": best, "largest": largest, "k": k}
     with tempfile.TemporaryDirectory() as scratch:
         Path(scratch, "probes.json").write_text(json.dumps(probes), encoding="utf-8")

@@ -12,6 +12,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from components.core.literal_paths import literal_path
+from components.core.saved_model import load_index
 
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
 SIGNATURES = ("serving_default", "recommend")
@@ -41,22 +42,21 @@ def write_warm_up(index_dir: Path, item_ids: Sequence[str], path: Path) -> None:
         RuntimeError: the index does not answer a request.
     """
     requests = []
-    with literal_path(index_dir) as folder:
-        signatures = tf.saved_model.load(folder).signatures
-        for name in SIGNATURES:
-            if name not in signatures:
-                raise ValueError(f"Expected the signature {name} in {index_dir}. Received: {', '.join(signatures)}")
-            specs: dict[str, tf.TensorSpec] = signatures[name].structured_input_signature[1]
-            for shape in SHAPES:
-                inputs = make_inputs(specs, item_ids, *shape)
-                requests.append((name, inputs))
-                try:
-                    signatures[name](**inputs)
-                except tf.errors.OpError as error:
-                    shapes = {key: tensor.shape.as_list() for key, tensor in inputs.items()}
-                    raise RuntimeError(
-                        f"The signature {name} of the index {index_dir} does not answer a request of {shapes}: {error}"
-                    ) from error
+    signatures = load_index(index_dir).signatures
+    for name in SIGNATURES:
+        if name not in signatures:
+            raise ValueError(f"Expected the signature {name} in {index_dir}. Received: {', '.join(signatures)}")
+        specs: dict[str, tf.TensorSpec] = signatures[name].structured_input_signature[1]
+        for shape in SHAPES:
+            inputs = make_inputs(specs, item_ids, *shape)
+            requests.append((name, inputs))
+            try:
+                signatures[name](**inputs)
+            except tf.errors.OpError as error:
+                shapes = {key: tensor.shape.as_list() for key, tensor in inputs.items()}
+                raise RuntimeError(
+                    f"The signature {name} of the index {index_dir} does not answer a request of {shapes}: {error}"
+                ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
     with literal_path(path.parent) as folder, tf.io.TFRecordWriter(f"{folder}/{path.name}") as writer:
         for name, inputs in requests:

@@ -1,0 +1,87 @@
+"""Approximate search with ScaNN for the candidates with the largest inner products."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from scann.scann_ops.py import scann_ops
+
+LEAVES_PER_ROOT = 2  # partitions, divided by the square root of the number of candidates
+SHARE_OF_LEAVES = 0.15  # of the partitions, searched for each query
+MIN_SEARCHED_LEAVES = 100
+REORDERED = 4  # candidates whose exact score is computed, for each one that is returned
+MIN_REORDERED = 200
+MAX_SHARE = 0.05  # of the candidates; queries for more are answered exactly
+# Two coordinates share a 4-bit code, and an error along the candidate weighs more than one across it: the values of
+# https://github.com/google-research/google-research/blob/master/scann/docs/algorithms.md
+DIMENSIONS_PER_CODE = 2
+ANISOTROPIC_THRESHOLD = 0.2
+
+
+class ScannSearch(tf.Module):
+    """Searches the partitions next to the query, and selects the best of what is found there by exact scores.
+
+    Scores inside a partition are estimated from 4-bit codes (Guo et al. 2020, https://arxiv.org/abs/1908.10396). The
+    best of them are scored again with the candidates themselves, so the scores that are returned are exact.
+
+    A process that loads the SavedModel needs ScaNN's operations: see `components.core.saved_model.load_index`.
+
+    Args:
+        candidates: [num_items, dimension] float32.
+    """
+
+    def __init__(self, candidates: npt.NDArray[np.float32]) -> None:
+        super().__init__()
+        self.num_items = len(candidates)
+        self.num_leaves = max(1, round(LEAVES_PER_ROOT * math.sqrt(self.num_items)))
+        self.searched_leaves = min(self.num_leaves, max(MIN_SEARCHED_LEAVES, round(SHARE_OF_LEAVES * self.num_leaves)))
+        searcher = (
+            scann_ops.builder(candidates, 1, "dot_product")
+            .tree(self.num_leaves, self.searched_leaves)
+            .score_ah(DIMENSIONS_PER_CODE, ANISOTROPIC_THRESHOLD)
+            .reorder(MIN_REORDERED)
+            .build()
+        )
+        *state, table = scann_ops.scann_to_tensors(searcher.searcher_handle)
+        self.table = tf.Variable(table, trainable=False, name="candidates")
+        self.state = [tf.Variable(tensor, trainable=False) for tensor in state]
+
+    def __call__(self, queries: tf.Tensor, num_best: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Finds most of the best candidates of each query.
+
+        Args:
+            queries: [num_queries, dimension] float32.
+            num_best: [] int32, at most `num_items`.
+
+        Returns:
+            Inner products and rows of the candidates, [num_queries, num_best], best first. Where the searched
+            partitions hold fewer candidates, the score is -inf and the row 0.
+        """
+        best: tuple[tf.Tensor, tf.Tensor] = tf.cond(
+            num_best > int(MAX_SHARE * self.num_items),
+            lambda: self._search_all(queries, num_best),
+            lambda: self._search_leaves(queries, num_best),
+        )
+        return best
+
+    def _search_leaves(self, queries: tf.Tensor, num_best: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # Kernels create the searcher at their first run and keep it.
+        searcher = scann_ops.tensors_to_scann(self.table, *self.state)
+        num_reordered = tf.maximum(REORDERED * num_best, MIN_REORDERED)
+        # Twice as many as the candidates to reorder fill, since partitions differ in size.
+        filled = 2 * num_reordered * self.num_leaves // self.num_items
+        num_leaves = tf.minimum(tf.maximum(filled, self.searched_leaves), self.num_leaves)
+        found = scann_ops.scann_search_batched(searcher, queries, num_best, num_reordered, num_leaves, True)
+        rows, scores = found[0], found[1]
+        scores = tf.where(tf.math.is_nan(scores), -np.inf, scores)
+        padding = [[0, 0], [0, num_best - tf.shape(rows)[1]]]  # as many columns come as the fullest row has
+        return tf.pad(scores, padding, constant_values=-np.inf), tf.pad(rows, padding)
+
+    def _search_all(self, queries: tf.Tensor, num_best: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tuple(tf.math.top_k(tf.matmul(queries, self.table, transpose_b=True), k=num_best))
+
+    def vectors(self, rows: tf.Tensor) -> tf.Tensor:
+        """Candidates [..., dimension] of rows [...]."""
+        # A gather from the variable itself makes TensorFlow copy the whole table at every later read.
+        return tf.gather(tf.convert_to_tensor(self.table), rows)

@@ -5,12 +5,13 @@
 
 Each week publishes a version if the gate lets it pass; the poisoned logs (random clicks in the last week, and 30% of
 its items gone) have to be refused. Then the last version is rolled back. Without a log, a generated one is used. Three
-epochs show whether the loop works, not how good a model gets: the default is 8.
+epochs show whether the loop works, not how good a model gets: the default is 8. The tasks run in this process, which
+saves the start of each.
 """
 
 import argparse
+import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -28,9 +29,12 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
 import weekly_logs  # noqa: E402
+from in_process import tasks_in_process  # noqa: E402
 
 from components.core.serving.location import list_versions  # noqa: E402
 from components.publish.rollback import roll_back  # noqa: E402
+from pipeline.__main__ import cli  # noqa: E402
+from pipeline.kfp_runner import RunError  # noqa: E402
 
 SETTINGS = ["session_column=SessionId", "item_column=ItemId", "time_column=Time", "event_column=", "drop_repeats=false"]
 SMALL = ["embedding_dim=16", "query_tower=mean", "num_negatives=64", "learning_rate=0.02", "gate_min_targets=200",
@@ -39,13 +43,19 @@ SMALL = ["embedding_dim=16", "query_tower=mean", "num_negatives=64", "learning_r
 
 def retrain(log: Path, week: str, folder: Path, settings: list[str]) -> tuple[int, float]:
     """Runs the retraining of a week; returns its exit code and its seconds."""
-    command = [sys.executable, "-m", "pipeline", "run", "--events", str(log), "--as-of", week]
+    command = ["run", "--events", str(log), "--as-of", week]
     command += ["--serving", str(folder / "serving"), "--output", str(folder / "output")]
     command += [option for setting in settings for option in ("--set", setting)]
     begin = time.perf_counter()
-    with (folder / "log.txt").open("a") as printed:
-        done = subprocess.run(command, cwd=ROOT, stdout=printed, stderr=printed, check=False, env=dict(os.environ))
-    return done.returncode, time.perf_counter() - begin
+    with (folder / "log.txt").open("a") as printed, contextlib.ExitStack() as stack:
+        for context in (contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), tasks_in_process()):
+            stack.enter_context(context)
+        try:
+            code = cli.main(command, standalone_mode=False)
+        except RunError as error:
+            print(error)
+            code = 3
+    return code, time.perf_counter() - begin
 
 
 def describe(folder: Path) -> str:

@@ -38,7 +38,7 @@ PIPELINES = [
     ((ingest, *SHARED), {"serving_uri"}, make_training_pipeline),
     (
         (sessionize, *SHARED, gate, verify, publish, notify),
-        {"publication_key", "champion_version", "pipeline_name"},
+        {"publication_key", "champion_version", "pipeline_name", "min_index_recall"},
         make_retraining_pipeline,
     ),
 ]

@@ -15,6 +15,7 @@ from kfp import components, dsl, local
 from components.evaluate.component import evaluate
 from components.export.component import export
 from components.ingest.component import ingest
+from components.report.component import report
 from components.train.component import train
 from components.vocabulary.component import vocabulary
 from pipeline.compilation import compile_pipeline
@@ -64,7 +65,7 @@ def test_artifacts_lie_at_stable_names_and_nothing_else_is_left(run):
 @pytest.mark.slow
 def test_every_task_of_the_compiled_pipeline_leaves_its_record(run):
     records = read_run_records(run / "current")
-    assert {*records} == {"ingest", "vocabulary", "train", "evaluate", "export"}
+    assert {*records} == {"ingest", "vocabulary", "train", "evaluate", "export", "report"}
     assert [*records][:3] == ["ingest", "vocabulary", "train"]
     assert {record.status for record in records.values()} == {"succeeded"}
     report = json.loads((run / "events" / "report.json").read_text())
@@ -109,6 +110,8 @@ def test_every_component_runs_alone_on_artifacts_on_disk(run, small_log, tmp_pat
         made |= run_component(evaluate, tmp_path, artifacts=inputs, arguments={"evaluate_ks": [5]})
         assert set(json.loads(made["metrics"].read_text())["model"]) == {"recall@5", "mrr@5", "ndcg@5"}
         made |= run_component(export, tmp_path, artifacts=inputs)
+        shown = ("events", "vocabulary", "metrics", "examples", "embeddings", "index_check")
+        made |= run_component(report, tmp_path, artifacts={name: made[name] for name in shown})
     assert {path.name for path in tmp_path.iterdir()} == {*OUTPUT_NAMES.values(), "data_report", ".lock"}
     assert all(path.exists() for path in made.values())
 
@@ -315,7 +318,7 @@ def test_the_tasks_of_a_killed_run_die_with_it(endless, killed_by, code):
     assert process.returncode == code
     wait_until(lambda: not any(map(lives, pids)))
     if code == 130:
-        assert "The run was interrupted. " in errors
+        assert "The run was interrupted in the step wait. Start it again to go on from the step wait." in errors
         assert errors.endswith("two-tower: interrupted\n")
 
 

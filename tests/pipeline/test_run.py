@@ -29,7 +29,7 @@ ODD = "a b 'c' \"d\" lr=[0.002] *f é漢😀 python3"
 def two_tower(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "pipeline", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "240"},
         capture_output=True,
         text=True,
         check=False,
@@ -180,7 +180,7 @@ def test_metrics_say_which_data_code_and_parameters_they_are_of(output, small_lo
     assert run["parameters"]["batch_size"] == 1024
     assert run["preset"] == "default"
     assert run["versions"]["kfp"] == "2.17.0"
-    assert run["seconds"].keys() == {"ingest", "vocabulary", "train", "evaluate", "export"}
+    assert run["seconds"].keys() == {"ingest", "vocabulary", "train", "evaluate", "export", "report"}
 
 
 def test_the_configuration_of_a_run_starts_it_again_and_json_is_one_object(output, tmp_path, capsys):

@@ -39,7 +39,7 @@ def load_index(index_dir: Path) -> Any:
             except ModuleNotFoundError as error:
                 raise RuntimeError(
                     f"The index {index_dir} was exported with index_kind scann, which needs the package scann. Install "
-                    f"two-tower[scann]. Received: {error}"
+                    f"scann 1.4.2. Received: {error}"
                 ) from error
         return tf.saved_model.load(path)
 

@@ -1,6 +1,5 @@
 """Selects how the index searches the candidates."""
 
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -16,16 +15,12 @@ def check_index_kind(index_kind: str, num_items: int) -> None:
 
     Raises:
         ValueError: the catalogue is too small for the kind.
-        RuntimeError: the package that it needs is missing.
     """
-    if index_kind == "scann":
-        if num_items < MIN_SCANN_ITEMS:
-            raise ValueError(
-                f"Expected at least {MIN_SCANN_ITEMS:,} items for index_kind scann; use brute_force, which is exact. "
-                f"Received: {num_items:,}"
-            )
-        if find_spec("scann") is None:
-            raise RuntimeError("index_kind scann needs the package scann. Install two-tower[scann].")
+    if index_kind == "scann" and num_items < MIN_SCANN_ITEMS:
+        raise ValueError(
+            f"Expected at least {MIN_SCANN_ITEMS:,} items for index_kind scann; use brute_force, which is exact. "
+            f"Received: {num_items:,}"
+        )
 
 
 def make_search(index_kind: str, candidates: npt.NDArray[np.float32]) -> Any:

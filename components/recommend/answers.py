@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import tensorflow as tf
 
-from components.core.literal_paths import literal_path
+from components.core.saved_model import load_index
 
 BATCH_SESSIONS = 512  # maximum number of sessions per query
 BATCH_EVENTS = 1 << 16  # maximum number of places per query, padding included
@@ -45,8 +45,7 @@ class BulkIndex:
     """
 
     def __init__(self, index_dir: Path) -> None:
-        with literal_path(index_dir) as path:
-            self.loaded: Any = tf.saved_model.load(path)
+        self.loaded: Any = load_index(index_dir)
         signatures = self.loaded.signatures
         if not {"recommend", "known"} <= set(signatures):
             raise ValueError(

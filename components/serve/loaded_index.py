@@ -11,7 +11,7 @@ import tensorflow as tf
 from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
 
-from components.core.literal_paths import literal_path
+from components.core.saved_model import load_index
 from components.serve.queries import SIGNATURES, pad
 
 WARM_UP_SHAPES = ((1, 1), (1, 20), (8, 20), (64, 20))  # sessions and items
@@ -56,9 +56,8 @@ class LoadedIndex:
     def __init__(self, folder: Path, *, version: int, key: str = "") -> None:
         self.version = version
         self.key = key
-        with literal_path(folder) as path:
-            self._signatures = tf.saved_model.load(path).signatures
-            self.signature_def = _describe_signatures(folder)
+        self._signatures = load_index(folder).signatures
+        self.signature_def = _describe_signatures(folder)
         missing = [name for name in SIGNATURES if name not in self._signatures]
         if missing:
             raise ValueError(

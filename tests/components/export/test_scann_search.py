@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 from factories import make_events, make_vocabulary_of
@@ -12,10 +13,9 @@ from components.core.events import write_split
 from components.core.saved_model import load_index
 from components.export import index, step
 from components.export.index import Index
-
-pytest.importorskip("scann", exc_type=ImportError)
-
 from components.export.scann_search import MAX_SHARE, ScannSearch
+from components.recommend.answers import BulkIndex
+from components.serve.loaded_index import LoadedIndex
 
 NUM_ITEMS = 3_000
 ITEM_IDS = [f"i{number}" for number in range(NUM_ITEMS)]
@@ -104,6 +104,16 @@ def test_both_kinds_answer_alike(index_dir, tmp_path):
     assert all(len({*row} - {b""}) >= NUM_ITEMS - 2 for row in everything)
 
 
+def test_the_server_and_answers_in_bulk_load_it(index_dir):
+    sessions = pa.record_batch(
+        [pa.array(["s"]), pa.array([["i3", "i8"]], pa.list_(pa.string()))], ["session_id", "item_ids"]
+    )
+    in_bulk = BulkIndex(index_dir).answer(sessions, k=5, exclude_seen=False).table["item_id"].to_pylist()
+    served = LoadedIndex(index_dir, version=1).call("recommend", [["i3", "i8"]], [[]], ks=[5])["item_ids"]
+    assert in_bulk == [item.decode() for item in served[0]]
+    assert in_bulk == [item for item, _ in index.recommend(index_dir, ["i3", "i8"], k=5, exclude_seen=False).items]
+
+
 def test_indexes_in_one_process_do_not_share_their_items(index_dir, tmp_path):
     first = load_index(index_dir).signatures
     other = load_index(save_index(tmp_path / "other", 1_000, "scann")).signatures
@@ -131,7 +141,7 @@ def test_a_fresh_process_loads_it(index_dir):
 
 def test_without_the_package_the_error_says_what_to_install(index_dir, monkeypatch):
     monkeypatch.setitem(sys.modules, "scann.scann_ops.py.scann_ops", None)
-    with pytest.raises(RuntimeError, match=r"needs the package scann. Install two-tower\[scann\]"):
+    with pytest.raises(RuntimeError, match=r"needs the package scann. Install scann 1"):
         load_index(index_dir)
 
 

@@ -23,7 +23,13 @@ from components.vocabulary.step import make_vocabulary
 def exported(small_artifacts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     parameters = TrainParameters(
-        embedding_dim=16, batch_size=256, num_negatives=64, learning_rate=0.02, max_epochs=1, refit=False
+        query_tower="mean",
+        embedding_dim=16,
+        batch_size=256,
+        num_negatives=64,
+        learning_rate=0.02,
+        max_epochs=1,
+        refit=False,
     )
     train_model(*small_artifacts, folder / "model", folder / "tensorboard", parameters)
     export(*small_artifacts, folder / "model", folder / "index", folder / "embeddings.parquet")

@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import os
 import tempfile
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -77,6 +78,7 @@ def run_tasks(
                 cache_root=str(root / CACHE),
             )
             spec = _supervise(pipeline, f"{dsl.WORKSPACE_PATH_PLACEHOLDER}/run", seconds=display.task_seconds)
+            _set_run_id(spec, str(uuid.uuid4()))
             for component in (spec.root, *spec.components.values()):
                 for name, task in component.dag.tasks.items():
                     task.caching_options.enable_cache = name in keys
@@ -121,6 +123,20 @@ def _supervise(pipeline: Any, pipe_path: str, *, seconds: float) -> Any:
             container["command"] = ["python3", "-c", source, pipe_path, *container["command"]]
             container["env"] = [{"name": SECONDS_VARIABLE, "value": f"{seconds:g}"}]
     return spec
+
+
+def _set_run_id(spec: Any, run_id: str) -> None:
+    """Replaces KFP's placeholder for the id of the run.
+
+    KFP draws only 8 digits, from a generator that a task in the same process may have seeded. Two runs with the same id
+    would count as one publication, and the second would be lost.
+    """
+    for component in (spec.root, *spec.components.values()):
+        for task in component.dag.tasks.values():
+            for each in task.inputs.parameters.values():
+                constant = each.runtime_value.constant
+                if dsl.PIPELINE_JOB_ID_PLACEHOLDER in constant.string_value:
+                    constant.string_value = constant.string_value.replace(dsl.PIPELINE_JOB_ID_PLACEHOLDER, run_id)
 
 
 @contextlib.contextmanager

@@ -28,7 +28,11 @@ RUNS = {
         r"[\w ]+ +[\d,]+ clients +[\d,]+/s  p50 .* ms of CPU  200: |mean batch \d|memory: |restart: ",
         8 + 2 + 2 + 1,
     ),
-    "scale.py": ("--items 300", r"(ingest|vocabulary|train|evaluate|export) +[\d.]+ s +[\d.]+ GiB|recall@20 0\.\d", 6),
+    "scale.py": (
+        "--items 300",
+        r"(ingest|vocabulary|train|evaluate|export) +[\d.]+ s +[\d.]+ GiB|/s [\d,]+, recall@20 0\.\d",
+        6,
+    ),
 }
 DOCUMENTED = re.compile(r"python (tests/benchmarks/\w+\.py)((?: +(?:--[\w-]+|[\w.]+))*)")
 

@@ -305,7 +305,7 @@ def use_other_tensorflow(monkeypatch):
 
 
 def use_gpu(monkeypatch):
-    monkeypatch.setattr(distribution.tf.config, "list_physical_devices", lambda kind: [kind])
+    monkeypatch.setattr(distribution.tf.config, "list_physical_devices", lambda kind=None: [kind])
 
 
 @pytest.mark.slow

@@ -22,7 +22,11 @@ RUNS = {
         2,
     ),
     "ranking.py": ("--queries 50 --items 400 --dim 8 --tfrs", r"(product|ranks|top 20|by +[\d,]+) +[\d.]+ s", 5),
-    "retraining_weeks.py": ("--epochs 1", r"\d{4}-\d\d-\d\d, .*: (published|refused) after|versions|recommended", 7),
+    "retraining_weeks.py": (
+        "--epochs 1 --unpoisoned --weeks 2025-01-31 2025-02-07",
+        r"\d{4}-\d\d-\d\d, .*: (published|refused) after|versions|recommended",
+        4,
+    ),
     "serving.py": (
         "--items 50 --dim 16 --clients 20 --seconds 3 --overload-clients 40 --requests 400",
         r"[\w ]+ +[\d,]+ clients +[\d,]+/s  p50 .* ms of CPU  200: |mean batch \d|memory: |restart: ",

@@ -69,6 +69,7 @@ def test_a_benchmark_without_its_packages_says_what_to_do(tmp_path, name):
     assert ran.stderr == "This benchmark needs what `make install` installs. Received: No module named numpy\n"
 
 
+@pytest.mark.slow
 def test_documented_commands_have_options_that_are_there():
     """In the documentation and in the benchmarks themselves."""
     paths = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "Makefile", *BENCHMARKS.glob("*.py")]

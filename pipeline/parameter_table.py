@@ -52,9 +52,7 @@ def list_parameters() -> dict[str, Parameter]:
     found: dict[str, Parameter] = {}
     for component in COMPONENTS:
         defaults = get_defaults(component)
-        for name, spec in component.component_spec.inputs.items():
-            if "@" in spec.type or name in (*PUBLICATION_PARAMETERS, *TASK_PARAMETERS, *OWN_PARAMETERS):
-                continue
+        for name, spec in list_inputs(component).items():
             known = found.get(name)
             found[name] = Parameter(
                 name=name,
@@ -70,6 +68,14 @@ def list_parameters() -> dict[str, Parameter]:
                 description=(known.description if known else "") or get_description(spec),
             )
     return found
+
+
+def list_inputs(component: Any) -> dict[str, Any]:
+    """Returns KFP's specifications of the component's parameters that a user can set, by name."""
+    own = (*PUBLICATION_PARAMETERS, *TASK_PARAMETERS, *OWN_PARAMETERS)
+    return {
+        name: spec for name, spec in component.component_spec.inputs.items() if "@" not in spec.type and name not in own
+    }
 
 
 def find_bounds(step: str, name: str, defaults: Mapping[str, Any]) -> str:
@@ -104,3 +110,22 @@ def _ask(step: str, values: Mapping[str, Any], name: str) -> str:
 def select(parameters: Mapping[str, Parameter], step: str) -> Iterable[Parameter]:
     """Yields the parameters that belong to a step and to none before it."""
     return (each for each in parameters.values() if each.steps[0] == step)
+
+
+def show_default(parameter: Parameter) -> str:
+    """Writes the default, or the defaults if the steps have different ones."""
+    shown = {step: show_value(value) for step, value in parameter.defaults.items()}
+    if not shown:
+        return "(required)"
+    if len(set(shown.values())) == 1:
+        return next(iter(shown.values()))
+    return ", ".join(f"{value} ({step})" for step, value in shown.items())
+
+
+def show_value(value: Any) -> str:
+    """Writes a value as `--set` reads it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(map(str, value)) or '""'
+    return '""' if value == "" else str(value)

@@ -12,6 +12,7 @@ from rich.console import Console
 from components.core.logs.layout_table import LAYOUTS
 from components.image import IMAGE, SOURCE_VERSION
 from pipeline import local, presets
+from pipeline.completion import complete_setting
 from pipeline.configuration import effective_values, make_config
 from pipeline.containers import make_docker_runner
 from pipeline.display import Detail, Display
@@ -56,6 +57,7 @@ LOG_HELP = "a file, folder or glob; local, s3:// or gs://."
     "settings",
     multiple=True,
     metavar="NAME=VALUE",
+    shell_complete=complete_setting,
     help="Set a parameter; `two-tower parameters` lists them. Repeatable, once per parameter.",
 )
 @click.option(

@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from pipeline import presets
+from pipeline.graph_parameters import ALL_COMPONENTS
 from pipeline.names import suggest
-from pipeline.parameter_table import COMPONENTS, Parameter, list_parameters, select
+from pipeline.parameter_table import Parameter, list_parameters, select
 
 WIDTH = 110  # of the descriptions, in characters
 
@@ -44,7 +45,7 @@ def parameters_command(name: str | None, preset: str, as_json: bool) -> None:
 
 
 def _print_all(parameters: dict[str, Parameter], values: dict[str, Any], preset: str) -> None:
-    for component in COMPONENTS:
+    for component in ALL_COMPONENTS:
         own = list(select(parameters, component.name))
         if not own:
             continue

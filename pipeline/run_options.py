@@ -8,14 +8,13 @@ from typing import Any
 
 import click
 
-from components.ingest.component import ingest
-from components.sessionize.component import sessionize
 from pipeline import presets
-from pipeline.configuration import load_config, read_config
+from pipeline.configuration import check_config, load_config
+from pipeline.graph_parameters import COMPONENTS, LOCAL_PARAMETERS
 from pipeline.layout_settings import get_layout_settings
 from pipeline.retraining import make_retraining_pipeline
 from pipeline.settings import parse_settings
-from pipeline.tasks import MODEL_COMPONENTS, PUBLICATION_COMPONENTS, Tasks
+from pipeline.tasks import Tasks
 from pipeline.training import make_training_pipeline
 from pipeline.validation import check_values
 
@@ -31,10 +30,6 @@ OPTIONS = {
 
 # Parameters with the location of a log or a table.
 LOCATIONS = ("train_path", "valid_path", "test_path", "log_path", "previous_events", "items_path")
-COMPONENTS = {
-    "training": (ingest, *MODEL_COMPONENTS),
-    "retraining": (sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS),
-}
 
 _WILDCARD = re.compile(r"[*?\[]")
 
@@ -126,10 +121,9 @@ def make_local_run(
             raise click.UsageError(str(error)) from error
     if config is not None:
         other = make_training_pipeline(tasks) if is_raw else make_retraining_pipeline(tasks)
-        arguments.update(read_config(config, parameters, other.component_spec.inputs))
+        arguments.update(check_config(configured, config, parameters, other.component_spec.inputs))
     arguments.update(parse_settings(settings, parameters))
-    components = COMPONENTS["retraining" if is_raw else "training"]
-    check_values({component.name: component for component in components}, arguments)
+    check_values(COMPONENTS["retraining" if is_raw else "training"], arguments)
     inputs = []
     for name in LOCATIONS:
         location = arguments.get(name)
@@ -165,7 +159,7 @@ def check_once(given: Mapping[str, str], settings: tuple[str, ...]) -> None:
             raise click.UsageError(f"Expected {OPTIONS[name]} or --set {name}=... Received: both")
         if name in seen:
             raise click.UsageError(f"Expected --set {name}=... once. Received: twice")
-        if name in ("checkpoint_root", "records_uri"):
+        if name in LOCAL_PARAMETERS:
             raise click.UsageError(f"The run sets {name} itself, to a folder in --output. Omit --set {name}=...")
         seen.add(name)
 

@@ -13,12 +13,10 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from pipeline.tasks import OUTSIDE_PARAMETERS
+from pipeline.graph_parameters import OUTSIDE_PARAMETERS, WITHOUT_EFFECT
 
 # The tasks that read files which this machine can hash. Other tasks that are not cached read what may change unseen.
 READERS = ("ingest", "sessionize")
-# Parameters that say where something is written, or who writes it, and change no result.
-WITHOUT_EFFECT = ("checkpoint_root", "records_uri", "run_id", "task_name")
 NESTED_WITHOUT_EFFECT = tuple(f"--{name}" for name in WITHOUT_EFFECT)  # of the groups of a pipeline
 
 

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.compilation import compile_pipeline
-from pipeline.early_checks import check_gate_parameters
+from pipeline.graph_parameters import COMPONENTS, OUTSIDE_PARAMETERS
 from pipeline.settings import check_parameters
-from pipeline.tasks import OUTSIDE_PARAMETERS, Tasks
+from pipeline.tasks import Tasks
+from pipeline.validation import check_values
 
 # Prefixes of addresses that pods can read; Vertex mounts Cloud Storage at /gcs.
 _ADDRESSES = {"kfp": ("s3://", "gs://"), "vertex": ("s3://", "gs://", "/gcs/")}
@@ -61,7 +62,7 @@ class Submission:
             )
         inputs = compile_pipeline(self.pipeline, self.tasks).inputs
         check_parameters(self.parameters, inputs)
-        check_gate_parameters(self.parameters, inputs)
+        check_values(COMPONENTS[self.pipeline], self.parameters)
         for name in sorted({name for names in OUTSIDE_PARAMETERS.values() for name in names} & self.parameters.keys()):
             # A mounted bucket has no conditional creation, by which a version is published once.
             addresses = _ADDRESSES["kfp" if name == "serving_uri" else self.tasks.platform]

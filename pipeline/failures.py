@@ -52,7 +52,8 @@ def _advise(what: str, folder: OutputFolder) -> str:
     if _NO_SPACE.search(what):
         return f"Free space on the disk of {folder.path}, and {again}"
     if "killed by signal" in what:
-        return f"Give it more memory or less data (sample_fraction, batch_size), and {again}"
+        less = "sample_fraction for split logs, window_days for a raw log"
+        return f"Give it more memory, a smaller batch_size or less data ({less}), and {again}"
     if _INPUT.match(what):
         return f"Correct what the first line names, and {again}"
     return f"Look into the log for the cause, and {again}"

@@ -107,44 +107,6 @@ def print_findings(document: dict[str, Any], console: Console) -> None:
         console.print(Text(f"{escape(line)}."))
 
 
-def print_comparison(document: dict[str, Any], console: Console) -> None:
-    """Prints the baselines that the model does not beat, if there are any.
-
-    The metrics are recall and MRR at 20 or, if they were not computed at 20, at the highest cut-off.
-
-    Args:
-        document: the contents of metrics.json.
-        console: the console to print to.
-    """
-    model = document["model"]
-    cutoff = 20 if "recall@20" in model else max(int(name.partition("@")[2]) for name in model)
-    ahead = {}
-    for baseline, summary in document["baselines"].items():
-        metrics = [name for name in (f"recall@{cutoff}", f"mrr@{cutoff}") if model[name] <= summary[name]]
-        if metrics:
-            ahead[baseline] = " and ".join(metrics)
-    if ahead:
-        baselines = ", ".join(f"{baseline} ({metrics})" for baseline, metrics in ahead.items())
-        console.print(Text(f"The model is not better than these baselines: {baselines}.", style="bold red"))
-
-
-def print_verdict(verdict: dict[str, Any], version: int | None, uri: str, console: Console) -> None:
-    """Prints what the gate decided and why, and the version that was published.
-
-    Args:
-        verdict: the contents of verdict.json.
-        version: number of the published version; None if nothing was published.
-        uri: the serving location.
-        console: the console to print to.
-    """
-    decided = f"Decided by: {verdict['decided_by']}. {verdict['reason']}"
-    if version is None:
-        text, style = f"The gate refused the model. {decided} Nothing was published in {uri}.", "bold red"
-    else:
-        text, style = f"The gate let the model pass. {decided} Version {version} is published in {uri}.", ""
-    console.print(Text(escape(text), style=style))
-
-
 def print_items(items: Iterable[tuple[str, float]], stream: TextIO) -> None:
     r"""Prints one item and its score per line, separated by a tab.
 

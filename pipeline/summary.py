@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.report import escape, print_comparison, print_findings, print_verdict
+from components.core.cutoffs import choose_cutoff
+from pipeline.report import escape, print_findings
 
-K = 20  # cut-off of the metrics that are shown, if it was computed
 NAMES = {"recall": "recall", "mrr": "MRR", "ndcg": "NDCG"}
 
 
@@ -68,8 +68,9 @@ def make_metrics_table(document: Mapping[str, Any]) -> Table:
     of: those with a difference, in recall or MRR, whose interval reaches down to 0.
     """
     model = document["model"]
-    k = K if f"recall@{K}" in model else max(int(name.partition("@")[2]) for name in model)
-    names = [name for name in (f"recall@{k}", f"mrr@{k}", f"ndcg@{k}", "recall@100") if name in model]
+    k = choose_cutoff(model)
+    wanted = dict.fromkeys((f"recall@{k}", f"mrr@{k}", f"ndcg@{k}", "recall@100"))
+    names = [name for name in wanted if name in model]
     targets, in_split = document["num_targets"], document["num_targets_in_split"]
     drawn = f" (sampled from {in_split:,})" if in_split > targets else ""
     table = Table(
@@ -98,3 +99,41 @@ def _describe_close(ahead: Mapping[str, list[float]], k: int) -> str:
     intervals = {NAMES[name]: ahead.get(f"{name}@{k}") for name in ("recall", "mrr")}
     close = {name: each for name, each in intervals.items() if each is not None and each[0] <= 0}
     return ", ".join(f"{name} {low:+.3f} to {high:+.3f}" for name, (low, high) in close.items())
+
+
+def print_comparison(document: Mapping[str, Any], console: Console) -> None:
+    """Prints the baselines that the model does not beat, if there are any.
+
+    The metrics are recall and MRR at the cut-off of the summary.
+
+    Args:
+        document: the contents of metrics.json.
+        console: the console to print to.
+    """
+    model = document["model"]
+    k = choose_cutoff(model)
+    ahead = {}
+    for baseline, summary in document["baselines"].items():
+        metrics = [name for name in (f"recall@{k}", f"mrr@{k}") if model[name] <= summary[name]]
+        if metrics:
+            ahead[baseline] = " and ".join(metrics)
+    if ahead:
+        baselines = ", ".join(f"{baseline} ({metrics})" for baseline, metrics in ahead.items())
+        console.print(Text(f"The model is not better than these baselines: {baselines}.", style="bold red"))
+
+
+def print_verdict(verdict: Mapping[str, Any], version: int | None, uri: str, console: Console) -> None:
+    """Prints what the gate decided and why, and the version that was published.
+
+    Args:
+        verdict: the contents of verdict.json.
+        version: number of the published version; None if nothing was published.
+        uri: the serving location.
+        console: the console to print to.
+    """
+    decided = f"Decided by: {verdict['decided_by']}. {verdict['reason']}"
+    if version is None:
+        text, style = f"The gate refused the model. {decided} Nothing was published in {uri}.", "bold red"
+    else:
+        text, style = f"The gate let the model pass. {decided} Version {version} is published in {uri}.", ""
+    console.print(Text(escape(text), style=style))

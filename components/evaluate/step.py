@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from components.core import schema_versions
+from components.core.cutoffs import choose_cutoff
 from components.core.events import SPLITS, describe_split, read_split
 from components.core.literal_paths import literal_path
 from components.core.machine import configure_tensorflow
@@ -196,7 +197,7 @@ def evaluate(
 def describe(document: dict[str, Any]) -> str:
     """Returns the model's recall and MRR at 20, or at the highest cut-off, beside the best baseline's, in one line."""
     model, baselines = document["model"], document["baselines"]
-    k = DETAIL_K if f"recall@{DETAIL_K}" in model else max(int(name.partition("@")[2]) for name in model)
+    k = choose_cutoff(model)
     best = max(baselines, key=lambda name: baselines[name][f"recall@{k}"])
     figures = (
         f"recall@{k} {model[f'recall@{k}']:.3f}, MRR@{k} {model[f'mrr@{k}']:.3f} on {document['num_targets']:,} targets"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.core.cutoffs import choose_cutoff
 from components.report.charts import Chart, Dot, draw_dots
 
 MODEL = "two-tower"
@@ -33,8 +34,7 @@ def name_baseline(name: str) -> str:
 
 def find_cutoff(metrics: Mapping[str, Any]) -> int:
     """Returns 20 or, if the metrics were not computed at 20, the highest cut-off."""
-    cutoffs = [int(name.partition("@")[2]) for name in metrics["model"]]
-    return 20 if 20 in cutoffs else max(cutoffs)
+    return choose_cutoff(metrics["model"])
 
 
 def judge(bounds: Sequence[float]) -> str:

@@ -97,11 +97,12 @@ def _make_arguments(component: Any, layout: str, as_of: str | None, settings: tu
         arguments = get_layout_settings(layout, component.component_spec.inputs)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    owners = {name: f"the step {each.name}" for each in ALL_COMPONENTS for name in each.component_spec.inputs}
     signature = inspect.signature(component.python_func).parameters
     defaults = {
         name: signature[name].default for name in inputs if signature[name].default is not inspect.Parameter.empty
     }
-    return {**defaults, **arguments, **parse_settings(settings, inputs)}
+    return {**defaults, **arguments, **parse_settings(settings, inputs, owners)}
 
 
 def _read(paths: tuple[str, ...], events_dir: Path, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,12 @@ from pipeline.settings import check_parameters
 
 
 def check_config(
-    document: Mapping[str, Any], path: Path, inputs: Mapping[str, Any], others: Mapping[str, Any]
+    document: Mapping[str, Any],
+    path: Path,
+    inputs: Mapping[str, Any],
+    others: Mapping[str, Any],
+    *,
+    owners: Mapping[str, str],
 ) -> dict[str, Any]:
     """Checks a configuration and converts its values.
 
@@ -22,6 +27,7 @@ def check_config(
         path: the file that it was read from, for error messages.
         inputs: the inputs of the pipeline by name, from its component spec.
         others: the inputs of the other pipeline. Those that have no value or their default are left out.
+        owners: as for `explain_unknown`.
 
     Returns:
         Values by parameter. Empty texts are left out where the pipeline has no such parameter.
@@ -36,10 +42,10 @@ def check_config(
         if name not in inputs:
             if name in others and value in ("", others[name].default):
                 continue
-            raise ValueError(f"{path}: {explain_unknown(str(name), inputs, others)}")
+            raise ValueError(f"{path}: {explain_unknown(str(name), inputs, owners)}")
         values[name] = _convert(value, inputs[name].type)
     try:
-        check_parameters(values, {name: inputs[name] for name in values})
+        check_parameters(values, {name: inputs[name] for name in values}, {})
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return values

@@ -1,5 +1,7 @@
 """The components of each pipeline, and which of their parameters are not the user's to set."""
 
+from typing import Any
+
 from components.evaluate.component import evaluate
 from components.export.component import export
 from components.gate.component import gate
@@ -49,3 +51,18 @@ OUTSIDE_PARAMETERS = {
     "notify": ("records_uri",),
     "report": ("items_path", "records_uri"),
 }
+
+
+def list_inputs(pipeline: str) -> dict[str, Any]:
+    """Returns the inputs of a pipeline's components, by name, that `Tasks` does not set for every pipeline.
+
+    Args:
+        pipeline: a key of COMPONENTS.
+    """
+    fixed = (*TASK_PARAMETERS, *PUBLICATION_PARAMETERS)
+    return {
+        name: spec
+        for component in COMPONENTS[pipeline]
+        for name, spec in component.component_spec.inputs.items()
+        if "@" not in spec.type and name not in fixed
+    }

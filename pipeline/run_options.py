@@ -10,7 +10,7 @@ import click
 
 from pipeline import presets
 from pipeline.configuration import check_config, load_config
-from pipeline.graph_parameters import COMPONENTS, LOCAL_PARAMETERS
+from pipeline.graph_parameters import COMPONENTS, LOCAL_PARAMETERS, list_inputs
 from pipeline.layout_settings import get_layout_settings
 from pipeline.retraining import make_retraining_pipeline
 from pipeline.settings import parse_settings
@@ -30,6 +30,9 @@ OPTIONS = {
 
 # Parameters with the location of a log or a table.
 LOCATIONS = ("train_path", "valid_path", "test_path", "log_path", "previous_events", "items_path")
+
+# What a pipeline reads, and the options with which it is chosen.
+LOGS = {"training": "split logs (--train, --valid, --test)", "retraining": "a raw log (--events)"}
 
 _WILDCARD = re.compile(r"[*?\[]")
 
@@ -119,11 +122,13 @@ def make_local_run(
             arguments.update(get_layout_settings(layout, parameters))
         except ValueError as error:
             raise click.UsageError(str(error)) from error
+    kind, other = ("retraining", "training") if is_raw else ("training", "retraining")
+    others = list_inputs(other)
+    owners = dict.fromkeys(others, f"the pipeline over {LOGS[other]}")
     if config is not None:
-        other = make_training_pipeline(tasks) if is_raw else make_retraining_pipeline(tasks)
-        arguments.update(check_config(configured, config, parameters, other.component_spec.inputs))
-    arguments.update(parse_settings(settings, parameters))
-    check_values(COMPONENTS["retraining" if is_raw else "training"], arguments)
+        arguments.update(check_config(configured, config, parameters, others, owners=owners))
+    arguments.update(parse_settings(settings, parameters, owners))
+    check_values(COMPONENTS[kind], arguments)
     inputs = []
     for name in LOCATIONS:
         location = arguments.get(name)

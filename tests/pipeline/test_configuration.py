@@ -79,6 +79,10 @@ def test_what_a_run_has_written_starts_the_same_run(logs, raw):
             "run.yaml: The run sets checkpoint_root itself, to a folder in --output. Omit it",
         ),
         ("records_uri: /elsewhere", "run.yaml: The run sets records_uri itself"),
+        (
+            "log_path: log.csv\nsample_fraction: 0.5",
+            r"Only the pipeline over split logs \(--train, --valid, --test\) has it",
+        ),
         ("- a", "to map parameters to values, such as `max_epochs: 4`. Received: list"),
         ("", "Received: NoneType"),
         ("a: [", "Expected .*run.yaml to be YAML. Received: "),

@@ -9,10 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from components.core.presentation import choose_cutoff, show_metric
 from pipeline.report import escape, print_comparison, print_findings, print_verdict
-
-K = 20  # cut-off of the metrics that are shown, if it was computed
-NAMES = {"recall": "recall", "mrr": "MRR", "ndcg": "NDCG"}
 
 
 def print_summary(documents: Mapping[str, Any], output_dir: Path, console: Console, *, serving_uri: str = "") -> None:
@@ -31,7 +29,7 @@ def print_summary(documents: Mapping[str, Any], output_dir: Path, console: Conso
     unknown = metrics["num_unknown_targets"]
     if unknown:
         console.print(
-            Text(f"{unknown:,} targets are items that do not occur in training; they count as misses."), soft_wrap=True
+            Text(f"{unknown:,} targets are items that are not in the vocabulary; they count as misses."), soft_wrap=True
         )
     print_comparison(metrics, console)
     if serving_uri:
@@ -68,7 +66,7 @@ def make_metrics_table(document: Mapping[str, Any]) -> Table:
     of: those with a difference, in recall or MRR, whose interval reaches down to 0.
     """
     model = document["model"]
-    k = K if f"recall@{K}" in model else max(int(name.partition("@")[2]) for name in model)
+    k = choose_cutoff(model)
     names = [name for name in (f"recall@{k}", f"mrr@{k}", f"ndcg@{k}", "recall@100") if name in model]
     targets, in_split = document["num_targets"], document["num_targets_in_split"]
     drawn = f" (sampled from {in_split:,})" if in_split > targets else ""
@@ -78,8 +76,7 @@ def make_metrics_table(document: Mapping[str, Any]) -> Table:
     )
     table.add_column("")
     for name in names:
-        kind, _, cutoff = name.partition("@")
-        table.add_column(f"{NAMES[kind]}@{cutoff}", justify="right")
+        table.add_column(show_metric(name), justify="right")
     ahead = document.get("intervals", {}).get("ahead_of", {})
     close = {name: _describe_close(ahead.get(name, {}), k) for name in document["baselines"]}
     if any(close.values()):
@@ -95,6 +92,6 @@ def make_metrics_table(document: Mapping[str, Any]) -> Table:
 
 def _describe_close(ahead: Mapping[str, list[float]], k: int) -> str:
     """Describes the intervals of the differences that reach down to 0."""
-    intervals = {NAMES[name]: ahead.get(f"{name}@{k}") for name in ("recall", "mrr")}
+    intervals = {show_metric(name): ahead.get(f"{name}@{k}") for name in ("recall", "mrr")}
     close = {name: each for name, each in intervals.items() if each is not None and each[0] <= 0}
     return ", ".join(f"{name} {low:+.3f} to {high:+.3f}" for name, (low, high) in close.items())

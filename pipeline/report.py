@@ -1,12 +1,13 @@
 """Prints the results of commands: what became of a log, the metrics of a run and recommended items."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from components.core.presentation import show_time
 
 # What the findings of a data report say, for one and for several.
 FINDINGS = {
@@ -80,7 +81,7 @@ def print_splits(document: dict[str, Any], console: Console) -> None:
     for label, key in (("events", "num_events"), ("sessions", "num_sessions"), ("items", "num_items")):
         table.add_row(label, *(f"{split[key]:,}" for split in splits))
     for label, key in (("first event", "first_time"), ("last event", "last_time")):
-        table.add_row(label, *(show_time(split[key]) for split in splits))
+        table.add_row(label, *(show_time(split[key], "minutes") for split in splits))
     console.print(table)
 
 
@@ -133,10 +134,3 @@ def print_items(items: Iterable[tuple[str, float]], stream: TextIO) -> None:
 def escape(text: str) -> str:
     r"""Replaces each non-printable character by its Python escape sequence, such as `\x1b`."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
-
-
-def show_time(milliseconds: int | None) -> str:
-    """Formats milliseconds since 1970 as a UTC time to the minute; None as an empty text."""
-    if milliseconds is None:
-        return ""
-    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M}"

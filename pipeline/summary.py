@@ -9,10 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from components.core.cutoffs import choose_cutoff
+from components.core.presentation import choose_cutoff, show_metric
 from pipeline.report import escape, print_findings
-
-NAMES = {"recall": "recall", "mrr": "MRR", "ndcg": "NDCG"}
 
 
 def print_summary(documents: Mapping[str, Any], output_dir: Path, console: Console, *, serving_uri: str = "") -> None:
@@ -31,7 +29,7 @@ def print_summary(documents: Mapping[str, Any], output_dir: Path, console: Conso
     unknown = metrics["num_unknown_targets"]
     if unknown:
         console.print(
-            Text(f"{unknown:,} targets are items that do not occur in training; they count as misses."), soft_wrap=True
+            Text(f"{unknown:,} targets are items that are not in the vocabulary; they count as misses."), soft_wrap=True
         )
     print_comparison(metrics, console)
     if serving_uri:
@@ -79,8 +77,7 @@ def make_metrics_table(document: Mapping[str, Any]) -> Table:
     )
     table.add_column("")
     for name in names:
-        kind, _, cutoff = name.partition("@")
-        table.add_column(f"{NAMES[kind]}@{cutoff}", justify="right")
+        table.add_column(show_metric(name), justify="right")
     ahead = document.get("intervals", {}).get("ahead_of", {})
     close = {name: _describe_close(ahead.get(name, {}), k) for name in document["baselines"]}
     if any(close.values()):
@@ -96,7 +93,7 @@ def make_metrics_table(document: Mapping[str, Any]) -> Table:
 
 def _describe_close(ahead: Mapping[str, list[float]], k: int) -> str:
     """Describes the intervals of the differences that reach down to 0."""
-    intervals = {NAMES[name]: ahead.get(f"{name}@{k}") for name in ("recall", "mrr")}
+    intervals = {show_metric(name): ahead.get(f"{name}@{k}") for name in ("recall", "mrr")}
     close = {name: each for name, each in intervals.items() if each is not None and each[0] <= 0}
     return ", ".join(f"{name} {low:+.3f} to {high:+.3f}" for name, (low, high) in close.items())
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from components.core.cutoffs import SUMMARY_K, choose_cutoff
+from components.core.presentation import CUTOFF, choose_cutoff
 
 
 def select_page_metrics(document: Mapping[str, Any]) -> dict[str, float]:
@@ -21,5 +21,5 @@ def select_page_metrics(document: Mapping[str, Any]) -> dict[str, float]:
     for name in (f"recall@{k}", f"mrr@{k}"):
         if name in champion:
             found[f"champion_{name}"] = champion[name]
-    found[f"coverage@{SUMMARY_K}"] = document[f"coverage@{SUMMARY_K}"]["model"]
+    found[f"coverage@{CUTOFF}"] = document[f"coverage@{CUTOFF}"]["model"]
     return found | {name: document[name] for name in ("num_targets", "num_unknown_targets")}

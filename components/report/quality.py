@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.core.cutoffs import choose_cutoff
 from components.report.charts import Chart, Dot, draw_dots
 
 MODEL = "two-tower"
@@ -34,7 +33,8 @@ def name_baseline(name: str) -> str:
 
 def find_cutoff(metrics: Mapping[str, Any]) -> int:
     """Returns 20 or, if the metrics were not computed at 20, the highest cut-off."""
-    return choose_cutoff(metrics["model"])
+    cutoffs = [int(name.partition("@")[2]) for name in metrics["model"]]
+    return 20 if 20 in cutoffs else max(cutoffs)
 
 
 def judge(bounds: Sequence[float]) -> str:

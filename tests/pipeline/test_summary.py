@@ -95,7 +95,7 @@ def test_the_summary_is_short_and_obeys_no_text_of_the_log(tmp_path, width):
     assert "\x1b" not in text
     assert r"event type: [red]\x1b" in lines[0]
     assert "3 sessions have events at equal times." in lines
-    assert "12 targets are items that do not occur in training; they count as misses." in lines
+    assert "12 targets are items that are not in the vocabulary; they count as misses." in lines
     assert lines[-4].startswith(f"The artifacts are in {output}: ")
     assert lines[-3] == f"Look at the model:   '{output}/report.html'"
     assert f"two-tower recommend --index '{output}/index' --session" in lines[-2]

@@ -12,6 +12,14 @@ from rich.text import Text
 from components.core.presentation import choose_cutoff, show_metric
 from pipeline.report import escape, print_findings
 
+PIPE_WIDTH = 120  # characters, for the names of all baselines
+
+
+def open_console() -> Console:
+    """Returns the console for the summary. A pipe has no width; Rich's 80 characters would cut names."""
+    console = Console()
+    return console if console.is_terminal else Console(width=max(console.width, PIPE_WIDTH))
+
 
 def print_summary(documents: Mapping[str, Any], output_dir: Path, console: Console, *, serving_uri: str = "") -> None:
     """Prints the result of a run.

@@ -1,10 +1,11 @@
 import io
+import sys
 
 import pytest
 from rich.console import Console
 
 from pipeline.presets import get_preset
-from pipeline.summary import describe_funnel, make_metrics_table, print_comparison, print_summary
+from pipeline.summary import describe_funnel, make_metrics_table, open_console, print_comparison, print_summary
 
 METRICS = {
     "model": {"recall@20": 0.5, "mrr@20": 0.25, "recall@7": 0.4, "recall@100": 0.75},
@@ -74,6 +75,22 @@ def test_each_metric_has_one_column(ks, columns):
     values = {f"{name}@{k}": 0.5 for name in ("recall", "mrr", "ndcg") for k in ks}
     table = make_metrics_table({**METRICS, "model": values, "baselines": {"stan": values}, "intervals": {}})
     assert [column.header for column in table.columns] == ["", *columns]
+
+
+def test_a_pipe_gets_each_name_whole_and_on_one_line():
+    assert not sys.stdout.isatty()
+    metrics = {name: value for name, value in METRICS["model"].items() if not name.endswith("@7")}
+    names = ["sequential_rules", "session_popularity"]
+    document = {
+        **METRICS,
+        "baselines": dict.fromkeys(names, metrics),
+        "intervals": {"ahead_of": {name: {"mrr@20": [-0.001, 0.009]} for name in names}},
+        "parameters": {"query_tower": "gru_attention"},
+    }
+    lines = show(make_metrics_table(document), open_console().width).splitlines()
+    # The title, the frame with the names of the columns, and a line for each row.
+    assert len(lines) == 1 + 4 + 1 + len(names)
+    assert all(sum(name in line for line in lines) == 1 for name in [*names, "model (gru_attention)"])
 
 
 def test_the_funnel_is_one_line():

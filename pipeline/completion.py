@@ -18,12 +18,13 @@ def complete_setting(context: click.Context, parameter: click.Parameter, incompl
 
 def _describe(incomplete: str) -> dict[str, str]:
     """Returns the descriptions of the parameters whose names begin so, by name."""
-    from pipeline.parameter_table import COMPONENTS, list_inputs
+    from pipeline.graph_parameters import ALL_COMPONENTS
+    from pipeline.parameter_table import list_inputs
     from pipeline.parameters import get_description
 
     return {
         name: get_description(spec)
-        for component in COMPONENTS
+        for component in ALL_COMPONENTS
         for name, spec in list_inputs(component).items()
         if name.startswith(incomplete)
     }

@@ -205,7 +205,7 @@ class OutputFolder:
 
     def _list_unfinished(self) -> list[Path]:
         """Lists the folders of the runs that were begun after the published one, the newest first."""
-        newest = self.current.name if self.current is not None else ""
+        newest = self.current.name.removeprefix(_ADOPTED) if self.current is not None else ""
         runs = (each for each in (self.path / RUNS).iterdir() if _RUN_ID.fullmatch(each.name) and each.name > newest)
         return sorted(runs, reverse=True)
 

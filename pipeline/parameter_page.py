@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from pipeline import presets
-from pipeline.parameter_table import COMPONENTS, Parameter, select, show_value
+from pipeline.graph_parameters import ALL_COMPONENTS
+from pipeline.parameter_table import Parameter, select, show_value
 
 HEAD = """# Parameters
 
@@ -15,7 +16,7 @@ where every value of the type is."""
 def make_page(parameters: Mapping[str, Parameter]) -> str:
     """Returns the page as Markdown: a table for each step, then one for each preset."""
     parts = [HEAD]
-    for component in COMPONENTS:
+    for component in ALL_COMPONENTS:
         rows = [
             (f"`{each.name}`", each.kind, _show_defaults(each), each.bounds, each.description)
             for each in select(parameters, component.name)

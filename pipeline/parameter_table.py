@@ -7,14 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.core.parameters import make_parameters
-from components.ingest.component import ingest
-from components.sessionize.component import sessionize
-from pipeline.configuration import OWN_PARAMETERS
+from pipeline.graph_parameters import ALL_COMPONENTS, LOCAL_PARAMETERS, PUBLICATION_PARAMETERS, TASK_PARAMETERS
 from pipeline.parameters import get_description
-from pipeline.tasks import MODEL_COMPONENTS, PUBLICATION_COMPONENTS, PUBLICATION_PARAMETERS, TASK_PARAMETERS
-from pipeline.validation import UNCHECKED, get_dataclass, get_defaults
+from pipeline.validation import PLACEHOLDERS, UNCHECKED, get_dataclass, get_defaults
 
-COMPONENTS = (ingest, sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS)
 _EXPECTED = re.compile(r"Expected (?:each of )?(\w+) to be (.+?)\.? Received: ", re.DOTALL)
 # Values that most parameters reject; the message then says what is accepted.
 _PROBES: dict[type, tuple[Any, ...]] = {
@@ -50,7 +46,7 @@ class Parameter:
 def list_parameters() -> dict[str, Parameter]:
     """Returns all parameters of both pipelines by name, in the order of the steps."""
     found: dict[str, Parameter] = {}
-    for component in COMPONENTS:
+    for component in ALL_COMPONENTS:
         defaults = get_defaults(component)
         for name, spec in list_inputs(component).items():
             known = found.get(name)
@@ -72,7 +68,7 @@ def list_parameters() -> dict[str, Parameter]:
 
 def list_inputs(component: Any) -> dict[str, Any]:
     """Returns KFP's specifications of the component's parameters that a user can set, by name."""
-    own = (*PUBLICATION_PARAMETERS, *TASK_PARAMETERS, *OWN_PARAMETERS)
+    own = (*PUBLICATION_PARAMETERS, *TASK_PARAMETERS, *LOCAL_PARAMETERS)
     return {
         name: spec for name, spec in component.component_spec.inputs.items() if "@" not in spec.type and name not in own
     }
@@ -89,7 +85,7 @@ def find_bounds(step: str, name: str, defaults: Mapping[str, Any]) -> str:
     default = defaults.get(name)
     if step in UNCHECKED or default is None or type(default) not in _PROBES:
         return ""
-    given = {**dict.fromkeys(PUBLICATION_PARAMETERS, 0), "publication_key": "run", **defaults}
+    given = {**PLACEHOLDERS, **defaults}
     if step == "publish":
         given["serving_uri"] = "/serving"
     texts = [_ask(step, {**given, name: probe}, name) for probe in _PROBES[type(default)]]

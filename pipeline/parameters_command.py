@@ -8,9 +8,10 @@ import click
 
 from pipeline import presets
 from pipeline.completion import complete_name
+from pipeline.graph_parameters import ALL_COMPONENTS
 from pipeline.names import suggest
 from pipeline.parameter_page import make_page
-from pipeline.parameter_table import COMPONENTS, Parameter, list_parameters, select, show_default, show_value
+from pipeline.parameter_table import Parameter, list_parameters, select, show_default, show_value
 
 WIDTH = 110  # of the descriptions, in characters
 
@@ -52,7 +53,7 @@ def parameters_command(name: str | None, preset: str, as_json: bool, markdown: b
 
 
 def _print_all(parameters: dict[str, Parameter], values: dict[str, Any], preset: str) -> None:
-    for component in COMPONENTS:
+    for component in ALL_COMPONENTS:
         own = list(select(parameters, component.name))
         if not own:
             continue

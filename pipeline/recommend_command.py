@@ -13,13 +13,21 @@ from typing import Any
 import click
 
 from components.recommend.component import recommend as component
+from pipeline.names import suggest
 from pipeline.output_folder import hold_run
 from pipeline.recommend_options import find_index, parse_line, parse_session
 from pipeline.report import escape, print_items
 from pipeline.settings import parse_settings
 from pipeline.versions_command import SERVING_HELP
 
-FIXED = ("sessions_path", "serving_uri", "serving_version", "recommend_k", "exclude_seen")  # options of their own
+# Parameters of the component that are options of the command.
+OPTIONS = {
+    "sessions_path": "--sessions",
+    "serving_uri": "--serving",
+    "serving_version": "--serving, which has the newest version,",
+    "recommend_k": "-k",
+    "exclude_seen": "--exclude-seen",
+}
 
 
 @click.command("recommend")
@@ -179,7 +187,15 @@ def _answer_log(sessions: str, index_dir: Path, output: Path, arguments: dict[st
 
 def _make_arguments(settings: tuple[str, ...], *, k: int, exclude_seen: bool) -> dict[str, Any]:
     """Returns the arguments of the component from its defaults and --set."""
-    inputs = {name: spec for name, spec in component.component_spec.inputs.items() if name not in FIXED}
+    inputs = {name: spec for name, spec in component.component_spec.inputs.items() if name not in OPTIONS}
+    for name in (setting.partition("=")[0] for setting in settings):
+        if name in OPTIONS:
+            raise click.UsageError(f"Expected the option {OPTIONS[name]} instead. Received: --set {name}=...")
+        if name not in inputs:
+            raise ValueError(
+                f"Expected a parameter of recommend, one of {', '.join(inputs)}. Received: {name!r}. "
+                f"{suggest(name, inputs)}".rstrip()
+            )
     signature = inspect.signature(component.python_func).parameters
     defaults = {name: list(value) if isinstance(value := signature[name].default, list) else value for name in inputs}
-    return {**defaults, **parse_settings(settings, inputs), "recommend_k": k, "exclude_seen": exclude_seen}
+    return {**defaults, **parse_settings(settings, inputs, {}), "recommend_k": k, "exclude_seen": exclude_seen}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from components.core.logs.layout_table import LAYOUTS
 from components.image import IMAGE, SOURCE_VERSION
@@ -21,7 +20,7 @@ from pipeline.layout_settings import LAYOUT_HELP
 from pipeline.output_folder import OutputFolder
 from pipeline.provenance import add_to_metrics, describe_run
 from pipeline.run_options import LocalRun, make_local_run
-from pipeline.summary import print_summary
+from pipeline.summary import open_console, print_summary
 from pipeline.task_keys import hash_files, make_keys
 from pipeline.tasks import Tasks
 
@@ -113,7 +112,7 @@ def run_command(
             json.dumps({"output": str(output_dir), "run": artifacts["metrics"].parent.name, **documents}, indent=2)
         )
     else:
-        print_summary(documents, output_dir, Console(), serving_uri=serving_uri)
+        print_summary(documents, output_dir, open_console(), serving_uri=serving_uri)
     return ExitCode.GATE if serving_uri and "manifest" not in documents else ExitCode.DONE
 
 

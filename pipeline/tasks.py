@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from kfp import dsl, kubernetes
+from kfp import dsl
 
 from components.evaluate.component import evaluate
 from components.export.component import export
 from components.gate.component import gate
-from components.image import IMAGE, USER_ID
+from components.image import IMAGE
 from components.ingest.component import ingest
 from components.notify.component import notify
 from components.publish.component import publish
@@ -19,49 +19,19 @@ from components.sessionize.component import sessionize
 from components.train.component import train
 from components.verify.component import verify
 from components.vocabulary.component import vocabulary as count_items
+from pipeline.graph_parameters import ALL_COMPONENTS, OUTSIDE_PARAMETERS, UNCHECKED_INDEX
 from pipeline.platform_settings import NO_SETTINGS, PlatformSettings
-from pipeline.resources import Resources, check_changes, get_resources
+from pipeline.pods import (
+    CHECKPOINT_MOUNT,
+    mount_checkpoints,
+    set_object_store_secret,
+    set_pod,
+    set_resources,
+    set_webhook_secret,
+)
+from pipeline.resources import check_changes, get_resources
 
 PLATFORMS = ("local", "kfp", "vertex")
-
-# Keys of the secret; clients of S3-compatible stores read environment variables of the same names. Stores other than
-# Amazon's need the optional ones.
-SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-OPTIONAL_SECRET_KEYS = ("AWS_ENDPOINT_URL", "AWS_REGION")
-CHECKPOINT_MOUNT = "/checkpoints"
-
-# The components of `Tasks.from_events`.
-MODEL_COMPONENTS = (count_items, train, evaluate, export, report)
-# The components that `Tasks.from_events_to_publication` and `Tasks.notified` add, and their parameters that KFP and
-# these methods set themselves.
-PUBLICATION_COMPONENTS = (gate, verify, publish, notify)
-PUBLICATION_PARAMETERS = ("publication_key", "champion_version", "pipeline_name", "status")
-# With a gate, it judges the recall of the index, and `verify` that of the second one; the exports do not.
-UNCHECKED_INDEX = {"min_index_recall": 0.0}
-
-_TASKS = [one.name for one in (ingest, sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS)]
-
-# Parameters that `Tasks` sets itself: of every component, and of `vocabulary`.
-TASK_PARAMETERS = ("run_id", "task_name", "include_test")
-
-# Key of the secret with the address of the webhook, and the environment variable that `notify` reads.
-WEBHOOK_VARIABLE = "TWO_TOWER_WEBHOOK_URL"
-
-# The parameters by which a task reads or writes external data. Tasks get the object store's secret in the pipelines
-# that have the parameters. Every task writes its record.
-OUTSIDE_PARAMETERS = {
-    "ingest": ("train_path", "valid_path", "test_path", "previous_events", "records_uri"),
-    "sessionize": ("log_path", "previous_events", "records_uri"),
-    "vocabulary": ("records_uri",),
-    "train": ("serving_uri", "records_uri"),
-    "evaluate": ("serving_uri", "records_uri"),
-    "export": ("records_uri",),
-    "gate": ("records_uri",),
-    "verify": ("records_uri",),
-    "publish": ("serving_uri", "records_uri"),
-    "notify": ("records_uri",),
-    "report": ("items_path", "records_uri"),
-}
 
 
 class Artifacts(NamedTuple):
@@ -132,7 +102,7 @@ class Tasks:
             raise ValueError(f"Expected the platform kfp for a secret or a volume claim. Received: {self.platform!r}")
         if self.pods != NO_SETTINGS and self.platform != "kfp":
             raise ValueError(f"Expected the platform kfp for settings of pods. Received: {self.platform!r}")
-        check_changes(self.resources, _TASKS)
+        check_changes(self.resources, [component.name for component in ALL_COMPONENTS])
 
     @property
     def fixed_parameters(self) -> dict[str, Any]:
@@ -154,42 +124,16 @@ class Tasks:
         task.set_caching_options(caching)
         if self.platform != "local":
             resources = get_resources(component.name, self.resources)
-            self._set_resources(task, resources)
+            accelerator = self.accelerator if resources.accelerated else ""
+            set_resources(task, resources)
+            if accelerator:
+                task.set_accelerator_type(accelerator).set_accelerator_limit(self.num_accelerators)
             if self.platform == "kfp":
-                self._set_pod(task, component.name, resources)
+                set_pod(task, component.name, resources, accelerator=accelerator)
+                self.pods.apply(task)
                 if self.object_store_secret and values.keys() & set(OUTSIDE_PARAMETERS.get(component.name, ())):
-                    self._set_secret(task)
+                    set_object_store_secret(task, self.object_store_secret)
         return task
-
-    def _set_resources(self, task: dsl.PipelineTask, resources: Resources) -> None:
-        task.set_cpu_request(resources.cpu).set_cpu_limit(resources.cpu_limit)
-        task.set_memory_request(resources.memory).set_memory_limit(resources.memory_limit)
-        task.set_retry(resources.num_retries, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration="3600s")
-        if self.accelerator and resources.accelerated:
-            task.set_accelerator_type(self.accelerator).set_accelerator_limit(self.num_accelerators)
-
-    def _set_pod(self, task: dsl.PipelineTask, name: str, resources: Resources) -> None:
-        """Sets what only Kubernetes supports."""
-        kubernetes.add_pod_label(task, "app.kubernetes.io/name", "two-tower")
-        kubernetes.add_pod_label(task, "app.kubernetes.io/component", name)
-        kubernetes.set_security_context(task, run_as_user=USER_ID, run_as_group=USER_ID, run_as_non_root=True)
-        kubernetes.set_timeout(task, resources.timeout_hours * 3600)
-        self.pods.apply(task)
-        if resources.shared_memory:
-            kubernetes.empty_dir_mount(
-                task,
-                volume_name="shm",
-                mount_path="/dev/shm",  # noqa: S108
-                medium="Memory",
-                size_limit=resources.shared_memory,
-            )
-        if self.accelerator and resources.accelerated:
-            # Clusters reserve nodes with accelerators by a taint with the name of the resource.
-            kubernetes.add_toleration(task, key=self.accelerator, operator="Exists", effect="NoSchedule")
-
-    def _set_secret(self, task: dsl.PipelineTask) -> None:
-        for keys, optional in ((SECRET_KEYS, False), (OPTIONAL_SECRET_KEYS, True)):
-            kubernetes.use_secret_as_env(task, self.object_store_secret, {key: key for key in keys}, optional=optional)
 
     def notified(self, parameters: Mapping[str, Any], pipeline_name: str) -> Any:
         """Returns the group of the tasks after which `notify` reports how the run ended, whatever happens in it.
@@ -202,7 +146,7 @@ class Tasks:
         """
         task = self._make(notify, {**parameters, "pipeline_name": pipeline_name}, caching=False)
         if self.webhook_secret:
-            kubernetes.use_secret_as_env(task, self.webhook_secret, {WEBHOOK_VARIABLE: WEBHOOK_VARIABLE})
+            set_webhook_secret(task, self.webhook_secret)
         return dsl.ExitHandler(task, name="retraining")
 
     def ingest(self, parameters: Mapping[str, Any]) -> Any:
@@ -260,7 +204,7 @@ class Tasks:
         values |= {"vocabulary": made["vocabulary"], "evaluated_model": evaluated.model}
         training = self._make(train, values, caching=False, name="train-2")
         if self.checkpoint_claim:
-            kubernetes.mount_pvc(training, pvc_name=self.checkpoint_claim, mount_path=CHECKPOINT_MOUNT)
+            mount_checkpoints(training, self.checkpoint_claim)
         values["model"] = training.outputs["model"]
         exported = self._make(export, values, caching=False, name="export-2").outputs
         values |= {"index_check": exported["index_check"], "evaluated_vocabulary": evaluated.vocabulary}
@@ -278,7 +222,7 @@ class Tasks:
         inputs = {**parameters, **self.fixed_parameters, "events": events, "vocabulary": vocabulary}
         training = self._make(train, inputs, caching=True)
         if self.checkpoint_claim:
-            kubernetes.mount_pvc(training, pvc_name=self.checkpoint_claim, mount_path=CHECKPOINT_MOUNT)
+            mount_checkpoints(training, self.checkpoint_claim)
         trained = training.outputs
         inputs["model"] = trained["model"]
         exported = self._make(export, inputs, caching=True).outputs

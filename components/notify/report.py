@@ -6,10 +6,10 @@ from typing import Any
 
 from components.core import schema_versions
 from components.core.records import FAILED, SUCCEEDED, Record
+from components.core.refusal import RefusedError
 
 METRICS = ("recall@20", "mrr@20")
 MAX_MESSAGE = 1_000  # characters of an error in the text; the document has all of them
-REFUSAL = "RefusedError"  # what `gate` raises with `fail_when_refused`
 
 
 def make_report(
@@ -35,7 +35,7 @@ def make_report(
     if published:
         status = "published"
     elif failed:
-        status = "refused" if failed.error.get("type") == REFUSAL else "failed"
+        status = "refused" if failed.error.get("type") == RefusedError.__name__ else "failed"
     elif gate and not gate.get("passed"):
         status = "refused"
     else:

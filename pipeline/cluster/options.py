@@ -10,7 +10,7 @@ import click
 from pipeline import presets
 from pipeline.cluster.cron import Cron
 from pipeline.cluster.schedule import Schedule
-from pipeline.cluster.submission import Submission
+from pipeline.cluster.submission import Submission, list_owners
 from pipeline.compilation import PIPELINES, TARGETS, compile_pipeline
 from pipeline.completion import complete_setting
 from pipeline.layout_settings import LAYOUT_HELP, get_layout_settings
@@ -184,7 +184,8 @@ def add_submission_options(command: Command) -> Command:
 
 def parse_parameters(values: Mapping[str, Any]) -> dict[str, Any]:
     """Parses the pipeline parameters of --set."""
-    return parse_settings(values["settings"], compile_pipeline(values["pipeline"], make_tasks(values)).inputs)
+    inputs = compile_pipeline(values["pipeline"], make_tasks(values)).inputs
+    return parse_settings(values["settings"], inputs, list_owners(values["pipeline"]))
 
 
 def make_tasks(values: Mapping[str, Any]) -> Tasks:

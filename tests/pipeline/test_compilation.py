@@ -20,7 +20,8 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from components.vocabulary.component import vocabulary
 from pipeline.__main__ import cli
 from pipeline.compilation import PIPELINES, compile_pipeline
-from pipeline.tasks import OUTSIDE_PARAMETERS, Tasks
+from pipeline.graph_parameters import OUTSIDE_PARAMETERS
+from pipeline.tasks import Tasks
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden" / "training.kfp.yaml"

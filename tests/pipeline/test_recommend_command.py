@@ -99,10 +99,12 @@ def test_usage_errors_say_what_is_missing(run, arguments, message):
 def test_wrong_values_are_refused(run, index_dir, tmp_path):
     with pytest.raises(ValueError, match="Expected k to be at least 1"):
         run("--index", index_dir, "--session", "i1", "-k", 0)
-    for setting in ("recommend_k=5", "sessions_path=x", "flavour=x"):
-        name = setting.partition("=")[0]
-        with pytest.raises(ValueError, match=f"Expected a parameter of the pipeline. Received: '{name}'"):
-            run("--index", index_dir, "--sessions", "log", "--output", tmp_path / "out", "--set", setting)
+    options = ("--index", index_dir, "--sessions", "log", "--output", tmp_path / "out", "--set")
+    for name, option in (("recommend_k", "-k"), ("sessions_path", "--sessions"), ("exclude_seen", "--exclude-seen")):
+        with pytest.raises(click.UsageError, match=f"Expected the option {option} instead. Received: --set {name}="):
+            run(*options, f"{name}=5")
+    with pytest.raises(ValueError, match=r"Expected a parameter of recommend, one of .* Received: 'flavour'"):
+        run(*options, "flavour=x")
 
 
 @pytest.mark.parametrize("line", ["i1,i2", "{}", '["i1", 2]', '[""]', "[", '"i1"'])

@@ -46,8 +46,6 @@ def describe_leads(leads: Mapping[str, Mapping[str, str]]) -> str:
     Args:
         leads: the verdict of `judge` for each metric, by baseline.
     """
-    if not leads:
-        return ""
     sentences = []
     for verdict, words, conjunction in ((BEHIND, "behind", "and"), (UNCLEAR, "not clearly ahead of", "or")):
         found = {

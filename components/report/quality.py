@@ -46,19 +46,25 @@ def describe_leads(leads: Mapping[str, Mapping[str, str]]) -> str:
     Args:
         leads: the verdict of `judge` for each metric, by baseline.
     """
+    metrics = list(next(iter(leads.values()), ()))
+    common = {each for verdicts in leads.values() for each in verdicts.values()}
+    if common == {BEHIND} and len(leads) > 1:
+        return f"The model is behind all {len(leads)} baselines in {_join(metrics, 'and')}."
+    if common == {UNCLEAR} and len(leads) > 1:
+        return f"The model is not clearly ahead of any of the {len(leads)} baselines in {_join(metrics, 'or')}."
     sentences = []
     for verdict, words, conjunction in ((BEHIND, "behind", "and"), (UNCLEAR, "not clearly ahead of", "or")):
         found = {
             label: [metric for metric, each in verdicts.items() if each == verdict] for label, verdicts in leads.items()
         }
-        names = [f"{label} ({', '.join(metrics)})" for label, metrics in found.items() if metrics]
+        names = [f"{label} ({', '.join(each)})" for label, each in found.items() if each]
         if names:
             sentences.append(f"is {words} {_join(names, conjunction)}.")
     ahead = [label for label, verdicts in leads.items() if {*verdicts.values()} == {AHEAD}]
     if ahead:
         among = "the other" if sentences else "all"
         whom = f"{among} {len(ahead)} baselines" if len(ahead) > 1 else ahead[0]
-        sentences.append(f"is clearly ahead of {whom} in {_join(list(next(iter(leads.values()))), 'and')}.")
+        sentences.append(f"is clearly ahead of {whom} in {_join(metrics, 'and')}.")
     return " ".join(f"{'It' if number else 'The model'} {sentence}" for number, sentence in enumerate(sentences))
 
 

@@ -1,10 +1,12 @@
 """The first section: what it says of each outcome, with values worked by hand."""
 
 import copy
+import re
 
 import pytest
 from html_page import Page as Parsed
 
+from components.report.charts import Dot, draw_dots
 from components.report.quality import describe_leads, describe_quality, judge
 from components.report.rendering import Page
 
@@ -88,6 +90,11 @@ def test_what_an_interval_means(bounds, verdict):
         ),
         ({"STAN": (B, B)}, "The model is behind STAN (recall, MRR)."),
         ({"STAN": (U, U)}, "The model is not clearly ahead of STAN (recall, MRR)."),
+        ({"STAN": (B, B), "kNN": (B, B)}, "The model is behind all 2 baselines in recall and MRR."),
+        (
+            {"STAN": (U, U), "kNN": (U, U)},
+            "The model is not clearly ahead of any of the 2 baselines in recall or MRR.",
+        ),
         # Each baseline has something said of it: no "others" are left.
         (
             {"STAN": (A, U), "kNN": (B, A)},
@@ -192,3 +199,12 @@ def test_a_champion_that_was_compared(bounds, verdict, shown):
     ]
     assert "On the 1,234 targets of sessions that begin after the newest event" in text_of(page)
     assert "Not compared" not in text_of(page)
+
+
+def test_the_ticks_of_small_metrics_differ():
+    dots = [Dot(label="a", value=0.016, series="two-tower"), Dot(label="b", value=0.012, series="other")]
+    chart = draw_dots(dots, title="MRR@20", metric="mean", model="two-tower")
+    numbers = [float(text) for text in re.findall(r">(0(?:\.\d+)?)</text>", chart.svg)]
+    assert len(numbers) >= 3
+    # Numbers at equal distances: nothing was rounded away.
+    assert numbers == pytest.approx([number * numbers[1] for number in range(len(numbers))])

@@ -128,6 +128,8 @@ def make_local_run(
         other = make_training_pipeline(tasks) if is_raw else make_retraining_pipeline(tasks)
         arguments.update(read_config(config, parameters, other.component_spec.inputs))
     arguments.update(parse_settings(settings, parameters))
+    if arguments.get("warm_start") and not arguments.get("serving_uri"):
+        raise click.UsageError("Expected warm_start together with --serving. Received: warm_start alone")
     components = COMPONENTS["retraining" if is_raw else "training"]
     check_values({component.name: component for component in components}, arguments)
     inputs = []

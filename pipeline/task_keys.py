@@ -75,6 +75,7 @@ def _add_keys(
         is_repeatable = is_reader or task.caching_options.enable_cache
         if (
             not is_repeatable
+            or given.get("warm_start")  # the published model may be another one by now
             or None in given.values()
             or any(each.producer_task not in keys for each in outputs.values())
         ):

@@ -53,7 +53,7 @@ OUTSIDE_PARAMETERS = {
     "ingest": ("train_path", "valid_path", "test_path", "previous_events", "records_uri"),
     "sessionize": ("log_path", "previous_events", "records_uri"),
     "vocabulary": ("records_uri",),
-    "train": ("records_uri",),
+    "train": ("serving_uri", "records_uri"),
     "evaluate": ("serving_uri", "records_uri"),
     "export": ("records_uri",),
     "gate": ("records_uri",),

@@ -22,5 +22,6 @@ def make_training_pipeline(tasks: Tasks | None = None) -> Any:
         [ingest, *MODEL_COMPONENTS],
         name="two-tower-training",
         display_name="Two-tower training",
-        fixed=[*tasks.fixed_parameters, *TASK_PARAMETERS, "serving_uri"],  # nothing is published without a gate
+        # Nothing is published without a gate, so there is nothing to start from either.
+        fixed=[*tasks.fixed_parameters, *TASK_PARAMETERS, "serving_uri", "warm_start"],
     )

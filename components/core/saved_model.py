@@ -20,7 +20,8 @@ SCANN_OPERATION = b"Scann>"
 def read_training(model_dir: Path) -> dict[str, Any]:
     """Reads the training metadata of a model.
 
-    Keys: `parameters`, `training`, `selection`, `refit`, `trained_until`, `data_sha256`, `pointer`, `checkpoint_dir`.
+    Keys: `parameters`, `training`, `selection`, `refit`, `trained_until`, `data_sha256`, `started_from`, `pointer`,
+    `checkpoint_dir`.
     """
     training: dict[str, Any] = json.loads((model_dir / TRAINING_FILE).read_text())
     return training

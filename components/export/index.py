@@ -88,7 +88,7 @@ class Index(tf.Module):
             default_value=-1,
         )
 
-    @tf.function(input_signature=[ITEM_IDS])
+    @tf.function(autograph=False, input_signature=[ITEM_IDS])
     def recommend_by_default(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """See `serving_default` of the class."""
         scores, best = self._find_best(item_ids, tf.constant(self.serving_k), tf.zeros_like(item_ids[:, :0]))
@@ -96,11 +96,12 @@ class Index(tf.Module):
         return {"item_ids": tf.gather(self.item_ids, best), "scores": scores}
 
     @tf.function(
+        autograph=False,
         input_signature=[
             ITEM_IDS,
             tf.TensorSpec([None], tf.int32, "k"),
             tf.TensorSpec([None, None], tf.string, "exclude_ids"),
-        ]
+        ],
     )
     def recommend(self, item_ids: tf.Tensor, k: tf.Tensor, exclude_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """See the class."""
@@ -182,12 +183,12 @@ class Index(tf.Module):
         ordered = tf.pad(ordered, [[0, 0], [0, 1]], constant_values=self.num_items)
         return tf.gather(ordered, tf.searchsorted(ordered, others), batch_dims=1) == others
 
-    @tf.function(input_signature=[ITEM_IDS])
+    @tf.function(autograph=False, input_signature=[ITEM_IDS])
     def known(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """See the class."""
         return {"known": self.rows.lookup(item_ids) >= 0}
 
-    @tf.function(input_signature=[ITEM_IDS, tf.TensorSpec([None, None], tf.string, "other_ids")])
+    @tf.function(autograph=False, input_signature=[ITEM_IDS, tf.TensorSpec([None, None], tf.string, "other_ids")])
     def similarity(self, item_ids: tf.Tensor, other_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """See the class."""
         with tf.control_dependencies([_check_rows(item_ids, other_ids, "other_ids")]):

@@ -35,7 +35,7 @@ from pipeline.training import make_training_pipeline
 
 SHARED = (vocabulary, train, evaluate, export, report)
 PIPELINES = [
-    ((ingest, *SHARED), {"serving_uri"}, make_training_pipeline),
+    ((ingest, *SHARED), {"serving_uri", "warm_start"}, make_training_pipeline),
     (
         (sessionize, *SHARED, gate, verify, publish, notify),
         {"publication_key", "champion_version", "pipeline_name", "min_index_recall"},

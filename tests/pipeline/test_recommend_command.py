@@ -48,6 +48,7 @@ def log(tmp_path):
 COLUMNS = ["--set", "session_column=who", "--set", "item_column=what", "--set", "time_column=when"]
 
 
+@pytest.mark.slow
 def test_each_way_to_ask_gives_the_same_answer(run, index_dir, log, tmp_path, monkeypatch):
     lines = [line.split("\t") for line in run("--index", index_dir, "--session", "i1,i2", "-k", 3).out.splitlines()]
     expected = [(item, pytest.approx(float(score), abs=1e-5)) for item, score in lines]

@@ -48,6 +48,13 @@ def test_what_reads_or_changes_the_serving_location_is_always_run():
     assert made.keys() == {"sessionize", "vocabulary", "train", "export"}
 
 
+def test_a_training_that_starts_from_the_published_model_is_always_run():
+    spec = make_retraining_pipeline().pipeline_spec
+    arguments = {"log_path": "/log", "serving_uri": "/serving", "warm_start": True}
+    made = make_keys(spec, arguments, version="v", file_hashes={"log_path": "1"})
+    assert made.keys() == {"sessionize", "vocabulary"}
+
+
 @dsl.component(base_image="registry.example/two-tower:1", install_kfp_package=False)
 def make(text: str, made: dsl.Output[dsl.Artifact], run_id: str = ""):
     pass

@@ -77,6 +77,7 @@ def index_dir(tmp_path_factory):
     return save_index(tmp_path_factory.mktemp("scann") / "index", NUM_ITEMS, "scann")
 
 
+@pytest.mark.slow
 def test_both_kinds_answer_alike(index_dir, tmp_path):
     exact = tf.saved_model.load(str(save_index(tmp_path / "exact", NUM_ITEMS, "brute_force"))).signatures
     scann = load_index(index_dir).signatures
@@ -130,6 +131,7 @@ def test_indexes_in_one_process_do_not_share_their_items(index_dir, tmp_path):
             assert answer["scores"].numpy()[0, 0] == pytest.approx(scores.max(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_fresh_process_loads_it(index_dir):
     code = "from pathlib import Path; from components.export.index import recommend; import sys\n"
     code += "print(recommend(Path(sys.argv[1]), ['i3', 'x'], k=3, exclude_seen=True))"

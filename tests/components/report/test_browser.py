@@ -18,7 +18,7 @@ BROKEN = """<script>addEventListener("load", () => {
   while (texts.nextNode()) {
     const text = texts.currentNode;
     if (text.parentElement.closest("bdi, pre, code, svg, details")) continue;
-    for (const word of text.data.matchAll(/[A-Za-z@0-9]+/g)) {
+    for (const word of text.data.matchAll(/\\b[A-Za-z@0-9]{1,20}\\b/g)) {  // no hashes
       const range = document.createRange();
       range.setStart(text, word.index);
       range.setEnd(text, word.index + word[0].length);

@@ -14,6 +14,7 @@ from components.image import IMAGE, USER_ID
 from components.ingest.component import ingest
 from components.notify.component import notify
 from components.publish.component import publish
+from components.recommend.component import recommend
 from components.report.component import report
 from components.sessionize.component import sessionize
 from components.train.component import train
@@ -39,7 +40,7 @@ PUBLICATION_PARAMETERS = ("publication_key", "champion_version", "pipeline_name"
 # With a gate, it judges the recall of the index, and `verify` that of the second one; the exports do not.
 UNCHECKED_INDEX = {"min_index_recall": 0.0}
 
-_TASKS = [one.name for one in (ingest, sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS)]
+_TASKS = [one.name for one in (ingest, sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS, recommend)]
 
 # Parameters that `Tasks` sets itself: of every component, and of `vocabulary`.
 TASK_PARAMETERS = ("run_id", "task_name", "include_test")
@@ -61,6 +62,7 @@ OUTSIDE_PARAMETERS = {
     "publish": ("serving_uri", "records_uri"),
     "notify": ("records_uri",),
     "report": ("items_path", "records_uri"),
+    "recommend": ("sessions_path", "serving_uri", "records_uri"),
 }
 
 
@@ -212,6 +214,16 @@ class Tasks:
     def sessionize(self, parameters: Mapping[str, Any]) -> Any:
         """Creates the task that cuts a raw log into sessions. Not cached, like `ingest`."""
         return self._make(sessionize, parameters, caching=False).outputs["events"]
+
+    def recommend(self, parameters: Mapping[str, Any]) -> Any:
+        """Creates the task that answers all sessions of a log with a published version; for pipelines of your own.
+
+        Not cached: the files at a path, and what is published, may change.
+
+        Args:
+            parameters: values of the component's inputs by name; `sessions_path` and `serving_uri` at least.
+        """
+        return self._make(recommend, parameters, caching=False).outputs["recommendations"]
 
     def from_events(self, events: Any, parameters: Mapping[str, Any]) -> Artifacts:
         """Creates the tasks that follow the events: vocabulary, train, evaluate, export and report.

@@ -50,6 +50,7 @@ OUTSIDE_PARAMETERS = {
     "publish": ("serving_uri", "records_uri"),
     "notify": ("records_uri",),
     "report": ("items_path", "records_uri"),
+    "recommend": ("sessions_path", "serving_uri", "records_uri"),
 }
 
 

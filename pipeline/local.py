@@ -12,11 +12,12 @@ from typing import Any
 from kfp import dsl
 
 from components.core.records import Record, read_records
+from components.core.run_artifacts import hold_run
 from pipeline.attempts import TASKS, Attempts, find_artifacts, link_artifacts
 from pipeline.display import Detail, Display
 from pipeline.failures import explain, explain_interruption, is_refusal
 from pipeline.kfp_runner import RunError, check_texts, run_tasks
-from pipeline.output_folder import CONFIG_NAME, GATE_NAMES, LOG_NAME, OUTPUT_NAMES, OutputFolder, hold_run
+from pipeline.output_folder import CONFIG_NAME, GATE_NAMES, LOG_NAME, OUTPUT_NAMES, OutputFolder
 
 NAMES = OUTPUT_NAMES | GATE_NAMES
 RECORDS = "records"  # what the tasks of the run say about themselves, in a folder named by KFP's id of the run

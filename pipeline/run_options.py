@@ -139,9 +139,9 @@ def make_local_run(
         arguments[name], path = _find(name, location)
         inputs.append(path)
     if arguments.get("items_path"):
-        from components.report.items import check_items
+        from components.core.item_table import check_item_table
 
-        check_items(arguments["items_path"])
+        check_item_table(arguments["items_path"])
     if arguments.get("serving_uri"):
         arguments["serving_uri"] = _find_serving_location(arguments["serving_uri"])
     return LocalRun(

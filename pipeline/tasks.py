@@ -14,6 +14,7 @@ from components.image import IMAGE
 from components.ingest.component import ingest
 from components.notify.component import notify
 from components.publish.component import publish
+from components.recommend.component import recommend
 from components.report.component import report
 from components.sessionize.component import sessionize
 from components.train.component import train
@@ -102,7 +103,7 @@ class Tasks:
             raise ValueError(f"Expected the platform kfp for a secret or a volume claim. Received: {self.platform!r}")
         if self.pods != NO_SETTINGS and self.platform != "kfp":
             raise ValueError(f"Expected the platform kfp for settings of pods. Received: {self.platform!r}")
-        check_changes(self.resources, [component.name for component in ALL_COMPONENTS])
+        check_changes(self.resources, [component.name for component in (*ALL_COMPONENTS, recommend)])
 
     @property
     def fixed_parameters(self) -> dict[str, Any]:
@@ -156,6 +157,16 @@ class Tasks:
     def sessionize(self, parameters: Mapping[str, Any]) -> Any:
         """Creates the task that cuts a raw log into sessions. Not cached, like `ingest`."""
         return self._make(sessionize, parameters, caching=False).outputs["events"]
+
+    def recommend(self, parameters: Mapping[str, Any]) -> Any:
+        """Creates the task that answers all sessions of a log with a published version; for pipelines of your own.
+
+        Not cached: the files at a path, and what is published, may change.
+
+        Args:
+            parameters: values of the component's inputs by name; `sessions_path` and `serving_uri` at least.
+        """
+        return self._make(recommend, parameters, caching=False).outputs["recommendations"]
 
     def from_events(self, events: Any, parameters: Mapping[str, Any]) -> Artifacts:
         """Creates the tasks that follow the events: vocabulary, train, evaluate, export and report.

@@ -70,6 +70,17 @@ def test_a_benchmark_without_its_packages_says_what_to_do(tmp_path, name):
 
 
 @pytest.mark.slow
+def test_a_package_that_cannot_be_imported_is_left_out(tmp_path):
+    (tmp_path / "usearch").mkdir()
+    (tmp_path / "usearch" / "__init__.py").write_text("raise ImportError('libstdc++.so.6: version\\nnot found')")
+    arguments = ["--items", "300", "--queries", "64", "--dim", "16", "-k", "10", "--only", "usearch", "brute_force"]
+    ran = run("index.py", *arguments, PYTHONPATH=str(tmp_path))
+    assert ran.returncode == 0, ran.stderr
+    assert "usearch: cannot be imported, libstdc++.so.6: version not found\n" in ran.stdout
+    assert re.search("brute_force .* queries/s", ran.stdout)
+
+
+@pytest.mark.slow
 def test_documented_commands_have_options_that_are_there():
     """In the documentation and in the benchmarks themselves."""
     paths = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "Makefile", *BENCHMARKS.glob("*.py")]

@@ -26,7 +26,6 @@ from components.core.metrics import (
 from components.core.model_scores import model_scores
 from components.core.presentation import CUTOFF, choose_cutoff
 from components.core.progress import Progress
-from components.core.quiet_start import list_devices
 from components.core.ranking import NEVER, Ranking, rank_targets
 from components.core.saved_model import embed_catalogue, read_training
 from components.core.sequences import Sessions, target_events
@@ -87,7 +86,6 @@ def evaluate(
         ValueError: no test session contains a target.
     """
     configure_tensorflow()
-    list_devices()
     vocabulary = Vocabulary.read(vocabulary_path)
     test_events = read_split(events_dir, "test")
     tested = Sessions.encode(test_events, vocabulary)

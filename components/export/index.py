@@ -9,7 +9,6 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.core.literal_paths import literal_path
-from components.core.quiet_start import list_devices
 from components.core.saved_model import load_index, score_by_popularity
 from components.core.vocabulary import Vocabulary
 from components.export.parameters import INT32_MAX, ExportParameters
@@ -247,16 +246,11 @@ def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: 
         FileNotFoundError: the folder has no saved_model.pb.
         ValueError: k is below 1, the session or an id is empty, or the SavedModel is not an index.
     """
-    if not (index_dir / "saved_model.pb").is_file():
-        raise FileNotFoundError(f"Expected an index, a folder with saved_model.pb. Received: {index_dir}")
     if k < 1:
         raise ValueError(f"Expected k to be at least 1. Received: {k}")
     if not session or not all(session):
         raise ValueError(f"Expected a session of item ids. Received: {list(session)}")
-    list_devices()
-    signatures = load_index(index_dir).signatures
-    if not {"recommend", "known"} <= set(signatures):
-        raise ValueError(_not_an_index(index_dir, list(signatures)))
+    signatures = load_index(index_dir, signatures=("recommend", "known")).signatures
     # Ids that are not valid UTF-8, such as bytes from a command line, are not in any index and come back as unknown.
     item_ids = tf.constant([[item.encode("utf-8", "surrogatepass") for item in session]])
     answer = signatures["recommend"](
@@ -271,10 +265,3 @@ def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: 
         items=[(item.decode(), float(score)) for item, score in found if item],
         unknown=list(dict.fromkeys(unknown)),
     )
-
-
-def _not_an_index(folder: Path, signatures: list[str]) -> str:
-    expected = "Expected the folder of an index, which export writes with the signatures recommend and known."
-    if "query" in signatures:
-        return f"{expected} Received: {folder}, which holds the towers; the index is the folder `index` of the same run"
-    return f"{expected} Received: {folder} with the signatures {', '.join(signatures) or 'none'}; export it again"

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from components.core.events import SPLITS, read_split, split_path
 from components.core.machine import configure_tensorflow
-from components.core.quiet_start import list_devices
-from components.core.saved_model import TRAINING_FILE, read_training
+from components.core.run_artifacts import TRAINING_FILE
+from components.core.saved_model import read_training
 from components.core.sequences import Sessions
 from components.core.sources import hash_sources
 from components.core.vocabulary import Vocabulary
@@ -114,7 +114,6 @@ def train_model(
         RuntimeError: the saved model maps an id to a wrong index.
     """
     configure_tensorflow()
-    list_devices()
     strategy = make_strategy()
     evaluated = _read_evaluated(evaluated_dir, parameters) if evaluated_dir else None
     vocabulary = Vocabulary.read(vocabulary_path)

@@ -1,3 +1,4 @@
+import io
 import json
 
 import click
@@ -5,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from lookup_model import LookupModel, save_model
 
+from components.core.progress import SECONDS_VARIABLE
 from components.export.step import export
 from pipeline.__main__ import cli
 from pipeline.recommend_options import parse_line
@@ -107,7 +109,31 @@ def test_wrong_values_are_refused(run, index_dir, tmp_path):
         run(*options, "flavour=x")
 
 
-@pytest.mark.parametrize("line", ["i1,i2", "{}", '["i1", 2]', '[""]', "[", '"i1"'])
+def test_lines_of_many_items_and_of_text_that_is_none(run, index_dir, monkeypatch):
+    monkeypatch.setattr("sys.stdin", iter(['["i1"]\n']))
+    answer = json.loads(run("--index", index_dir, "--stdin", "-k", 3_000_000_000).out)
+    assert len(answer["items"]) == len(ITEM_IDS)
+    monkeypatch.setattr("sys.stdin", iter(['["i1"]\n', '["i1", "\\ud800"]\n']))
+    with pytest.raises(ValueError, match=r"item ids in line 2 of stdin to be valid Unicode. Received: '\\ud800'"):
+        run("--index", index_dir, "--stdin")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'["i1"]\n["\xff"]\n'), "utf-8"))
+    with pytest.raises(ValueError, match=r"Expected stdin to be UTF-8. Received: .*0xff"):
+        run("--index", index_dir, "--stdin")
+
+
+def test_progress_does_not_mix_with_the_answer(run, index_dir, log, tmp_path, monkeypatch):
+    monkeypatch.setenv(SECONDS_VARIABLE, "0")
+    printed = run("--index", index_dir, "--sessions", log, *COLUMNS, "--output", tmp_path / "out", "--json")
+    assert json.loads(printed.out)["num_sessions"] == 2
+    assert "[progress 100%] 2 of 2 sessions" in printed.err
+
+
+def test_parameters_of_the_record_are_not_set_here(run, index_dir, tmp_path):
+    with pytest.raises(ValueError, match=r"Expected a parameter of the pipeline. Received: 'records_uri'"):
+        run("--index", index_dir, "--sessions", "x", "--output", tmp_path / "out", "--set", "records_uri=x")
+
+
+@pytest.mark.parametrize("line", ["i1,i2", "{}", '["i1", 2]', '[""]', "[", '"i1"', "[" * 100_000, "[" + "1" * 5_000])
 def test_a_line_that_is_no_list_of_ids_is_refused(line):
     with pytest.raises(ValueError, match=r'Expected line 3 of stdin to be a JSON list .* \["i7", "i8"\]'):
         parse_line(line, 3)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from factories import HOSTILE_IDS, make_hostile_id
 
 from components.core.events import read_split
-from components.core.saved_model import TRAINING_FILE
+from components.core.run_artifacts import TRAINING_FILE
 from components.core.vocabulary import Vocabulary
 from components.train import distribution, step, string_model
 from components.train.parameters import TrainParameters

@@ -9,7 +9,7 @@ from factories import make_events
 from lookup_model import LookupModel, save_model
 
 from components.core.events import describe_split, write_split
-from components.core.saved_model import TRAINING_FILE
+from components.core.run_artifacts import TRAINING_FILE
 from components.verify import step
 from components.verify.parameters import VerifyParameters
 from components.verify.step import Candidate, VerificationError, verify

@@ -16,6 +16,7 @@ from components.notify.component import notify
 from components.publish.component import publish
 from components.report.component import report
 from components.sessionize.component import sessionize
+from components.suggest.component import suggest
 from components.train.component import train
 from components.verify.component import verify
 from components.vocabulary.component import vocabulary as count_items
@@ -39,10 +40,10 @@ PUBLICATION_PARAMETERS = ("publication_key", "champion_version", "pipeline_name"
 # With a gate, it judges the recall of the index, and `verify` that of the second one; the exports do not.
 UNCHECKED_INDEX = {"min_index_recall": 0.0}
 
-_TASKS = [one.name for one in (ingest, sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS)]
+_TASKS = [one.name for one in (ingest, sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS, suggest)]
 
-# Parameters that `Tasks` sets itself: of every component, and of `vocabulary`.
-TASK_PARAMETERS = ("run_id", "task_name", "include_test")
+# Parameters that `Tasks` sets itself: of every component, of `vocabulary`, and of the trials of a search.
+TASK_PARAMETERS = ("run_id", "task_name", "include_test", "point", "trial")
 
 # Key of the secret with the address of the webhook, and the environment variable that `notify` reads.
 WEBHOOK_VARIABLE = "TWO_TOWER_WEBHOOK_URL"
@@ -96,6 +97,7 @@ class Tasks:
             webhook that is told how a retraining ended; empty for none.
         checkpoint_claim: kfp only: name of the PersistentVolumeClaim whose volume stores the checkpoints, so that a
             training resumes after its node is lost; empty for none. It fixes `checkpoint_root`.
+        search_rounds: number of rounds of trials, in the pipelines that search for parameters.
         resources: changes of the tasks' resources, as texts `TASK.FIELD=VALUE`.
         pods: kfp only: settings for the pods of all tasks.
 
@@ -110,6 +112,7 @@ class Tasks:
     object_store_secret: str = ""
     webhook_secret: str = ""
     checkpoint_claim: str = ""
+    search_rounds: int = 3
     resources: tuple[str, ...] = ()
     pods: PlatformSettings = NO_SETTINGS
 
@@ -127,6 +130,8 @@ class Tasks:
             raise ValueError(f"Expected at least 1 accelerator. Received: {self.num_accelerators}")
         if self.num_accelerators > 1 and not self.accelerator:
             raise ValueError(f"Expected the name of the accelerator. Received: {self.num_accelerators} without a name")
+        if self.search_rounds < 1:
+            raise ValueError(f"Expected at least 1 round of trials. Received: {self.search_rounds}")
         on_kubernetes = self.object_store_secret or self.webhook_secret or self.checkpoint_claim
         if on_kubernetes and self.platform != "kfp":
             raise ValueError(f"Expected the platform kfp for a secret or a volume claim. Received: {self.platform!r}")
@@ -139,7 +144,7 @@ class Tasks:
         """Values of component parameters that the graph sets itself."""
         return {"checkpoint_root": CHECKPOINT_MOUNT} if self.checkpoint_claim else {}
 
-    def _make(self, component: Any, values: Mapping[str, Any], *, caching: bool, name: str = "") -> dsl.PipelineTask:
+    def make(self, component: Any, values: Mapping[str, Any], *, caching: bool, name: str = "") -> dsl.PipelineTask:
         """Creates the component's task; values that are not inputs of the component are ignored.
 
         Args:
@@ -200,18 +205,18 @@ class Tasks:
             parameters: the pipeline's parameters by name.
             pipeline_name: name of the pipeline, for the report.
         """
-        task = self._make(notify, {**parameters, "pipeline_name": pipeline_name}, caching=False)
+        task = self.make(notify, {**parameters, "pipeline_name": pipeline_name}, caching=False)
         if self.webhook_secret:
             kubernetes.use_secret_as_env(task, self.webhook_secret, {WEBHOOK_VARIABLE: WEBHOOK_VARIABLE})
         return dsl.ExitHandler(task, name="retraining")
 
     def ingest(self, parameters: Mapping[str, Any]) -> Any:
         """Creates the task that ingests split logs. Not cached: the files at a path may change."""
-        return self._make(ingest, parameters, caching=False).outputs["events"]
+        return self.make(ingest, parameters, caching=False).outputs["events"]
 
     def sessionize(self, parameters: Mapping[str, Any]) -> Any:
         """Creates the task that cuts a raw log into sessions. Not cached, like `ingest`."""
-        return self._make(sessionize, parameters, caching=False).outputs["events"]
+        return self.make(sessionize, parameters, caching=False).outputs["events"]
 
     def from_events(self, events: Any, parameters: Mapping[str, Any]) -> Artifacts:
         """Creates the tasks that follow the events: vocabulary, train, evaluate, export and report.
@@ -233,7 +238,7 @@ class Tasks:
             parameters: as for `from_events`.
         """
         evaluated, champion_version = self._from_events(events, {**parameters, **UNCHECKED_INDEX})
-        gated = self._make(gate, {**parameters, **evaluated._asdict()}, caching=False).outputs
+        gated = self.make(gate, {**parameters, **evaluated._asdict()}, caching=False).outputs
         values = {
             **parameters,
             **evaluated._asdict(),
@@ -244,9 +249,9 @@ class Tasks:
         # KFP's local runner finds the value of a condition by the name `Output` alone.
         with dsl.If(gated["Output"] == True, name="passed"):  # noqa: E712 (KFP overloads the operator)
             with dsl.If(parameters["refit_on_test"] == True, name="refit"):  # noqa: E712
-                self._make(publish, {**values, **self._refit(evaluated, parameters)}, caching=False, name="publish")
+                self.make(publish, {**values, **self._refit(evaluated, parameters)}, caching=False, name="publish")
             with dsl.Else(name="as-evaluated"):
-                self._make(publish, values, caching=False, name="publish")
+                self.make(publish, values, caching=False, name="publish")
 
     def _refit(self, evaluated: Artifacts, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Creates the tasks that train on all splits, and check the result against the evaluated model.
@@ -256,15 +261,15 @@ class Tasks:
         """
         values = {**parameters, **self.fixed_parameters, "events": evaluated.events, "include_test": True}
         values |= UNCHECKED_INDEX
-        made = self._make(count_items, values, caching=False, name="vocabulary-2").outputs
+        made = self.make(count_items, values, caching=False, name="vocabulary-2").outputs
         values |= {"vocabulary": made["vocabulary"], "evaluated_model": evaluated.model}
-        training = self._make(train, values, caching=False, name="train-2")
+        training = self.make(train, values, caching=False, name="train-2")
         if self.checkpoint_claim:
             kubernetes.mount_pvc(training, pvc_name=self.checkpoint_claim, mount_path=CHECKPOINT_MOUNT)
         values["model"] = training.outputs["model"]
-        exported = self._make(export, values, caching=False, name="export-2").outputs
+        exported = self.make(export, values, caching=False, name="export-2").outputs
         values |= {"index_check": exported["index_check"], "evaluated_vocabulary": evaluated.vocabulary}
-        verified = self._make(verify, values, caching=False).outputs
+        verified = self.make(verify, values, caching=False).outputs
         return {
             "vocabulary": values["vocabulary"],
             "model": values["model"],
@@ -274,18 +279,18 @@ class Tasks:
 
     def _from_events(self, events: Any, parameters: Mapping[str, Any]) -> tuple[Artifacts, Any]:
         """Creates the tasks of `from_events`; also returns the version that the model is compared with."""
-        vocabulary = self._make(count_items, {**parameters, "events": events}, caching=True).outputs["vocabulary"]
+        vocabulary = self.make(count_items, {**parameters, "events": events}, caching=True).outputs["vocabulary"]
         inputs = {**parameters, **self.fixed_parameters, "events": events, "vocabulary": vocabulary}
-        training = self._make(train, inputs, caching=True)
+        training = self.make(train, inputs, caching=True)
         if self.checkpoint_claim:
             kubernetes.mount_pvc(training, pvc_name=self.checkpoint_claim, mount_path=CHECKPOINT_MOUNT)
         trained = training.outputs
         inputs["model"] = trained["model"]
-        exported = self._make(export, inputs, caching=True).outputs
-        evaluated = self._make(evaluate, inputs, caching="serving_uri" not in parameters).outputs
+        exported = self.make(export, inputs, caching=True).outputs
+        evaluated = self.make(evaluate, inputs, caching="serving_uri" not in parameters).outputs
         made = {**inputs, **exported, **evaluated}
         # Not cached: the item table at a path may change. No task waits for the report.
-        reported = self._make(report, made, caching=False).outputs
+        reported = self.make(report, made, caching=False).outputs
         artifacts = Artifacts(
             events=events,
             vocabulary=vocabulary,

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.report.charts import Chart, Dot, draw_dots
+from components.core.charts import Chart
+from components.report.charts import Dot, draw_dots
 
 MODEL = "two-tower"
 LABELS = {

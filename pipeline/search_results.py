@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from components.suggest.page import make_page, show, sort_trials
+from components.suggest.chart import show
+from components.suggest.page import make_page, sort_trials
 from components.suggest.search import COMPLETE
 from components.suggest.spaces import Space
 from pipeline.comparison import compare, read_run

@@ -88,7 +88,8 @@ def _convert(name: str, dimension: Dimension, kind: type) -> Dimension:
     for key, value in numbers.items():
         if value is not None and not _fits(value, kind):
             raise ValueError(f"Expected {key} of {name} to be of the type {kind.__name__}. Received: {value!r}")
-    return replace(dimension, **{key: None if value is None else kind(value) for key, value in numbers.items()})
+    step = None if dimension.step is None else kind(dimension.step)
+    return replace(dimension, low=kind(dimension.low), high=kind(dimension.high), step=step)
 
 
 def _fits(value: Any, kind: type) -> bool:

@@ -1,6 +1,7 @@
 """The command that searches for training parameters on this machine."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pipeline.exit_codes import ExitCode
 from pipeline.output_folder import CONFIG_NAME, OutputFolder
 from pipeline.run_command import run_command, run_planned
 from pipeline.run_options import LocalRun, make_local_run
-from pipeline.search import Plan, Search
+from pipeline.search import LOGS, Plan, Search
 from pipeline.search_results import Final, compare_final, print_results, write_page
 from pipeline.search_space import read_space
 from pipeline.task_keys import hash_files
@@ -149,7 +150,13 @@ def _is_done(run: LocalRun, plan: Plan, folder: Path) -> bool:
         found = json.loads((folder / "metrics.json").read_text())["run"]
     except (OSError, ValueError, KeyError):
         return False
-    parameters = json.loads(json.dumps(effective_values(run.pipeline.component_spec.inputs, run.arguments)))
-    data = {name: each["sha256"] for name, each in plan.data.items()}
-    same_data = {name: each["sha256"] for name, each in found["data"].items()} == data
-    return bool(found["parameters"] == parameters and same_data and found["source_version"] == plan.source_version)
+    wanted = json.loads(json.dumps(effective_values(run.pipeline.component_spec.inputs, run.arguments)))
+    same_parameters = _without_logs(found["parameters"]) == _without_logs(wanted)
+    hashes = {name: each["sha256"] for name, each in plan.data.items()}
+    same_data = {name: each["sha256"] for name, each in found["data"].items()} == hashes
+    return same_parameters and same_data and bool(found["source_version"] == plan.source_version)
+
+
+def _without_logs(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the parameters without the paths of the logs, whose contents are compared."""
+    return {name: value for name, value in parameters.items() if name not in LOGS}

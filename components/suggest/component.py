@@ -18,7 +18,7 @@ def suggest(
     records_uri: str = "",
     run_id: str = "",
     task_name: str = "",
-) -> NamedTuple("Outputs", [("Output", List[str]), ("best", str)]):
+) -> NamedTuple("Outputs", [("Output", List[str]), ("best", str)]):  # type: ignore[valid-type]  # the form KFP reads
     """Takes the outcomes of the last round of trials, and proposes the points of the next one.
 
     Args:

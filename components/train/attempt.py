@@ -75,8 +75,8 @@ def run_trial(
     begin = time.monotonic()
     try:
         parameters = make_parameters(TrainParameters, {**values, "refit": False})
-    except ValueError as error:
-        return {"state": FAILED, "parameters": dict(values), "error": str(error)[:MAX_ERROR], "duration": 0.0}
+    except ValueError as refusal:
+        return {"state": FAILED, "parameters": dict(values), "error": str(refusal)[:MAX_ERROR], "duration": 0.0}
     with tempfile.TemporaryDirectory() as folder:
         outcome_path = Path(folder, "outcome.json")
         command = _make_command(events_dir, vocabulary_path, parameters, outcome_path, checkpoint_root)

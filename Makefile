@@ -13,15 +13,17 @@ unexport PYTHONDONTWRITEBYTECODE
 # their first import, since most of them are never imported.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile
 $(VENV)/.installed: components/requirements.txt pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) --require-hashes -r components/requirements.txt
-	$(PIP) --no-build-isolation --editable .
-	touch $@
+	@echo "Installing what the pipeline needs into $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --require-hashes -r components/requirements.txt
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
 
 # What tests, lint and the commands for clusters need on top of it.
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
-	$(PIP) --require-hashes -r requirements-dev.txt
-	touch $@
+	@echo "Installing what tests and lint need into $(VENV)"
+	@$(PIP) --require-hashes -r requirements-dev.txt
+	@touch $@
 
 # All of it.
 install: $(VENV)/.installed-dev

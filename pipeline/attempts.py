@@ -24,13 +24,18 @@ class Attempts:
 
     def can_continue(self, run_dir: Path) -> bool:
         """Whether the folder belongs to a run that had a task with the same key."""
-        known: list[str] = []
-        with suppress(OSError, ValueError):
-            known = json.loads((run_dir / TASKS / KEYS).read_text())
-        return not set(known).isdisjoint(self.keys.values())
+        return not self.keys.items().isdisjoint(_read_keys(run_dir).items())
 
     def begin(self, run_dir: Path, names: Iterable[str]) -> None:
-        """Prepares the folder: removes the artifacts at their stable names, and what failed tasks have made."""
+        """Prepares the folder: removes the artifacts at their stable names and whatever this run does not take over.
+
+        That is what failed tasks have made, and what tasks with other keys have made. So no artifact is left that
+        belongs to other settings than those of this run.
+
+        Args:
+            run_dir: the folder of the run.
+            names: stable names of the run's artifacts.
+        """
         for name in names:
             path = run_dir / name
             if path.is_symlink() or path.is_file():
@@ -39,12 +44,33 @@ class Attempts:
                 shutil.rmtree(path)
         tasks = run_dir / TASKS
         (tasks / CACHE).mkdir(parents=True, exist_ok=True)
-        entries = "".join(path.read_text() for path in (tasks / CACHE).glob("*.json"))
+        same = self.keys.items() & _read_keys(run_dir).items()
+        repeated = {name for name, _ in same}
+        kept: set[Path] = set()
+        for entry in (tasks / CACHE).glob("*.json"):
+            folders = _list_folders(entry)
+            if repeated.issuperset(folder.name for folder in folders):
+                kept |= folders
+            else:
+                entry.unlink()
         for folder in tasks.glob("*/*"):
-            if folder.is_dir() and json.dumps(str(folder))[1:-1] not in entries:
+            if folder.is_dir() and folder not in kept:
                 shutil.rmtree(folder)
         if self.keys:
-            (tasks / KEYS).write_text(json.dumps(sorted(self.keys.values())))
+            (tasks / KEYS).write_text(json.dumps(self.keys))
+
+
+def _read_keys(run_dir: Path) -> dict[str, str]:
+    """Reads the keys of the last attempt by the names of its tasks; none if they cannot be read."""
+    with suppress(OSError, ValueError):
+        return dict(json.loads((run_dir / TASKS / KEYS).read_text()))
+    return {}
+
+
+def _list_folders(entry: Path) -> set[Path]:
+    """Lists the folders of tasks, which have the tasks' names, that an entry of KFP's cache refers to."""
+    outputs = json.loads(entry.read_text()).values()
+    return {Path(output["uri"]).parent for output in outputs if isinstance(output, dict) and "uri" in output}
 
 
 def find_artifacts(run_dir: Path, names: Collection[str]) -> dict[str, Path]:

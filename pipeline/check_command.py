@@ -15,13 +15,11 @@ from rich.console import Console
 from components.core.logs.layout_table import LAYOUTS
 from components.ingest.component import ingest as ingest_component
 from components.sessionize.component import sessionize as sessionize_component
+from pipeline.graph_parameters import ALL_COMPONENTS
 from pipeline.layout_settings import LAYOUT_HELP, get_layout_settings
 from pipeline.report import print_findings, print_funnel, print_splits
 from pipeline.run_options import SPLIT_OPTIONS, check_once
 from pipeline.settings import parse_settings
-from pipeline.tasks import MODEL_COMPONENTS
-
-COMPONENTS = (sessionize_component, ingest_component, *MODEL_COMPONENTS)
 
 
 @click.command("check")
@@ -87,7 +85,7 @@ def _make_arguments(component: Any, layout: str, as_of: str | None, settings: tu
     check_once(given, settings)
     settings += tuple(f"{name}={value}" for name, value in given.items())
     for name in (setting.partition("=")[0] for setting in settings):
-        others = [each.name for each in COMPONENTS if name in each.component_spec.inputs]
+        others = [each.name for each in ALL_COMPONENTS if name in each.component_spec.inputs]
         if name in paths:
             raise click.UsageError(f"Expected the paths of the logs as arguments. Received: --set {name}=...")
         if name not in inputs and others:
@@ -99,11 +97,12 @@ def _make_arguments(component: Any, layout: str, as_of: str | None, settings: tu
         arguments = get_layout_settings(layout, component.component_spec.inputs)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    owners = {name: f"the step {each.name}" for each in ALL_COMPONENTS for name in each.component_spec.inputs}
     signature = inspect.signature(component.python_func).parameters
     defaults = {
         name: signature[name].default for name in inputs if signature[name].default is not inspect.Parameter.empty
     }
-    return {**defaults, **arguments, **parse_settings(settings, inputs)}
+    return {**defaults, **arguments, **parse_settings(settings, inputs, owners)}
 
 
 def _read(paths: tuple[str, ...], events_dir: Path, arguments: dict[str, Any]) -> dict[str, Any]:

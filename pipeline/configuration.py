@@ -7,37 +7,45 @@ from typing import Any
 
 import yaml
 
+from pipeline.graph_parameters import LOCAL_PARAMETERS
 from pipeline.names import explain_unknown
 from pipeline.settings import check_parameters
 
-OWN_PARAMETERS = ("checkpoint_root", "records_uri", "run_id", "task_name")  # those that a local run sets itself
 
-
-def read_config(path: Path, inputs: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """Reads a configuration.
+def check_config(
+    document: Mapping[str, Any],
+    path: Path,
+    inputs: Mapping[str, Any],
+    others: Mapping[str, Any],
+    *,
+    owners: Mapping[str, str],
+) -> dict[str, Any]:
+    """Checks a configuration and converts its values.
 
     Args:
-        path: the YAML file.
+        document: the mapping from `load_config`.
+        path: the file that it was read from, for error messages.
         inputs: the inputs of the pipeline by name, from its component spec.
         others: the inputs of the other pipeline. Those that have no value or their default are left out.
+        owners: as for `explain_unknown`.
 
     Returns:
         Values by parameter. Empty texts are left out where the pipeline has no such parameter.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is no mapping, a parameter is unknown, or a value has the wrong type.
+        ValueError: a parameter is unknown or one that the run sets itself, or a value has the wrong type.
     """
-    document = load_config(path)
     values = {}
     for name, value in document.items():
+        if name in LOCAL_PARAMETERS:
+            raise ValueError(f"{path}: The run sets {name} itself, to a folder in --output. Omit it.")
         if name not in inputs:
             if name in others and value in ("", others[name].default):
                 continue
-            raise ValueError(f"{path}: {explain_unknown(str(name), inputs, others)}")
+            raise ValueError(f"{path}: {explain_unknown(str(name), inputs, owners)}")
         values[name] = _convert(value, inputs[name].type)
     try:
-        check_parameters(values, {name: inputs[name] for name in values})
+        check_parameters(values, {name: inputs[name] for name in values}, {})
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return values
@@ -95,5 +103,5 @@ def effective_values(inputs: Mapping[str, Any], arguments: Mapping[str, Any]) ->
     return {
         name: value
         for name in inputs
-        if name not in OWN_PARAMETERS and (value := {**values, **arguments}.get(name)) is not None
+        if name not in LOCAL_PARAMETERS and (value := {**values, **arguments}.get(name)) is not None
     }

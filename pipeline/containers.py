@@ -7,6 +7,20 @@ from pathlib import Path
 from kfp import local
 
 from components.image import check_image_name
+from components.notify.step import WEBHOOK_VARIABLE
+
+# What the tasks need of this process's environment: access to buckets, and the address of the webhook.
+PASSED_VARIABLES = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "CLOUD_STORAGE_EMULATOR_ENDPOINT",
+    WEBHOOK_VARIABLE,
+)
 
 
 def make_docker_runner(
@@ -14,8 +28,8 @@ def make_docker_runner(
 ) -> local.DockerRunner:
     """Creates a Docker runner for `pipeline.local.run_pipeline`.
 
-    The containers run as the current user, so that this user owns the artifacts. They have a read-only root file system
-    and their own /tmp. KFP itself mounts only the folder of the run.
+    The containers run as the current user, so that this user owns the artifacts. They have a read-only root file
+    system, their own /tmp, and those of PASSED_VARIABLES that are set. KFP itself mounts only the folder of the run.
 
     Args:
         image: image of the tasks; checked here, because KFP would try to pull it and fail inside a task.
@@ -53,6 +67,7 @@ def make_docker_runner(
         network_mode="host",
         user=f"{os.getuid()}:{os.getgid()}",
         read_only=True,
+        environment={name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ},
         tmpfs={"/tmp": ""},  # noqa: S108 (inside the container)
         mounts=[
             *(docker.types.Mount(str(folder), str(folder), type="bind") for folder in (writable, serving) if folder),

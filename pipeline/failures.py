@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from components.core.progress import describe_seconds
+from components.core.refusal import RefusedError
 from pipeline.display import Display
 from pipeline.kfp_runner import RunError
 from pipeline.output_folder import LOG_NAME, OutputFolder
@@ -14,11 +15,12 @@ _NO_SPACE = re.compile(
     rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG})\]|No space left on device|Disk quota exceeded"
 )
 _INPUT = re.compile(r"(?:ValueError|FileNotFoundError|KeyError): ")
+_REFUSAL = re.compile(rf"(?:\w+\.)*{RefusedError.__name__}: ")
 _EPOCH = re.compile(r"((?:refit )?epoch) (\d+)/\d+(  done)?")
 
 
 def explain(error: RunError | OSError, run_dir: Path, folder: OutputFolder, display: Display) -> str:
-    """Returns four lines about a run that has failed.
+    """Returns what to say about a run that has failed: four lines, or three if the gate has refused the model.
 
     Args:
         error: what failed.
@@ -34,9 +36,15 @@ def explain(error: RunError | OSError, run_dir: Path, folder: OutputFolder, disp
         where = f"This was step {display.place(task)}, {task}, after {duration}. {folder.describe()}"
     else:
         where = f"This was outside the steps. {folder.describe()}"
-    return "\n".join(
-        [what, where, _advise(what, folder), f"The log is {run_dir / LOG_NAME}, beside what the steps made."]
-    )
+    log = f"The log is {run_dir / LOG_NAME}, beside what the steps made."
+    # The same data and settings would be refused again.
+    advice = [] if is_refusal(error) else [_advise(what, folder)]
+    return "\n".join([what, where, *advice, log])
+
+
+def is_refusal(error: RunError | OSError) -> bool:
+    """Returns whether a run has failed because the gate refused the model, with `fail_when_refused`."""
+    return isinstance(error, RunError) and error.task == "gate" and _REFUSAL.match(str(error)) is not None
 
 
 def _advise(what: str, folder: OutputFolder) -> str:
@@ -44,7 +52,8 @@ def _advise(what: str, folder: OutputFolder) -> str:
     if _NO_SPACE.search(what):
         return f"Free space on the disk of {folder.path}, and {again}"
     if "killed by signal" in what:
-        return f"Give it more memory or less data (sample_fraction, batch_size), and {again}"
+        less = "sample_fraction for split logs, window_days for a raw log"
+        return f"Give it more memory, a smaller batch_size or less data ({less}), and {again}"
     if _INPUT.match(what):
         return f"Correct what the first line names, and {again}"
     return f"Look into the log for the cause, and {again}"

@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import os
 import tempfile
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -76,7 +77,11 @@ def run_tasks(
                 enable_caching=bool(keys),
                 cache_root=str(root / CACHE),
             )
-            spec = _supervise(pipeline, f"{dsl.WORKSPACE_PATH_PLACEHOLDER}/run", seconds=display.task_seconds)
+            # Variables in the specification replace those that KFP's Docker runner was given.
+            variables = dict(getattr(runner, "container_run_args", {}).get("environment", {}))
+            variables[SECONDS_VARIABLE] = f"{display.task_seconds:g}"
+            spec = _supervise(pipeline, f"{dsl.WORKSPACE_PATH_PLACEHOLDER}/run", variables)
+            _set_run_id(spec, str(uuid.uuid4()))
             for component in (spec.root, *spec.components.values()):
                 for name, task in component.dag.tasks.items():
                     task.caching_options.enable_cache = name in keys
@@ -104,13 +109,13 @@ def _list_tasks(spec: Any, component: Any) -> list[str]:
     return names
 
 
-def _supervise(pipeline: Any, pipe_path: str, *, seconds: float) -> Any:
+def _supervise(pipeline: Any, pipe_path: str, variables: Mapping[str, str]) -> Any:
     """Returns the pipeline's specification with every task command wrapped in `task_supervisor`.
 
     Args:
         pipeline: the pipeline.
         pipe_path: path of the pipe that the supervisor reads.
-        seconds: shortest time between two lines in which a task says how far it is.
+        variables: environment variables of the tasks.
     """
     spec = type(pipeline.pipeline_spec)()
     spec.CopyFrom(pipeline.pipeline_spec)
@@ -119,8 +124,22 @@ def _supervise(pipeline: Any, pipe_path: str, *, seconds: float) -> Any:
             container = executor["container"]
             source = inspect.getsource(task_supervisor)
             container["command"] = ["python3", "-c", source, pipe_path, *container["command"]]
-            container["env"] = [{"name": SECONDS_VARIABLE, "value": f"{seconds:g}"}]
+            container["env"] = [{"name": name, "value": value} for name, value in variables.items()]
     return spec
+
+
+def _set_run_id(spec: Any, run_id: str) -> None:
+    """Replaces KFP's placeholder for the id of the run.
+
+    KFP draws only 8 digits, from a generator that a task in the same process may have seeded. Two runs with the same id
+    would count as one publication, and the second would be lost.
+    """
+    for component in (spec.root, *spec.components.values()):
+        for task in component.dag.tasks.values():
+            for each in task.inputs.parameters.values():
+                constant = each.runtime_value.constant
+                if dsl.PIPELINE_JOB_ID_PLACEHOLDER in constant.string_value:
+                    constant.string_value = constant.string_value.replace(dsl.PIPELINE_JOB_ID_PLACEHOLDER, run_id)
 
 
 @contextlib.contextmanager

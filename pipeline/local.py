@@ -12,14 +12,14 @@ from typing import Any
 from kfp import dsl
 
 from components.core.records import Record, read_records
+from components.core.run_artifacts import hold_run
 from pipeline.attempts import TASKS, Attempts, find_artifacts, link_artifacts
 from pipeline.display import Detail, Display
-from pipeline.failures import explain, explain_interruption
+from pipeline.failures import explain, explain_interruption, is_refusal
 from pipeline.kfp_runner import RunError, check_texts, run_tasks
-from pipeline.output_folder import CONFIG_NAME, GATE_NAMES, LOG_NAME, OUTPUT_NAMES, OutputFolder, hold_run
+from pipeline.output_folder import CONFIG_NAME, GATE_NAMES, LOG_NAME, OUTPUT_NAMES, OutputFolder
 
 NAMES = OUTPUT_NAMES | GATE_NAMES
-REFUSAL = "RefusedError"  # what the gate raises with `fail_when_refused`
 RECORDS = "records"  # what the tasks of the run say about themselves, in a folder named by KFP's id of the run
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def run_pipeline(
         folder.publish(run_dir, record)
     except (RunError, OSError) as error:
         link_artifacts(run_dir, NAMES)
-        kind = GateRefusalError if _is_refused(run_dir) else RunError
+        kind = GateRefusalError if is_refusal(error) else RunError
         raise kind(explain(error, run_dir, folder, display)) from error
     except KeyboardInterrupt:
         link_artifacts(run_dir, NAMES)
@@ -221,13 +221,6 @@ def run_component(
         finally:
             shutil.rmtree(root, ignore_errors=True)
     return paths
-
-
-def _is_refused(run_dir: Path) -> bool:
-    """Returns whether the gate of a failed run has refused the model."""
-    with contextlib.suppress(OSError, ValueError):
-        return any(record.error.get("type") == REFUSAL for record in read_run_records(run_dir).values())
-    return False
 
 
 def _list_artifacts(spec: Any, group: str = "") -> set[str]:

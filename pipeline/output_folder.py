@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pipeline.file_locks import Lock, lock
+from components.core.file_locks import Lock, lock
 
 # The stable names of a run's artifacts, by their names in the pipelines: those of every run, and those of a run with a
 # gate. A run that publishes nothing has no verification and no manifest.
@@ -205,7 +205,7 @@ class OutputFolder:
 
     def _list_unfinished(self) -> list[Path]:
         """Lists the folders of the runs that were begun after the published one, the newest first."""
-        newest = self.current.name if self.current is not None else ""
+        newest = self.current.name.removeprefix(_ADOPTED) if self.current is not None else ""
         runs = (each for each in (self.path / RUNS).iterdir() if _RUN_ID.fullmatch(each.name) and each.name > newest)
         return sorted(runs, reverse=True)
 
@@ -235,31 +235,6 @@ class OutputFolder:
             yield
         except OSError as error:
             raise OutputFolderError(f"The output folder {self.path} cannot be used: {error}") from error
-
-
-@contextmanager
-def hold_run(path: Path) -> Iterator[Path]:
-    """Resolves a path in an output folder, and locks the run against removal during the block.
-
-    To read several files of the same run, derive all their paths from the one that this yields: between two uses of
-    `OUTPUT/...`, another run may be published.
-
-    Args:
-        path: an artifact in an output folder, such as `OUTPUT/index`; other paths are allowed too.
-
-    Yields:
-        The path with all links resolved.
-    """
-    while True:
-        real = path.resolve()
-        held = lock(real.parent, exclusive=False, wait=True)
-        try:
-            if real.exists() or path.resolve() == real:
-                yield real
-                return
-        finally:
-            if held is not None:
-                held.release()
 
 
 def _exchange(first: Path, second: Path) -> None:

@@ -7,14 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.core.parameters import make_parameters
-from components.ingest.component import ingest
-from components.sessionize.component import sessionize
-from pipeline.configuration import OWN_PARAMETERS
+from pipeline.graph_parameters import ALL_COMPONENTS, LOCAL_PARAMETERS, PUBLICATION_PARAMETERS, TASK_PARAMETERS
 from pipeline.parameters import get_description
-from pipeline.tasks import MODEL_COMPONENTS, PUBLICATION_COMPONENTS, PUBLICATION_PARAMETERS, TASK_PARAMETERS
-from pipeline.validation import UNCHECKED, get_dataclass, get_defaults
+from pipeline.validation import PLACEHOLDERS, UNCHECKED, get_dataclass, get_defaults
 
-COMPONENTS = (ingest, sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS)
 _EXPECTED = re.compile(r"Expected (?:each of )?(\w+) to be (.+?)\.? Received: ", re.DOTALL)
 # Values that most parameters reject; the message then says what is accepted.
 _PROBES: dict[type, tuple[Any, ...]] = {
@@ -50,11 +46,9 @@ class Parameter:
 def list_parameters() -> dict[str, Parameter]:
     """Returns all parameters of both pipelines by name, in the order of the steps."""
     found: dict[str, Parameter] = {}
-    for component in COMPONENTS:
+    for component in ALL_COMPONENTS:
         defaults = get_defaults(component)
-        for name, spec in component.component_spec.inputs.items():
-            if "@" in spec.type or name in (*PUBLICATION_PARAMETERS, *TASK_PARAMETERS, *OWN_PARAMETERS):
-                continue
+        for name, spec in list_inputs(component).items():
             known = found.get(name)
             found[name] = Parameter(
                 name=name,
@@ -72,6 +66,14 @@ def list_parameters() -> dict[str, Parameter]:
     return found
 
 
+def list_inputs(component: Any) -> dict[str, Any]:
+    """Returns KFP's specifications of the component's parameters that a user can set, by name."""
+    own = (*PUBLICATION_PARAMETERS, *TASK_PARAMETERS, *LOCAL_PARAMETERS)
+    return {
+        name: spec for name, spec in component.component_spec.inputs.items() if "@" not in spec.type and name not in own
+    }
+
+
 def find_bounds(step: str, name: str, defaults: Mapping[str, Any]) -> str:
     """Finds what a step accepts by asking its dataclass: it refuses wrong values with a message that says so.
 
@@ -83,7 +85,7 @@ def find_bounds(step: str, name: str, defaults: Mapping[str, Any]) -> str:
     default = defaults.get(name)
     if step in UNCHECKED or default is None or type(default) not in _PROBES:
         return ""
-    given = {**dict.fromkeys(PUBLICATION_PARAMETERS, 0), "publication_key": "run", **defaults}
+    given = {**PLACEHOLDERS, **defaults}
     if step == "publish":
         given["serving_uri"] = "/serving"
     texts = [_ask(step, {**given, name: probe}, name) for probe in _PROBES[type(default)]]
@@ -104,3 +106,22 @@ def _ask(step: str, values: Mapping[str, Any], name: str) -> str:
 def select(parameters: Mapping[str, Parameter], step: str) -> Iterable[Parameter]:
     """Yields the parameters that belong to a step and to none before it."""
     return (each for each in parameters.values() if each.steps[0] == step)
+
+
+def show_default(parameter: Parameter) -> str:
+    """Writes the default, or the defaults if the steps have different ones."""
+    shown = {step: show_value(value) for step, value in parameter.defaults.items()}
+    if not shown:
+        return "(required)"
+    if len(set(shown.values())) == 1:
+        return next(iter(shown.values()))
+    return ", ".join(f"{value} ({step})" for step, value in shown.items())
+
+
+def show_value(value: Any) -> str:
+    """Writes a value as `--set` reads it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(map(str, value)) or '""'
+    return '""' if value == "" else str(value)

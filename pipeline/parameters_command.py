@@ -7,17 +7,21 @@ from typing import Any
 import click
 
 from pipeline import presets
+from pipeline.completion import complete_name
+from pipeline.graph_parameters import ALL_COMPONENTS
 from pipeline.names import suggest
-from pipeline.parameter_table import COMPONENTS, Parameter, list_parameters, select
+from pipeline.parameter_page import make_page
+from pipeline.parameter_table import Parameter, list_parameters, select, show_default, show_value
 
 WIDTH = 110  # of the descriptions, in characters
 
 
 @click.command("parameters")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_name)
 @click.option("--preset", default=presets.DEFAULT, show_default=True, help="Show the values of this preset too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def parameters_command(name: str | None, preset: str, as_json: bool) -> None:
+@click.option("--markdown", is_flag=True, help="Print the page docs/parameters.md.")
+def parameters_command(name: str | None, preset: str, as_json: bool, markdown: bool) -> None:
     """Lists the parameters of the pipelines by step, or describes the one with the given NAME.
 
     Each has its default, the values that are accepted, and its meaning. Set them with `--set NAME=VALUE` or in the file
@@ -27,6 +31,11 @@ def parameters_command(name: str | None, preset: str, as_json: bool) -> None:
     """
     values = presets.get_preset(preset)
     parameters = list_parameters()
+    if markdown:
+        if name is not None or as_json:
+            raise click.UsageError("Expected --markdown alone. Received: --markdown with NAME or --json")
+        click.echo(make_page(parameters), nl=False)
+        return
     if name is not None:
         if name not in parameters:
             raise ValueError(f"Expected a parameter. Received: {name!r}. {suggest(name, parameters)}".rstrip())
@@ -44,7 +53,7 @@ def parameters_command(name: str | None, preset: str, as_json: bool) -> None:
 
 
 def _print_all(parameters: dict[str, Parameter], values: dict[str, Any], preset: str) -> None:
-    for component in COMPONENTS:
+    for component in ALL_COMPONENTS:
         own = list(select(parameters, component.name))
         if not own:
             continue
@@ -52,7 +61,7 @@ def _print_all(parameters: dict[str, Parameter], values: dict[str, Any], preset:
         for each in own:
             own_value = f"  {preset}: {show_value(values[each.name])}" if each.name in values else ""
             accepted = f"  [{each.bounds}]" if each.bounds else ""
-            click.echo(f"  {each.name} = {_show_default(each)}{own_value}{accepted}")
+            click.echo(f"  {each.name} = {show_default(each)}{own_value}{accepted}")
             click.echo(textwrap.indent(textwrap.fill(each.description, WIDTH - 6), " " * 6))
         click.echo()
     click.echo("`two-tower parameters NAME` describes one of them, with the values of all presets.")
@@ -65,28 +74,9 @@ def _print_one(parameter: Parameter) -> None:
         "meaning": parameter.description,
         "step": ", ".join(parameter.steps),
         "type": parameter.kind,
-        "default": _show_default(parameter),
+        "default": show_default(parameter),
         "accepted": parameter.bounds or "any",
         **{f"preset {name}": show_value(value) for name, value in presets_with_it.items()},
     }
     for label, text in lines.items():
         click.echo(f"{label + ':':18} {text}")
-
-
-def _show_default(parameter: Parameter) -> str:
-    """Writes the default, or the defaults if the steps have different ones."""
-    shown = {step: show_value(value) for step, value in parameter.defaults.items()}
-    if not shown:
-        return "(required)"
-    if len(set(shown.values())) == 1:
-        return next(iter(shown.values()))
-    return ", ".join(f"{value} ({step})" for step, value in shown.items())
-
-
-def show_value(value: Any) -> str:
-    """Writes a value as `--set` reads it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return ",".join(map(str, value)) or '""'
-    return '""' if value == "" else str(value)

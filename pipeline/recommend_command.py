@@ -3,23 +3,35 @@
 import inspect
 import json
 import logging
+import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import click
 
+from components.core.progress import SECONDS_VARIABLE
+from components.core.run_artifacts import find_index, hold_run
 from components.recommend.component import recommend as component
-from pipeline.output_folder import hold_run
-from pipeline.recommend_options import find_index, parse_line, parse_session
+from pipeline.graph_parameters import WITHOUT_EFFECT
+from pipeline.names import suggest
+from pipeline.recommend_options import parse_line, parse_session
 from pipeline.report import escape, print_items
 from pipeline.settings import parse_settings
 from pipeline.versions_command import SERVING_HELP
 
-FIXED = ("sessions_path", "serving_uri", "serving_version", "recommend_k", "exclude_seen")  # options of their own
+# Parameters of the component that are options of the command.
+OPTIONS = {
+    "sessions_path": "--sessions",
+    "serving_uri": "--serving",
+    "serving_version": "--serving, which has the newest version,",
+    "recommend_k": "-k",
+    "exclude_seen": "--exclude-seen",
+}
+SECONDS_PER_LINE = 5  # shortest time between two lines of progress
 
 
 @click.command("recommend")
@@ -134,7 +146,7 @@ def _answer_lines(index_dir: Path, *, k: int, exclude_seen: bool) -> None:
     from components.recommend.answers import BulkIndex
 
     index = BulkIndex(index_dir)
-    for number, line in enumerate(sys.stdin, 1):
+    for number, line in enumerate(_read_lines(sys.stdin), 1):
         if not line.strip():
             continue
         item_ids = parse_line(line, number)
@@ -144,6 +156,13 @@ def _answer_lines(index_dir: Path, *, k: int, exclude_seen: bool) -> None:
         )
         rows = answer.table.to_pylist()
         click.echo(_to_json([(row["item_id"], row["score"]) for row in rows], answer.unknown.unique().to_pylist()))
+
+
+def _read_lines(lines: Iterable[str]) -> Iterator[str]:
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        raise ValueError(f"Expected stdin to be UTF-8. Received: {error}") from error
 
 
 def _to_json(items: list[tuple[str, float]], unknown: list[str]) -> str:
@@ -157,7 +176,9 @@ def _answer_log(sessions: str, index_dir: Path, output: Path, arguments: dict[st
 
     parameters = make_parameters(RecommendParameters, arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    report = step.recommend_sessions(sessions, index_dir, output, parameters)
+    os.environ.setdefault(SECONDS_VARIABLE, str(SECONDS_PER_LINE))
+    with redirect_stdout(sys.stderr):  # lines of progress
+        report = step.recommend_sessions(sessions, index_dir, output, parameters)
     if as_json:
         click.echo(json.dumps(report, indent=2))
         return
@@ -179,7 +200,16 @@ def _answer_log(sessions: str, index_dir: Path, output: Path, arguments: dict[st
 
 def _make_arguments(settings: tuple[str, ...], *, k: int, exclude_seen: bool) -> dict[str, Any]:
     """Returns the arguments of the component from its defaults and --set."""
-    inputs = {name: spec for name, spec in component.component_spec.inputs.items() if name not in FIXED}
+    fixed = (*OPTIONS, *WITHOUT_EFFECT)  # those of its record are for pipelines
+    inputs = {name: spec for name, spec in component.component_spec.inputs.items() if name not in fixed}
+    for name in (setting.partition("=")[0] for setting in settings):
+        if name in OPTIONS:
+            raise click.UsageError(f"Expected the option {OPTIONS[name]} instead. Received: --set {name}=...")
+        if name not in inputs:
+            raise ValueError(
+                f"Expected a parameter of recommend, one of {', '.join(inputs)}. Received: {name!r}. "
+                f"{suggest(name, inputs)}".rstrip()
+            )
     signature = inspect.signature(component.python_func).parameters
     defaults = {name: list(value) if isinstance(value := signature[name].default, list) else value for name in inputs}
-    return {**defaults, **parse_settings(settings, inputs), "recommend_k": k, "exclude_seen": exclude_seen}
+    return {**defaults, **parse_settings(settings, inputs, {}), "recommend_k": k, "exclude_seen": exclude_seen}

@@ -1,11 +1,8 @@
-"""Turns the command-line options of `two-tower recommend` into an index and a session."""
+"""Turns the command-line options of `two-tower recommend` into sessions."""
 
 import json
-from pathlib import Path
 
 import click
-
-from pipeline.output_folder import OUTPUT_NAMES
 
 
 def parse_session(session: str | None, items: tuple[str, ...]) -> list[str]:
@@ -23,30 +20,9 @@ def parse_session(session: str | None, items: tuple[str, ...]) -> list[str]:
         raise click.UsageError(f"Expected --session or --item. Received: {'both' if items else 'neither'}")
     item_ids = list(items) if session is None else [item_id.strip(" \t") for item_id in session.split(",")]
     for item_id in item_ids:
-        if not item_id or item_id.encode(errors="replace").decode() != item_id:
+        if not item_id or not _is_unicode(item_id):
             raise ValueError(f"Expected item ids that are not empty and valid UTF-8. Received: {item_ids}")
     return item_ids
-
-
-def find_index(path: Path) -> Path:
-    """Returns the folder of an index.
-
-    Args:
-        path: the index, or an output folder that contains one.
-
-    Raises:
-        FileNotFoundError: no SavedModel was found.
-        ValueError: the path is a trained model, not an index.
-    """
-    for place in (path, path / OUTPUT_NAMES["index"]):
-        if (place / "saved_model.pb").is_file():
-            if (place / "assets.extra" / "training.json").is_file():
-                raise ValueError(
-                    f"Expected an index. Received: {place}, which is a trained model; its index is "
-                    f"{place.parent / OUTPUT_NAMES['index']}"
-                )
-            return place
-    raise FileNotFoundError(f"Expected an index, a folder with saved_model.pb. Received: {path}")
 
 
 def parse_line(line: str, number: int) -> list[str]:
@@ -57,15 +33,25 @@ def parse_line(line: str, number: int) -> list[str]:
         number: its number, from 1, for the error message.
 
     Raises:
-        ValueError: the line is no JSON list of texts, or one of them is empty.
+        ValueError: the line is no JSON list of texts, or one of them is empty or no valid Unicode.
     """
     try:
         item_ids = json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         item_ids = None
     if not isinstance(item_ids, list) or not all(isinstance(each, str) and each for each in item_ids):
         raise ValueError(
             f'Expected line {number} of stdin to be a JSON list of item ids, such as ["i7", "i8"]. '
             f"Received: {line.strip()[:200]!r}"
         )
+    for item_id in item_ids:
+        if not _is_unicode(item_id):
+            raise ValueError(
+                f"Expected the item ids in line {number} of stdin to be valid Unicode. Received: {ascii(item_id)[:200]}"
+            )
     return item_ids
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text has no half of a surrogate pair, which JSON can escape and Python makes of bytes of no UTF-8."""
+    return text.encode(errors="replace").decode() == text

@@ -1,12 +1,13 @@
 """Prints the results of commands: what became of a log, the metrics of a run and recommended items."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from components.core.presentation import show_time
 
 # What the findings of a data report say, for one and for several.
 FINDINGS = {
@@ -80,7 +81,7 @@ def print_splits(document: dict[str, Any], console: Console) -> None:
     for label, key in (("events", "num_events"), ("sessions", "num_sessions"), ("items", "num_items")):
         table.add_row(label, *(f"{split[key]:,}" for split in splits))
     for label, key in (("first event", "first_time"), ("last event", "last_time")):
-        table.add_row(label, *(show_time(split[key]) for split in splits))
+        table.add_row(label, *(show_time(split[key], "minutes") for split in splits))
     console.print(table)
 
 
@@ -105,44 +106,6 @@ def print_findings(document: dict[str, Any], console: Console) -> None:
             lines.append(one if count == 1 else several.format(count))
     for line in lines:
         console.print(Text(f"{escape(line)}."))
-
-
-def print_comparison(document: dict[str, Any], console: Console) -> None:
-    """Prints the baselines that the model does not beat, if there are any.
-
-    The metrics are recall and MRR at 20 or, if they were not computed at 20, at the highest cut-off.
-
-    Args:
-        document: the contents of metrics.json.
-        console: the console to print to.
-    """
-    model = document["model"]
-    cutoff = 20 if "recall@20" in model else max(int(name.partition("@")[2]) for name in model)
-    ahead = {}
-    for baseline, summary in document["baselines"].items():
-        metrics = [name for name in (f"recall@{cutoff}", f"mrr@{cutoff}") if model[name] <= summary[name]]
-        if metrics:
-            ahead[baseline] = " and ".join(metrics)
-    if ahead:
-        baselines = ", ".join(f"{baseline} ({metrics})" for baseline, metrics in ahead.items())
-        console.print(Text(f"The model is not better than these baselines: {baselines}.", style="bold red"))
-
-
-def print_verdict(verdict: dict[str, Any], version: int | None, uri: str, console: Console) -> None:
-    """Prints what the gate decided and why, and the version that was published.
-
-    Args:
-        verdict: the contents of verdict.json.
-        version: number of the published version; None if nothing was published.
-        uri: the serving location.
-        console: the console to print to.
-    """
-    decided = f"Decided by: {verdict['decided_by']}. {verdict['reason']}"
-    if version is None:
-        text, style = f"The gate refused the model. {decided} Nothing was published in {uri}.", "bold red"
-    else:
-        text, style = f"The gate let the model pass. {decided} Version {version} is published in {uri}.", ""
-    console.print(Text(escape(text), style=style))
 
 
 def print_items(items: Iterable[tuple[str, float]], stream: TextIO) -> None:
@@ -171,10 +134,3 @@ def print_items(items: Iterable[tuple[str, float]], stream: TextIO) -> None:
 def escape(text: str) -> str:
     r"""Replaces each non-printable character by its Python escape sequence, such as `\x1b`."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
-
-
-def show_time(milliseconds: int | None) -> str:
-    """Formats milliseconds since 1970 as a UTC time to the minute; None as an empty text."""
-    if milliseconds is None:
-        return ""
-    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M}"

@@ -81,6 +81,7 @@ RESOURCES = {
     "verify": Resources(memory_limit="16Gi"),
     "report": Resources(memory_limit="16Gi"),
     "publish": Resources(memory_limit="16Gi"),
+    "recommend": Resources(cpu_limit="8", memory_limit="16Gi", timeout_hours=24),
 }
 # The fields that can be changed.
 FIELDS = tuple(field.name for field in dataclasses.fields(Resources) if field.name != "accelerated")

@@ -3,16 +3,9 @@
 import functools
 from typing import Any
 
-from components.sessionize.component import sessionize
+from pipeline.graph_parameters import COMPONENTS, PUBLICATION_PARAMETERS, TASK_PARAMETERS, UNCHECKED_INDEX
 from pipeline.parameters import make_pipeline
-from pipeline.tasks import (
-    MODEL_COMPONENTS,
-    PUBLICATION_COMPONENTS,
-    PUBLICATION_PARAMETERS,
-    TASK_PARAMETERS,
-    UNCHECKED_INDEX,
-    Tasks,
-)
+from pipeline.tasks import Tasks
 
 NAME = "two-tower-retraining"
 
@@ -29,7 +22,7 @@ def make_retraining_pipeline(tasks: Tasks | None = None) -> Any:
 
     return make_pipeline(
         retraining,
-        [sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS],
+        COMPONENTS["retraining"],
         name=NAME,
         display_name="Two-tower retraining",
         fixed=[*tasks.fixed_parameters, *PUBLICATION_PARAMETERS, *TASK_PARAMETERS, *UNCHECKED_INDEX],

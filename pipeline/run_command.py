@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from components.core.logs.layout_table import LAYOUTS
 from components.image import IMAGE, SOURCE_VERSION
 from pipeline import local, presets
+from pipeline.completion import complete_setting
 from pipeline.configuration import effective_values, make_config
 from pipeline.containers import make_docker_runner
 from pipeline.display import Detail, Display
@@ -20,7 +20,7 @@ from pipeline.layout_settings import LAYOUT_HELP
 from pipeline.output_folder import OutputFolder
 from pipeline.provenance import add_to_metrics, describe_run
 from pipeline.run_options import LocalRun, make_local_run
-from pipeline.summary import print_summary
+from pipeline.summary import open_console, print_summary
 from pipeline.task_keys import hash_files, make_keys
 from pipeline.tasks import Tasks
 
@@ -56,6 +56,7 @@ LOG_HELP = "a file, folder or glob; local, s3:// or gs://."
     "settings",
     multiple=True,
     metavar="NAME=VALUE",
+    shell_complete=complete_setting,
     help="Set a parameter; `two-tower parameters` lists them. Repeatable, once per parameter.",
 )
 @click.option(
@@ -111,7 +112,7 @@ def run_command(
             json.dumps({"output": str(output_dir), "run": artifacts["metrics"].parent.name, **documents}, indent=2)
         )
     else:
-        print_summary(documents, output_dir, Console(), serving_uri=serving_uri)
+        print_summary(documents, output_dir, open_console(), serving_uri=serving_uri)
     return ExitCode.GATE if serving_uri and "manifest" not in documents else ExitCode.DONE
 
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import click
 
-from components.ingest.component import ingest
-from components.sessionize.component import sessionize
 from pipeline import presets
-from pipeline.configuration import load_config, read_config
+from pipeline.configuration import check_config, load_config
+from pipeline.graph_parameters import COMPONENTS, LOCAL_PARAMETERS, list_inputs
 from pipeline.layout_settings import get_layout_settings
 from pipeline.retraining import make_retraining_pipeline
 from pipeline.settings import parse_settings
-from pipeline.tasks import MODEL_COMPONENTS, PUBLICATION_COMPONENTS, Tasks
+from pipeline.tasks import Tasks
 from pipeline.training import make_training_pipeline
 from pipeline.validation import check_values
 
@@ -31,10 +30,9 @@ OPTIONS = {
 
 # Parameters with the location of a log or a table.
 LOCATIONS = ("train_path", "valid_path", "test_path", "log_path", "previous_events", "items_path")
-COMPONENTS = {
-    "training": (ingest, *MODEL_COMPONENTS),
-    "retraining": (sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS),
-}
+
+# What a pipeline reads, and the options with which it is chosen.
+LOGS = {"training": "split logs (--train, --valid, --test)", "retraining": "a raw log (--events)"}
 
 _WILDCARD = re.compile(r"[*?\[]")
 
@@ -124,12 +122,15 @@ def make_local_run(
             arguments.update(get_layout_settings(layout, parameters))
         except ValueError as error:
             raise click.UsageError(str(error)) from error
+    kind, other = ("retraining", "training") if is_raw else ("training", "retraining")
+    others = list_inputs(other)
+    owners = dict.fromkeys(others, f"the pipeline over {LOGS[other]}")
     if config is not None:
-        other = make_training_pipeline(tasks) if is_raw else make_retraining_pipeline(tasks)
-        arguments.update(read_config(config, parameters, other.component_spec.inputs))
-    arguments.update(parse_settings(settings, parameters))
-    components = COMPONENTS["retraining" if is_raw else "training"]
-    check_values({component.name: component for component in components}, arguments)
+        arguments.update(check_config(configured, config, parameters, others, owners=owners))
+    arguments.update(parse_settings(settings, parameters, owners))
+    if arguments.get("warm_start") and not arguments.get("serving_uri"):
+        raise click.UsageError("Expected warm_start together with --serving. Received: warm_start alone")
+    check_values(COMPONENTS[kind], arguments)
     inputs = []
     for name in LOCATIONS:
         location = arguments.get(name)
@@ -138,9 +139,9 @@ def make_local_run(
         arguments[name], path = _find(name, location)
         inputs.append(path)
     if arguments.get("items_path"):
-        from components.report.items import check_items
+        from components.core.item_table import check_item_table
 
-        check_items(arguments["items_path"])
+        check_item_table(arguments["items_path"])
     if arguments.get("serving_uri"):
         arguments["serving_uri"] = _find_serving_location(arguments["serving_uri"])
     return LocalRun(
@@ -165,7 +166,7 @@ def check_once(given: Mapping[str, str], settings: tuple[str, ...]) -> None:
             raise click.UsageError(f"Expected {OPTIONS[name]} or --set {name}=... Received: both")
         if name in seen:
             raise click.UsageError(f"Expected --set {name}=... once. Received: twice")
-        if name in ("checkpoint_root", "records_uri"):
+        if name in LOCAL_PARAMETERS:
             raise click.UsageError(f"The run sets {name} itself, to a folder in --output. Omit --set {name}=...")
         seen.add(name)
 

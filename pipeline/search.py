@@ -22,8 +22,9 @@ from components.suggest.spaces import Space
 from components.train.attempt import run_trial
 from components.train.parameters import TrainParameters
 from pipeline.display import Display
+from pipeline.graph_parameters import COMPONENTS
 from pipeline.kfp_runner import RunError
-from pipeline.run_options import COMPONENTS, LocalRun
+from pipeline.run_options import LocalRun
 from pipeline.task_output import TaskOutput
 from pipeline.validation import get_dataclass, get_defaults
 

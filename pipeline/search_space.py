@@ -14,6 +14,7 @@ from pipeline.names import suggest
 # What would change the objective itself, or what the search sets.
 EXCLUDED = {
     "refit": "a search refits the best trial alone",
+    "warm_start": "a search starts each trial from random weights",
     "random_seed": "a lucky seed is no better training",
     "max_valid_targets": "trials would be measured on different targets",
 }

@@ -9,12 +9,13 @@ from pipeline.names import explain_unknown
 _ELEMENTS = {str: "texts", int: "integers", float: "numbers"}
 
 
-def parse_settings(settings: tuple[str, ...], inputs: Mapping[str, Any]) -> dict[str, Any]:
+def parse_settings(settings: tuple[str, ...], inputs: Mapping[str, Any], owners: Mapping[str, str]) -> dict[str, Any]:
     """Parses NAME=VALUE into typed pipeline arguments.
 
     Args:
         settings: values of `--set`.
         inputs: the pipeline's inputs by name, from its component spec.
+        owners: as for `explain_unknown`.
 
     Raises:
         ValueError: a parameter is unknown, or its value has the wrong type.
@@ -31,7 +32,7 @@ def parse_settings(settings: tuple[str, ...], inputs: Mapping[str, Any]) -> dict
         if not equals:
             raise ValueError(f"Expected NAME=VALUE, such as max_epochs=4. Received: {setting!r}")
         if name not in inputs:
-            raise ValueError(explain_unknown(name, inputs))
+            raise ValueError(explain_unknown(name, inputs, owners))
         kind = inputs[name].type
         try:
             parsed[name] = parsers[kind](value) if kind in parsers else _parse_list(value, inputs[name].default)
@@ -72,12 +73,13 @@ def _is_list_of(values: Any, kind: type) -> bool:
     return isinstance(values, list) and all(type(value) in kinds for value in values)
 
 
-def check_parameters(parameters: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+def check_parameters(parameters: Mapping[str, Any], inputs: Mapping[str, Any], owners: Mapping[str, str]) -> None:
     """Checks parameters before they are sent to a cluster.
 
     Args:
         parameters: values by name.
         inputs: the pipeline's inputs by name, from its component spec.
+        owners: as for `explain_unknown`.
 
     Raises:
         ValueError: a parameter is unknown, a parameter without a default is missing, or a value has the wrong type.
@@ -93,7 +95,7 @@ def check_parameters(parameters: Mapping[str, Any], inputs: Mapping[str, Any]) -
     }
     for name, value in parameters.items():
         if name not in inputs:
-            raise ValueError(explain_unknown(name, inputs))
+            raise ValueError(explain_unknown(name, inputs, owners))
         kind = inputs[name].type
         if kind not in types:
             # KFP passes the elements on as they are: an event type 0 would be read as "0.0".

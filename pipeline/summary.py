@@ -9,10 +9,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.report import escape, print_comparison, print_findings, print_verdict
+from components.core.presentation import choose_cutoff, show_metric
+from pipeline.report import escape, print_findings
 
-K = 20  # cut-off of the metrics that are shown, if it was computed
-NAMES = {"recall": "recall", "mrr": "MRR", "ndcg": "NDCG"}
+PIPE_WIDTH = 120  # characters, for the names of all baselines
+
+
+def open_console() -> Console:
+    """Returns the console for the summary. A pipe has no width; Rich's 80 characters would cut names."""
+    console = Console()
+    return console if console.is_terminal else Console(width=max(console.width, PIPE_WIDTH))
 
 
 def print_summary(documents: Mapping[str, Any], output_dir: Path, console: Console, *, serving_uri: str = "") -> None:
@@ -31,7 +37,7 @@ def print_summary(documents: Mapping[str, Any], output_dir: Path, console: Conso
     unknown = metrics["num_unknown_targets"]
     if unknown:
         console.print(
-            Text(f"{unknown:,} targets are items that do not occur in training; they count as misses."), soft_wrap=True
+            Text(f"{unknown:,} targets are items that are not in the vocabulary; they count as misses."), soft_wrap=True
         )
     print_comparison(metrics, console)
     if serving_uri:
@@ -68,8 +74,9 @@ def make_metrics_table(document: Mapping[str, Any]) -> Table:
     of: those with a difference, in recall or MRR, whose interval reaches down to 0.
     """
     model = document["model"]
-    k = K if f"recall@{K}" in model else max(int(name.partition("@")[2]) for name in model)
-    names = [name for name in (f"recall@{k}", f"mrr@{k}", f"ndcg@{k}", "recall@100") if name in model]
+    k = choose_cutoff(model)
+    wanted = dict.fromkeys((f"recall@{k}", f"mrr@{k}", f"ndcg@{k}", "recall@100"))
+    names = [name for name in wanted if name in model]
     targets, in_split = document["num_targets"], document["num_targets_in_split"]
     drawn = f" (sampled from {in_split:,})" if in_split > targets else ""
     table = Table(
@@ -78,8 +85,7 @@ def make_metrics_table(document: Mapping[str, Any]) -> Table:
     )
     table.add_column("")
     for name in names:
-        kind, _, cutoff = name.partition("@")
-        table.add_column(f"{NAMES[kind]}@{cutoff}", justify="right")
+        table.add_column(show_metric(name), justify="right")
     ahead = document.get("intervals", {}).get("ahead_of", {})
     close = {name: _describe_close(ahead.get(name, {}), k) for name in document["baselines"]}
     if any(close.values()):
@@ -95,6 +101,44 @@ def make_metrics_table(document: Mapping[str, Any]) -> Table:
 
 def _describe_close(ahead: Mapping[str, list[float]], k: int) -> str:
     """Describes the intervals of the differences that reach down to 0."""
-    intervals = {NAMES[name]: ahead.get(f"{name}@{k}") for name in ("recall", "mrr")}
+    intervals = {show_metric(name): ahead.get(f"{name}@{k}") for name in ("recall", "mrr")}
     close = {name: each for name, each in intervals.items() if each is not None and each[0] <= 0}
     return ", ".join(f"{name} {low:+.3f} to {high:+.3f}" for name, (low, high) in close.items())
+
+
+def print_comparison(document: Mapping[str, Any], console: Console) -> None:
+    """Prints the baselines that the model does not beat, if there are any.
+
+    The metrics are recall and MRR at the cut-off of the summary.
+
+    Args:
+        document: the contents of metrics.json.
+        console: the console to print to.
+    """
+    model = document["model"]
+    k = choose_cutoff(model)
+    ahead = {}
+    for baseline, summary in document["baselines"].items():
+        metrics = [name for name in (f"recall@{k}", f"mrr@{k}") if model[name] <= summary[name]]
+        if metrics:
+            ahead[baseline] = " and ".join(metrics)
+    if ahead:
+        baselines = ", ".join(f"{baseline} ({metrics})" for baseline, metrics in ahead.items())
+        console.print(Text(f"The model is not better than these baselines: {baselines}.", style="bold red"))
+
+
+def print_verdict(verdict: Mapping[str, Any], version: int | None, uri: str, console: Console) -> None:
+    """Prints what the gate decided and why, and the version that was published.
+
+    Args:
+        verdict: the contents of verdict.json.
+        version: number of the published version; None if nothing was published.
+        uri: the serving location.
+        console: the console to print to.
+    """
+    decided = f"Decided by: {verdict['decided_by']}. {verdict['reason']}"
+    if version is None:
+        text, style = f"The gate refused the model. {decided} Nothing was published in {uri}.", "bold red"
+    else:
+        text, style = f"The gate let the model pass. {decided} Version {version} is published in {uri}.", ""
+    console.print(Text(escape(text), style=style))

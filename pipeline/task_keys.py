@@ -6,6 +6,7 @@ that a task of another attempt has made the same artifact.
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -13,12 +14,11 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from pipeline.tasks import OUTSIDE_PARAMETERS
+from pipeline.graph_parameters import OUTSIDE_PARAMETERS, WITHOUT_EFFECT
 
-# The tasks that read files which this machine can hash. Other tasks that are not cached read what may change unseen.
-READERS = ("ingest", "sessionize")
-# Parameters that say where something is written, or who writes it, and change no result.
-WITHOUT_EFFECT = ("checkpoint_root", "records_uri", "run_id", "task_name")
+# The tasks that read from outside at most files which this machine can hash; `evaluate` reads nothing from outside
+# without a serving location. Other tasks that are not cached read what may change unseen.
+READERS = ("ingest", "sessionize", "evaluate")
 NESTED_WITHOUT_EFFECT = tuple(f"--{name}" for name in WITHOUT_EFFECT)  # of the groups of a pipeline
 
 
@@ -75,6 +75,7 @@ def _add_keys(
         is_repeatable = is_reader or task.caching_options.enable_cache
         if (
             not is_repeatable
+            or given.get("warm_start")  # the published model may be another one by now
             or None in given.values()
             or any(each.producer_task not in keys for each in outputs.values())
         ):
@@ -117,7 +118,9 @@ def hash_files(paths: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         paths: locations of logs by the name of their parameter: files, folders or globs.
 
     Returns:
-        By parameter: `path`, `files` (number), `bytes` and `sha256` of the names and the contents of all files.
+        By parameter: `path`, `files` (number), `bytes` and `sha256` of the paths and the contents of all files. A path
+        is relative to what all of them have in common, and has all its folders with a value (`day=1/`), since those
+        are columns of the log.
     """
     from components.core.logs.files import find_files
 
@@ -125,8 +128,12 @@ def hash_files(paths: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     for name, location in paths.items():
         digest, num_bytes = hashlib.sha256(), 0
         files = [Path(file.path) for file in find_files(location)]
+        num_common = len(Path(os.path.commonpath([path.parent for path in files])).parts)
         for path in files:
-            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+            folders = path.parent.parts
+            values = [folder for folder in folders[:num_common] if "=" in folder]
+            relative = "/".join([*values, *folders[num_common:], path.name])
+            digest.update(relative.encode(errors="surrogateescape") + f"\0{path.stat().st_size}\0".encode())
             with path.open("rb") as stream:
                 while block := stream.read(1 << 20):
                     digest.update(block)

@@ -5,64 +5,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from kfp import dsl, kubernetes
+from kfp import dsl
 
 from components.evaluate.component import evaluate
 from components.export.component import export
 from components.gate.component import gate
-from components.image import IMAGE, USER_ID
+from components.image import IMAGE
 from components.ingest.component import ingest
 from components.notify.component import notify
 from components.publish.component import publish
+from components.recommend.component import recommend
 from components.report.component import report
 from components.sessionize.component import sessionize
 from components.suggest.component import suggest
 from components.train.component import train
 from components.verify.component import verify
 from components.vocabulary.component import vocabulary as count_items
+from pipeline.graph_parameters import ALL_COMPONENTS, OUTSIDE_PARAMETERS, UNCHECKED_INDEX
 from pipeline.platform_settings import NO_SETTINGS, PlatformSettings
-from pipeline.resources import Resources, check_changes, get_resources
+from pipeline.pods import (
+    CHECKPOINT_MOUNT,
+    mount_checkpoints,
+    set_object_store_secret,
+    set_pod,
+    set_resources,
+    set_webhook_secret,
+)
+from pipeline.resources import check_changes, get_resources
 
 PLATFORMS = ("local", "kfp", "vertex")
-
-# Keys of the secret; clients of S3-compatible stores read environment variables of the same names. Stores other than
-# Amazon's need the optional ones.
-SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-OPTIONAL_SECRET_KEYS = ("AWS_ENDPOINT_URL", "AWS_REGION")
-CHECKPOINT_MOUNT = "/checkpoints"
-
-# The components of `Tasks.from_events`.
-MODEL_COMPONENTS = (count_items, train, evaluate, export, report)
-# The components that `Tasks.from_events_to_publication` and `Tasks.notified` add, and their parameters that KFP and
-# these methods set themselves.
-PUBLICATION_COMPONENTS = (gate, verify, publish, notify)
-PUBLICATION_PARAMETERS = ("publication_key", "champion_version", "pipeline_name", "status")
-# With a gate, it judges the recall of the index, and `verify` that of the second one; the exports do not.
-UNCHECKED_INDEX = {"min_index_recall": 0.0}
-
-_TASKS = [one.name for one in (ingest, sessionize, *MODEL_COMPONENTS, *PUBLICATION_COMPONENTS, suggest)]
-
-# Parameters that `Tasks` sets itself: of every component, of `vocabulary`, and of the trials of a search.
-TASK_PARAMETERS = ("run_id", "task_name", "include_test", "point", "trial")
-
-# Key of the secret with the address of the webhook, and the environment variable that `notify` reads.
-WEBHOOK_VARIABLE = "TWO_TOWER_WEBHOOK_URL"
-
-# The parameters by which a task reads or writes external data. Tasks get the object store's secret in the pipelines
-# that have the parameters. Every task writes its record.
-OUTSIDE_PARAMETERS = {
-    "ingest": ("train_path", "valid_path", "test_path", "previous_events", "records_uri"),
-    "sessionize": ("log_path", "previous_events", "records_uri"),
-    "vocabulary": ("records_uri",),
-    "train": ("records_uri",),
-    "evaluate": ("serving_uri", "records_uri"),
-    "export": ("records_uri",),
-    "gate": ("records_uri",),
-    "verify": ("records_uri",),
-    "publish": ("serving_uri", "records_uri"),
-    "notify": ("records_uri",),
-    "report": ("items_path", "records_uri"),
-}
 
 
 class Artifacts(NamedTuple):
@@ -137,14 +108,14 @@ class Tasks:
             raise ValueError(f"Expected the platform kfp for a secret or a volume claim. Received: {self.platform!r}")
         if self.pods != NO_SETTINGS and self.platform != "kfp":
             raise ValueError(f"Expected the platform kfp for settings of pods. Received: {self.platform!r}")
-        check_changes(self.resources, _TASKS)
+        check_changes(self.resources, [component.name for component in (*ALL_COMPONENTS, recommend)])
 
     @property
     def fixed_parameters(self) -> dict[str, Any]:
         """Values of component parameters that the graph sets itself."""
         return {"checkpoint_root": CHECKPOINT_MOUNT} if self.checkpoint_claim else {}
 
-    def make(self, component: Any, values: Mapping[str, Any], *, caching: bool, name: str = "") -> dsl.PipelineTask:
+    def _make(self, component: Any, values: Mapping[str, Any], *, caching: bool, name: str = "") -> dsl.PipelineTask:
         """Creates the component's task; values that are not inputs of the component are ignored.
 
         Args:
@@ -159,42 +130,16 @@ class Tasks:
         task.set_caching_options(caching)
         if self.platform != "local":
             resources = get_resources(component.name, self.resources)
-            self._set_resources(task, resources)
+            accelerator = self.accelerator if resources.accelerated else ""
+            set_resources(task, resources)
+            if accelerator:
+                task.set_accelerator_type(accelerator).set_accelerator_limit(self.num_accelerators)
             if self.platform == "kfp":
-                self._set_pod(task, component.name, resources)
+                set_pod(task, component.name, resources, accelerator=accelerator)
+                self.pods.apply(task)
                 if self.object_store_secret and values.keys() & set(OUTSIDE_PARAMETERS.get(component.name, ())):
-                    self._set_secret(task)
+                    set_object_store_secret(task, self.object_store_secret)
         return task
-
-    def _set_resources(self, task: dsl.PipelineTask, resources: Resources) -> None:
-        task.set_cpu_request(resources.cpu).set_cpu_limit(resources.cpu_limit)
-        task.set_memory_request(resources.memory).set_memory_limit(resources.memory_limit)
-        task.set_retry(resources.num_retries, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration="3600s")
-        if self.accelerator and resources.accelerated:
-            task.set_accelerator_type(self.accelerator).set_accelerator_limit(self.num_accelerators)
-
-    def _set_pod(self, task: dsl.PipelineTask, name: str, resources: Resources) -> None:
-        """Sets what only Kubernetes supports."""
-        kubernetes.add_pod_label(task, "app.kubernetes.io/name", "two-tower")
-        kubernetes.add_pod_label(task, "app.kubernetes.io/component", name)
-        kubernetes.set_security_context(task, run_as_user=USER_ID, run_as_group=USER_ID, run_as_non_root=True)
-        kubernetes.set_timeout(task, resources.timeout_hours * 3600)
-        self.pods.apply(task)
-        if resources.shared_memory:
-            kubernetes.empty_dir_mount(
-                task,
-                volume_name="shm",
-                mount_path="/dev/shm",  # noqa: S108
-                medium="Memory",
-                size_limit=resources.shared_memory,
-            )
-        if self.accelerator and resources.accelerated:
-            # Clusters reserve nodes with accelerators by a taint with the name of the resource.
-            kubernetes.add_toleration(task, key=self.accelerator, operator="Exists", effect="NoSchedule")
-
-    def _set_secret(self, task: dsl.PipelineTask) -> None:
-        for keys, optional in ((SECRET_KEYS, False), (OPTIONAL_SECRET_KEYS, True)):
-            kubernetes.use_secret_as_env(task, self.object_store_secret, {key: key for key in keys}, optional=optional)
 
     def notified(self, parameters: Mapping[str, Any], pipeline_name: str) -> Any:
         """Returns the group of the tasks after which `notify` reports how the run ended, whatever happens in it.
@@ -205,18 +150,55 @@ class Tasks:
             parameters: the pipeline's parameters by name.
             pipeline_name: name of the pipeline, for the report.
         """
-        task = self.make(notify, {**parameters, "pipeline_name": pipeline_name}, caching=False)
+        task = self._make(notify, {**parameters, "pipeline_name": pipeline_name}, caching=False)
         if self.webhook_secret:
-            kubernetes.use_secret_as_env(task, self.webhook_secret, {WEBHOOK_VARIABLE: WEBHOOK_VARIABLE})
+            set_webhook_secret(task, self.webhook_secret)
         return dsl.ExitHandler(task, name="retraining")
 
     def ingest(self, parameters: Mapping[str, Any]) -> Any:
         """Creates the task that ingests split logs. Not cached: the files at a path may change."""
-        return self.make(ingest, parameters, caching=False).outputs["events"]
+        return self._make(ingest, parameters, caching=False).outputs["events"]
 
     def sessionize(self, parameters: Mapping[str, Any]) -> Any:
         """Creates the task that cuts a raw log into sessions. Not cached, like `ingest`."""
-        return self.make(sessionize, parameters, caching=False).outputs["events"]
+        return self._make(sessionize, parameters, caching=False).outputs["events"]
+
+    def recommend(self, parameters: Mapping[str, Any]) -> Any:
+        """Creates the task that answers all sessions of a log with a published version; for pipelines of your own.
+
+        Not cached: the files at a path, and what is published, may change.
+
+        Args:
+            parameters: values of the component's inputs by name; `sessions_path` and `serving_uri` at least.
+        """
+        return self._make(recommend, parameters, caching=False).outputs["recommendations"]
+
+    def vocabulary_of_trials(self, parameters: Mapping[str, Any]) -> Any:
+        """Creates the task that counts the items of train, for the trials of a search."""
+        values = {**parameters, "refit": False}
+        return self._make(count_items, values, caching=True, name="vocabulary-of-trials").outputs["vocabulary"]
+
+    def suggest(self, parameters: Mapping[str, Any], *, number: int) -> Any:
+        """Creates the task that proposes the points of a round; returns its outputs.
+
+        Args:
+            parameters: values of the component's inputs by name, and others.
+            number: number of the task in the pipeline.
+        """
+        return self._make(suggest, parameters, caching=True, name=f"suggest-{number}").outputs
+
+    def trial(self, parameters: Mapping[str, Any], point: Any) -> Any:
+        """Creates the task that tries a point; returns its outcome. It has no record, since those of a loop are one.
+
+        Args:
+            parameters: values of the inputs of `train` by name, and others.
+            point: the point, as a JSON object.
+        """
+        values = {**parameters, **self.fixed_parameters, "point": point, "trial": True, "refit": False}
+        tried = self._make(train, {**values, "records_uri": ""}, caching=True)
+        if self.checkpoint_claim:
+            mount_checkpoints(tried, self.checkpoint_claim)
+        return tried.outputs["Output"]
 
     def from_events(self, events: Any, parameters: Mapping[str, Any]) -> Artifacts:
         """Creates the tasks that follow the events: vocabulary, train, evaluate, export and report.
@@ -238,7 +220,7 @@ class Tasks:
             parameters: as for `from_events`.
         """
         evaluated, champion_version = self._from_events(events, {**parameters, **UNCHECKED_INDEX})
-        gated = self.make(gate, {**parameters, **evaluated._asdict()}, caching=False).outputs
+        gated = self._make(gate, {**parameters, **evaluated._asdict()}, caching=False).outputs
         values = {
             **parameters,
             **evaluated._asdict(),
@@ -249,9 +231,9 @@ class Tasks:
         # KFP's local runner finds the value of a condition by the name `Output` alone.
         with dsl.If(gated["Output"] == True, name="passed"):  # noqa: E712 (KFP overloads the operator)
             with dsl.If(parameters["refit_on_test"] == True, name="refit"):  # noqa: E712
-                self.make(publish, {**values, **self._refit(evaluated, parameters)}, caching=False, name="publish")
+                self._make(publish, {**values, **self._refit(evaluated, parameters)}, caching=False, name="publish")
             with dsl.Else(name="as-evaluated"):
-                self.make(publish, values, caching=False, name="publish")
+                self._make(publish, values, caching=False, name="publish")
 
     def _refit(self, evaluated: Artifacts, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Creates the tasks that train on all splits, and check the result against the evaluated model.
@@ -261,15 +243,15 @@ class Tasks:
         """
         values = {**parameters, **self.fixed_parameters, "events": evaluated.events, "include_test": True}
         values |= UNCHECKED_INDEX
-        made = self.make(count_items, values, caching=False, name="vocabulary-2").outputs
+        made = self._make(count_items, values, caching=False, name="vocabulary-2").outputs
         values |= {"vocabulary": made["vocabulary"], "evaluated_model": evaluated.model}
-        training = self.make(train, values, caching=False, name="train-2")
+        training = self._make(train, values, caching=False, name="train-2")
         if self.checkpoint_claim:
-            kubernetes.mount_pvc(training, pvc_name=self.checkpoint_claim, mount_path=CHECKPOINT_MOUNT)
+            mount_checkpoints(training, self.checkpoint_claim)
         values["model"] = training.outputs["model"]
-        exported = self.make(export, values, caching=False, name="export-2").outputs
+        exported = self._make(export, values, caching=False, name="export-2").outputs
         values |= {"index_check": exported["index_check"], "evaluated_vocabulary": evaluated.vocabulary}
-        verified = self.make(verify, values, caching=False).outputs
+        verified = self._make(verify, values, caching=False).outputs
         return {
             "vocabulary": values["vocabulary"],
             "model": values["model"],
@@ -279,18 +261,18 @@ class Tasks:
 
     def _from_events(self, events: Any, parameters: Mapping[str, Any]) -> tuple[Artifacts, Any]:
         """Creates the tasks of `from_events`; also returns the version that the model is compared with."""
-        vocabulary = self.make(count_items, {**parameters, "events": events}, caching=True).outputs["vocabulary"]
+        vocabulary = self._make(count_items, {**parameters, "events": events}, caching=True).outputs["vocabulary"]
         inputs = {**parameters, **self.fixed_parameters, "events": events, "vocabulary": vocabulary}
-        training = self.make(train, inputs, caching=True)
+        training = self._make(train, inputs, caching=True)
         if self.checkpoint_claim:
-            kubernetes.mount_pvc(training, pvc_name=self.checkpoint_claim, mount_path=CHECKPOINT_MOUNT)
+            mount_checkpoints(training, self.checkpoint_claim)
         trained = training.outputs
         inputs["model"] = trained["model"]
-        exported = self.make(export, inputs, caching=True).outputs
-        evaluated = self.make(evaluate, inputs, caching="serving_uri" not in parameters).outputs
+        exported = self._make(export, inputs, caching=True).outputs
+        evaluated = self._make(evaluate, inputs, caching="serving_uri" not in parameters).outputs
         made = {**inputs, **exported, **evaluated}
         # Not cached: the item table at a path may change. No task waits for the report.
-        reported = self.make(report, made, caching=False).outputs
+        reported = self._make(report, made, caching=False).outputs
         artifacts = Artifacts(
             events=events,
             vocabulary=vocabulary,

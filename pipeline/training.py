@@ -3,9 +3,9 @@
 import functools
 from typing import Any
 
-from components.ingest.component import ingest
+from pipeline.graph_parameters import COMPONENTS, TASK_PARAMETERS
 from pipeline.parameters import make_pipeline
-from pipeline.tasks import MODEL_COMPONENTS, TASK_PARAMETERS, Artifacts, Tasks
+from pipeline.tasks import Artifacts, Tasks
 
 
 @functools.cache
@@ -19,8 +19,9 @@ def make_training_pipeline(tasks: Tasks | None = None) -> Any:
 
     return make_pipeline(
         training,
-        [ingest, *MODEL_COMPONENTS],
+        COMPONENTS["training"],
         name="two-tower-training",
         display_name="Two-tower training",
-        fixed=[*tasks.fixed_parameters, *TASK_PARAMETERS, "serving_uri"],  # nothing is published without a gate
+        # Nothing is published without a gate, so there is nothing to start from either.
+        fixed=[*tasks.fixed_parameters, *TASK_PARAMETERS, "serving_uri", "warm_start"],
     )

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from components.image import SOURCE_VERSION
 from components.suggest.search import RANDOM, TPE, check_installed, find_best
@@ -21,6 +20,7 @@ from pipeline.run_options import LocalRun, make_local_run
 from pipeline.search import LOGS, Plan, Search
 from pipeline.search_results import Final, compare_final, print_results, write_page
 from pipeline.search_space import read_space
+from pipeline.summary import open_console
 from pipeline.task_keys import hash_files
 from pipeline.tasks import Tasks
 
@@ -116,7 +116,7 @@ def tune_command(
         document = {"output": str(output_dir), "best": find_best(search.trials), "test": final.describe()}
         click.echo(json.dumps(document, indent=2))
     else:
-        print_results(space, search.trials, final, output_dir, Console())
+        print_results(space, search.trials, final, output_dir, open_console())
     return ExitCode.DONE
 
 

@@ -7,18 +7,14 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from kfp import dsl, kubernetes
+from kfp import dsl
 
-from components.ingest.component import ingest
-from components.sessionize.component import sessionize
-from components.suggest.component import suggest
-from components.train.component import train
-from components.vocabulary.component import vocabulary as count_items
+from pipeline.graph_parameters import COMPONENTS, TASK_PARAMETERS
 from pipeline.parameters import make_pipeline
-from pipeline.tasks import CHECKPOINT_MOUNT, MODEL_COMPONENTS, TASK_PARAMETERS, Tasks
+from pipeline.tasks import Tasks
 
-# What the graphs set themselves: the trials have no refit, the best one has.
-FIXED = (*TASK_PARAMETERS, "refit", "outcomes", "serving_uri")
+# What the graphs set themselves: trials have no refit, the best one has. Nothing is published, nor started from.
+FIXED = (*TASK_PARAMETERS, "refit", "serving_uri", "warm_start")
 
 
 class SearchArtifacts(NamedTuple):
@@ -48,7 +44,7 @@ def make_tuning_pipeline(tasks: Tasks | None = None) -> Any:
         """Searches for training parameters on three session logs, and trains, evaluates and exports with the best."""
         return _search(tasks, tasks.ingest(parameters), parameters)
 
-    return _make(tuning, ingest, tasks, name="two-tower-tuning", display_name="Two-tower tuning")
+    return _make(tuning, "tuning", tasks, display_name="Two-tower tuning")
 
 
 @functools.cache
@@ -60,29 +56,32 @@ def make_raw_tuning_pipeline(tasks: Tasks | None = None) -> Any:
         """Searches for training parameters on a raw event log, and trains, evaluates and exports with the best."""
         return _search(tasks, tasks.sessionize(parameters), parameters)
 
-    return _make(raw_tuning, sessionize, tasks, name="two-tower-raw-tuning", display_name="Two-tower tuning, raw log")
+    return _make(raw_tuning, "raw-tuning", tasks, display_name="Two-tower tuning, raw log")
 
 
-def _make(graph: Callable[[dict[str, Any]], Any], reader: Any, tasks: Tasks, **names: str) -> Any:
-    return make_pipeline(graph, [reader, suggest, *MODEL_COMPONENTS], fixed=[*tasks.fixed_parameters, *FIXED], **names)
+def _make(graph: Callable[[dict[str, Any]], Any], name: str, tasks: Tasks, *, display_name: str) -> Any:
+    return make_pipeline(
+        graph,
+        COMPONENTS[name],
+        name=f"two-tower-{name}",
+        display_name=display_name,
+        fixed=[*tasks.fixed_parameters, *FIXED],
+    )
 
 
 def _search(tasks: Tasks, events: Any, parameters: dict[str, Any]) -> SearchArtifacts:
     """Creates the tasks after the events: the rounds, and the tasks of a training with the best point."""
-    values = {**parameters, **tasks.fixed_parameters, "events": events, "refit": False}
-    values["vocabulary"] = tasks.make(count_items, values, caching=True, name="trial-vocabulary").outputs["vocabulary"]
-    suggested = tasks.make(suggest, parameters, caching=True, name="suggest-1").outputs
+    inputs = {**parameters, "events": events}
+    inputs["vocabulary"] = tasks.vocabulary_of_trials(inputs)
+    suggested = tasks.suggest(parameters, number=1)
     for number in range(1, tasks.search_rounds + 1):
         with dsl.ParallelFor(suggested["Output"], name=f"round-{number}") as point:
-            # Trials have no records: all of a round would have the same name.
-            trial = tasks.make(train, {**values, "point": point, "trial": True, "records_uri": ""}, caching=True)
-            if tasks.checkpoint_claim:
-                kubernetes.mount_pvc(trial, pvc_name=tasks.checkpoint_claim, mount_path=CHECKPOINT_MOUNT)
-        told = {**parameters, "outcomes": dsl.Collected(trial.outputs["Output"])}
+            outcome = tasks.trial(inputs, point)
+        told = {**parameters, "outcomes": dsl.Collected(outcome)}
         if number > 1:
             told["earlier_trials"] = suggested["trials"]
         if number == tasks.search_rounds:
             told["trials_per_round"] = 0
-        suggested = tasks.make(suggest, told, caching=True, name=f"suggest-{number + 1}").outputs
+        suggested = tasks.suggest(told, number=number + 1)
     made = tasks.from_events(events, {**parameters, "refit": True, "point": suggested["best"]})
     return SearchArtifacts(*made, trials=suggested["trials"], search_report=suggested["search_report"])

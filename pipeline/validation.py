@@ -1,31 +1,36 @@
-"""Checks the values of parameters with the steps' own dataclasses, before the first step starts."""
+"""Checks the values of parameters with the steps' own dataclasses, before a run or a submission starts."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from components.core.parameters import make_parameters
 
 # What a graph sets itself, for the check.
-_PLACEHOLDERS = {"publication_key": "run", "champion_version": -1}
+PLACEHOLDERS = {"publication_key": "run", "champion_version": -1}
 
 UNCHECKED = ("notify", "report")  # steps that refuse no value
 
 
-def check_values(components: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
-    """Checks the parameters of each step.
+def check_values(components: Iterable[Any], arguments: Mapping[str, Any]) -> None:
+    """Checks the parameters of each step whose libraries are installed.
+
+    Compiling and submitting need less than the steps do. A step whose libraries are missing checks its own parameters
+    when it starts.
 
     Args:
-        components: the components by name.
+        components: the components.
         arguments: values of parameters by name; the others have their defaults.
 
     Raises:
         ValueError: a step rejects a value, or values that exclude each other.
     """
-    for name, component in components.items():
-        if name in UNCHECKED or (name == "publish" and not arguments.get("serving_uri")):
+    for component in components:
+        if component.name in UNCHECKED or (component.name == "publish" and not arguments.get("serving_uri")):
             continue  # without a serving location nothing is published
-        make_parameters(get_dataclass(name), {**_PLACEHOLDERS, **get_defaults(component), **arguments})
+        with suppress(ImportError):
+            make_parameters(get_dataclass(component.name), {**PLACEHOLDERS, **get_defaults(component), **arguments})
 
 
 def get_defaults(component: Any) -> dict[str, Any]:
@@ -68,6 +73,10 @@ def get_dataclass(step: str) -> type:
         from components.gate.parameters import GateParameters
 
         return GateParameters
+    if step == "suggest":
+        from components.suggest.parameters import SuggestParameters
+
+        return SuggestParameters
     if step == "verify":
         from components.verify.parameters import VerifyParameters
 

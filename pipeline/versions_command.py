@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.report import escape, show_time
+from components.core.presentation import show_time
+from pipeline.report import escape
 
 SERVING_HELP = "Serving location: a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."
 METRICS = ("recall@20", "mrr@20")
@@ -59,7 +60,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
             str(row["version"]),
             "served" if row["served"] else "",
             row["created"],
-            show_time(until) if isinstance(until, int) else str(until or ""),
+            show_time(until, "minutes") if isinstance(until, int) else str(until or ""),
             *("" if row[name] is None else f"{row[name]:.4f}" for name in METRICS),
             f"version {rolled_back['to']} again" if rolled_back else row["publication_key"],
         )

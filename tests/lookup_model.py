@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.core.literal_paths import literal_path
-from components.core.saved_model import TRAINING_FILE
+from components.core.run_artifacts import TRAINING_FILE
 
 
 class LookupModel(tf.Module):

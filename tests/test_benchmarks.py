@@ -22,13 +22,21 @@ RUNS = {
         2,
     ),
     "ranking.py": ("--queries 50 --items 400 --dim 8 --tfrs", r"(product|ranks|top 20|by +[\d,]+) +[\d.]+ s", 5),
-    "retraining_weeks.py": ("--epochs 1", r"\d{4}-\d\d-\d\d, .*: (published|refused) after|versions|recommended", 7),
+    "retraining_weeks.py": (
+        "--epochs 1 --unpoisoned --weeks 2025-01-31 2025-02-07",
+        r"\d{4}-\d\d-\d\d, .*: (published|refused) after|versions|recommended",
+        4,
+    ),
     "serving.py": (
         "--items 50 --dim 16 --clients 20 --seconds 3 --overload-clients 40 --requests 400",
         r"[\w ]+ +[\d,]+ clients +[\d,]+/s  p50 .* ms of CPU  200: |mean batch \d|memory: |restart: ",
         8 + 2 + 2 + 1,
     ),
-    "scale.py": ("--items 300", r"(ingest|vocabulary|train|evaluate|export) +[\d.]+ s +[\d.]+ GiB|recall@20 0\.\d", 6),
+    "scale.py": (
+        "--items 300",
+        r"(ingest|vocabulary|train|evaluate|export) +[\d.]+ s +[\d.]+ GiB|/s [\d,]+, recall@20 0\.\d",
+        6,
+    ),
 }
 DOCUMENTED = re.compile(r"python (tests/benchmarks/\w+\.py)((?: +(?:--[\w-]+|[\w.]+))*)")
 
@@ -61,6 +69,18 @@ def test_a_benchmark_without_its_packages_says_what_to_do(tmp_path, name):
     assert ran.stderr == "This benchmark needs what `make install` installs. Received: No module named numpy\n"
 
 
+@pytest.mark.slow
+def test_a_package_that_cannot_be_imported_is_left_out(tmp_path):
+    (tmp_path / "usearch").mkdir()
+    (tmp_path / "usearch" / "__init__.py").write_text("raise ImportError('libstdc++.so.6: version\\nnot found')")
+    arguments = ["--items", "300", "--queries", "64", "--dim", "16", "-k", "10", "--only", "usearch", "brute_force"]
+    ran = run("index.py", *arguments, PYTHONPATH=str(tmp_path))
+    assert ran.returncode == 0, ran.stderr
+    assert "usearch: cannot be imported, libstdc++.so.6: version not found\n" in ran.stdout
+    assert re.search("brute_force .* queries/s", ran.stdout)
+
+
+@pytest.mark.slow
 def test_documented_commands_have_options_that_are_there():
     """In the documentation and in the benchmarks themselves."""
     paths = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "Makefile", *BENCHMARKS.glob("*.py")]

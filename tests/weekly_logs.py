@@ -8,6 +8,13 @@ import numpy as np
 from pipeline.sample_log import FIRST_DAY_MS, SampleLog
 
 DAY_MS = 86_400_000
+# The logs have sessions already. Times of queries depend on the machine. The model is small, and need not be as good as
+# the best baselines. Few items, each seen every week, so that no event of last week loses its item.
+WEEKLY_SETTINGS = [
+    "session_column=SessionId", "item_column=ItemId", "time_column=Time", "event_column=", "query_tower=mean",
+    "embedding_dim=16", "num_negatives=64", "learning_rate=0.02", "max_epochs=2", "gate_min_targets=200",
+    "gate_max_mean_loss=0.6", "gate_max_interval_loss=0.7", "gate_max_p99_ms=100000", "gate_max_lost_share=0.2",
+]  # fmt: skip
 WEEKS = ("2025-01-31", "2025-02-07", "2025-02-14")  # each is the end of a log of 30, 37 and 44 days
 SHOP = SampleLog(num_items=200, shelf_size=20, num_sessions=4_500, num_days=44, share_new=0.0)
 NEWEST_WEEK = FIRST_DAY_MS + 37 * DAY_MS  # its first moment

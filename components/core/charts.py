@@ -76,6 +76,6 @@ def render(spec: Mapping[str, Any], title: str, text: str) -> Chart:
     opened = (
         f'<svg role="img" aria-label="{escape(f"{title}. {text}")}" width="{width}" height="{height}" viewBox="{box}">'
     )
-    # Two decimals are a hundredth of a pixel.
-    body = re.sub(r"(\d+\.\d{2})\d+", r"\1", svg[head.end() :])
+    # Two decimals are a hundredth of a pixel. The texts between the tags keep all of theirs.
+    body = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d{2})\d+", r"\1", tag[0]), svg[head.end() :])
     return Chart(svg=Markup(opened + body), title=title, text=text)  # noqa: S704 (made by vl-convert, which escapes)

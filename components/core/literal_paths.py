@@ -1,4 +1,4 @@
-"""Paths that TensorFlow does not interpret as glob patterns.
+"""Paths that TensorFlow and DuckDB do not interpret as glob patterns.
 
 TensorFlow finds the files of a checkpoint, also inside a SavedModel, by matching a glob pattern. In a folder
 `lr=[0.002]` it finds no file, and in a folder `run*` it may find the files of `run2`.
@@ -31,3 +31,8 @@ def literal_path(folder: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{descriptor}"
     finally:
         os.close(descriptor)
+
+
+def escape_for_duckdb(path: Path) -> str:
+    """Puts each wildcard of DuckDB in brackets, so that the path matches only itself."""
+    return re.sub(r"([\[*?])", r"[\1]", str(path))

@@ -1,12 +1,15 @@
 """Limits on the CPUs and threads that this process may use, on a machine or in a container."""
 
 import contextlib
+import functools
 import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+
+from components.core.quiet_start import list_devices
 
 
 def count_cpus(root: Path = Path("/")) -> int:
@@ -30,6 +33,8 @@ def limit_arrow_threads() -> None:
 def configure_tensorflow() -> None:
     """Limits the threads of TensorFlow to the CPUs that this process may use, and lets GPUs compute in float32.
 
+    It also starts the drivers of the devices, without the messages that take the absence of a GPU for an error.
+
     By default, TensorFlow rounds the factors of float32 matrix products to the 11 significant bits of TF32 on GPUs that
     support it, so scores would differ from those of a CPU by 1e-4. The limit on the threads has no effect after
     TensorFlow has run an operation in this process.
@@ -42,6 +47,12 @@ def configure_tensorflow() -> None:
         with contextlib.suppress(RuntimeError):
             tf.config.threading.set_intra_op_parallelism_threads(num_cpus)
             tf.config.threading.set_inter_op_parallelism_threads(num_cpus)
+    _start_devices()
+
+
+@functools.cache  # once, since it redirects the standard error of all threads
+def _start_devices() -> None:
+    list_devices()
 
 
 def _control_groups(root: Path) -> Iterator[Path]:

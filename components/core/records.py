@@ -7,12 +7,12 @@ was killed, that has not ended yet, or whose result came from a cache has no rec
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 from components.core import schema_versions
 
@@ -83,32 +83,42 @@ def recorded(arguments: Mapping[str, Any]) -> Iterator[Record]:
             records.write(record)
 
 
-def read_records(uri: str, run_id: str) -> dict[str, Record]:
-    """Reads the records of a run.
+def read_records(uri: str, run_id: str, *, on_unreadable: Callable[[str], None] = logger.warning) -> dict[str, Record]:
+    """Reads the records of a run. A record that cannot be read is left out.
 
     Args:
         uri: as `records_uri` of the tasks.
         run_id: id of the run.
+        on_unreadable: called for each record that cannot be read, with a sentence that says why.
 
     Returns:
         The records by the name of the task, in the order in which the tasks started.
 
     Raises:
-        OSError: the location cannot be read.
-        ValueError: a record is no JSON document of this schema version, or the address has another scheme.
+        OSError: the location cannot be listed.
+        ValueError: the address has another scheme.
     """
-    found = [_parse(content, name) for name, content in _Records(uri, run_id).read().items()]
+    records = _Records(uri, run_id)
+    found = []
+    for name in records.list_names():
+        try:
+            found.append(_parse(records.read(name)))
+        except Exception as error:  # a store has its own kinds
+            reason = " ".join(str(error).split())[:400]
+            on_unreadable(f"{records.name}/{name} is not the record of a task. {type(error).__name__}: {reason}")
     return {record.task: record for record in sorted(found, key=lambda each: each.started)}
 
 
-def _parse(content: bytes, name: str) -> Record:
-    try:
-        document = json.loads(content)
-        if document["schema_version"] != schema_versions.RECORD:
-            raise ValueError(f"schema version {document['schema_version']}")
-        return Record(**document)
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"Expected {name} to be the record of a task. Received: {error}") from error
+def _parse(content: bytes) -> Record:
+    document = json.loads(content, parse_constant=lambda _: None)
+    if document["schema_version"] != schema_versions.RECORD:
+        raise ValueError(f"Expected schema version {schema_versions.RECORD}. Received: {document['schema_version']}")
+    record = Record(**document)
+    for name, hint in get_type_hints(Record).items():
+        kind, value = get_origin(hint) or hint, getattr(record, name)
+        if not isinstance(value, kind):
+            raise ValueError(f"Expected {name} to be of type {kind.__name__}. Received: {value!r}")
+    return record
 
 
 class _Records:
@@ -139,16 +149,18 @@ class _Records:
     def remove(self, task: str) -> None:
         if self.folder is not None:
             (self.folder / f"{task}.json").unlink(missing_ok=True)
-        elif f"{task}.json" in self._list():
+        elif f"{task}.json" in self.list_names():
             self._store.delete(f"{task}.json")
 
-    def read(self) -> dict[str, bytes]:
+    def list_names(self) -> list[str]:
         if self.folder is not None:
-            return {str(path): path.read_bytes() for path in self.folder.glob("*.json")}
-        return {f"{self.name}/{path}": bytes(self._store.get(path).bytes()) for path in self._list()}
+            return [path.name for path in self.folder.glob("*.json")]
+        return [each["path"] for batch in self._store.list() for each in batch if each["path"].endswith(".json")]
 
-    def _list(self) -> list[str]:
-        return [each["path"] for batch in self._store.list() for each in batch]
+    def read(self, name: str) -> bytes:
+        if self.folder is not None:
+            return (self.folder / name).read_bytes()
+        return bytes(self._store.get(name).bytes())
 
     @property
     def _store(self) -> Any:

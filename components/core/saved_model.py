@@ -1,47 +1,108 @@
 """Reads the SavedModels that `train` and `export` write."""
 
 import importlib
+import itertools
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import saved_model_pb2
 
 from components.core.literal_paths import literal_path
+from components.core.machine import configure_tensorflow
+from components.core.run_artifacts import SAVED_MODEL, TRAINING_FILE, describe_missing_index
 from components.core.vocabulary import Vocabulary
 
-# TensorFlow reserves assets.extra for user files. This one holds the parameters and the history of the training.
-TRAINING_FILE = Path("assets.extra", "training.json")
-SCANN_OPERATION = b"Scann>"
+SCANN_OPERATION = "Scann>"
+INT32_MAX = np.iinfo(np.int32).max
 
 
 def read_training(model_dir: Path) -> dict[str, Any]:
     """Reads the training metadata of a model.
 
-    Keys: `parameters`, `training`, `selection`, `refit`, `trained_until`, `data_sha256`, `pointer`, `checkpoint_dir`.
+    Keys: `parameters`, `training`, `selection`, `refit`, `trained_until`, `data_sha256`, `started_from`, `pointer`,
+    `checkpoint_dir`.
     """
     training: dict[str, Any] = json.loads((model_dir / TRAINING_FILE).read_text())
     return training
 
 
-def load_index(index_dir: Path) -> Any:
-    """Loads an index; its search may need the operations of ScaNN.
+def read_meta_graph(model_dir: Path) -> Any:
+    """Reads the graph and the signatures of a SavedModel, a MetaGraphDef.
 
     Raises:
+        FileNotFoundError: there is no SavedModel.
+        OSError: it cannot be read.
+    """
+    path = model_dir / SAVED_MODEL
+    if not path.is_file():
+        raise FileNotFoundError(describe_missing_index(model_dir))
+    try:
+        return saved_model_pb2.SavedModel.FromString(path.read_bytes()).meta_graphs[0]
+    except (DecodeError, IndexError) as error:
+        raise OSError(f"Expected {path} to be a SavedModel. Received: {error}") from error
+
+
+def load_index(index_dir: Path, *, signatures: Iterable[str]) -> Any:
+    """Loads an index; its search may need the operations of ScaNN.
+
+    Args:
+        index_dir: the SavedModel.
+        signatures: names of the signatures that are needed.
+
+    Raises:
+        FileNotFoundError: the folder has no SavedModel.
+        OSError: the SavedModel cannot be read.
+        ValueError: the SavedModel is not an index with these signatures.
         RuntimeError: the index needs the package scann, which is not installed.
     """
+    graph = read_meta_graph(index_dir)
+    found = [name for name in graph.signature_def if not name.startswith("__")]
+    if not set(signatures) <= set(found):
+        expected = f"Expected the folder of an index, which export writes with the signatures {', '.join(signatures)}."
+        if "query" in found:
+            raise ValueError(
+                f"{expected} Received: {index_dir}, which holds the towers; the index is the folder `index` of the "
+                "same run"
+            )
+        raise ValueError(
+            f"{expected} Received: {index_dir} with the signatures {', '.join(sorted(found)) or 'none'}; export it "
+            "again"
+        )
+    configure_tensorflow()
+    if _needs_scann(graph.graph_def):
+        try:
+            importlib.import_module("scann.scann_ops.py.scann_ops")  # registers them with TensorFlow
+        except ModuleNotFoundError as error:
+            raise RuntimeError(
+                f"The index {index_dir} was exported with index_kind scann, which needs the package scann. Install "
+                f"scann 1.4.2. Received: {error}"
+            ) from error
+    del graph  # it holds the ids of all items
     with literal_path(index_dir) as path:
-        if SCANN_OPERATION in Path(path, "saved_model.pb").read_bytes():
-            try:
-                importlib.import_module("scann.scann_ops.py.scann_ops")  # registers them with TensorFlow
-            except ModuleNotFoundError as error:
-                raise RuntimeError(
-                    f"The index {index_dir} was exported with index_kind scann, which needs the package scann. Install "
-                    f"scann 1.4.2. Received: {error}"
-                ) from error
         return tf.saved_model.load(path)
+
+
+def _needs_scann(graph: Any) -> bool:
+    nodes = itertools.chain(graph.node, *(function.node_def for function in graph.library.function))
+    return any(node.op.startswith(SCANN_OPERATION) for node in nodes)
+
+
+def list_catalogue(signatures: Mapping[str, Any]) -> pa.StringArray:
+    """Returns the ids of all items of a loaded index, from the most popular one.
+
+    Args:
+        signatures: those of the index.
+    """
+    nothing = tf.constant([[""]])
+    answer = signatures["recommend"](item_ids=nothing, k=tf.constant([INT32_MAX]), exclude_ids=nothing)
+    return pa.array(answer["item_ids"].numpy()[0].tolist(), pa.binary()).cast(pa.string())
 
 
 def embed_catalogue(saved_model: Any, vocabulary: Vocabulary) -> npt.NDArray[np.float32]:

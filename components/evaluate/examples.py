@@ -36,7 +36,7 @@ def choose_examples(
         baseline_better: hits of the baseline that the model misses.
         repeats: items of the session itself.
         missed: known items that both miss.
-        unknown: items that training has never seen.
+        unknown: items that are not in the vocabulary.
 
     Args:
         ranks: [num_targets] ranks of the model.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-K = 20  # the cut-off of the metrics, unless it was not evaluated
+from components.core.presentation import CUTOFF, choose_cutoff
 
 
 def select_page_metrics(document: Mapping[str, Any]) -> dict[str, float]:
@@ -12,8 +12,7 @@ def select_page_metrics(document: Mapping[str, Any]) -> dict[str, float]:
     Args:
         document: the metrics of `evaluate`.
     """
-    cut_offs = {int(name.partition("@")[2]) for name in document["model"]}
-    k = K if K in cut_offs else max(cut_offs)
+    k = choose_cutoff(document["model"])
     found = {f"{metric}@{k}": document["model"][f"{metric}@{k}"] for metric in ("recall", "mrr", "ndcg")}
     baselines = [summary[f"recall@{k}"] for summary in document["baselines"].values() if f"recall@{k}" in summary]
     if baselines:
@@ -22,5 +21,5 @@ def select_page_metrics(document: Mapping[str, Any]) -> dict[str, float]:
     for name in (f"recall@{k}", f"mrr@{k}"):
         if name in champion:
             found[f"champion_{name}"] = champion[name]
-    found[f"coverage@{K}"] = document[f"coverage@{K}"]["model"]
+    found[f"coverage@{CUTOFF}"] = document[f"coverage@{CUTOFF}"]["model"]
     return found | {name: document[name] for name in ("num_targets", "num_unknown_targets")}

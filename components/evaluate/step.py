@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
@@ -25,8 +24,8 @@ from components.core.metrics import (
     summarize,
 )
 from components.core.model_scores import model_scores
+from components.core.presentation import CUTOFF, choose_cutoff
 from components.core.progress import Progress
-from components.core.quiet_start import list_devices
 from components.core.ranking import NEVER, Ranking, rank_targets
 from components.core.saved_model import embed_catalogue, read_training
 from components.core.sequences import Sessions, target_events
@@ -51,7 +50,7 @@ from components.evaluate.ranks import write_ranks
 from components.evaluate.sparse_ranking import rank_sparse
 
 SAMPLE_SEED = 0  # seed for sampling test sessions; fixed, so that all models are tested on the same sessions
-DETAIL_K = 20  # cut-off of breakdowns, coverage and popularity bias
+DETAIL_K = CUTOFF  # the cut-off of breakdowns, coverage and popularity bias
 
 
 def evaluate(
@@ -87,7 +86,6 @@ def evaluate(
         ValueError: no test session contains a target.
     """
     configure_tensorflow()
-    list_devices()
     vocabulary = Vocabulary.read(vocabulary_path)
     test_events = read_split(events_dir, "test")
     tested = Sessions.encode(test_events, vocabulary)
@@ -150,7 +148,6 @@ def evaluate(
         "num_targets_in_split": len(target_events(tested, min_prefix=parameters.min_prefix)),
         "num_unknown_targets": int((~is_known).sum()),
         "num_sessions": sessions.num_sessions,
-        "num_unknown_sessions": count_unknown_sessions(events_dir, sessions),
         "num_items": vocabulary.num_items,
         "min_prefix": parameters.min_prefix,
         **_split_off_model({name: summarize(each, ks) for name, each in ranks.items()}),
@@ -196,7 +193,7 @@ def evaluate(
 def describe(document: dict[str, Any]) -> str:
     """Returns the model's recall and MRR at 20, or at the highest cut-off, beside the best baseline's, in one line."""
     model, baselines = document["model"], document["baselines"]
-    k = DETAIL_K if f"recall@{DETAIL_K}" in model else max(int(name.partition("@")[2]) for name in model)
+    k = choose_cutoff(model)
     best = max(baselines, key=lambda name: baselines[name][f"recall@{k}"])
     figures = (
         f"recall@{k} {model[f'recall@{k}']:.3f}, MRR@{k} {model[f'mrr@{k}']:.3f} on {document['num_targets']:,} targets"
@@ -238,9 +235,3 @@ def _intervals(
         },
         **{name: group_intervals(bootstrap, ranks["model"], each, DETAIL_K) for name, each in groups.items()},
     }
-
-
-def count_unknown_sessions(events_dir: Path, sessions: Sessions) -> int:
-    """Counts the sessions that are not in the train split."""
-    trained = pc.unique(read_split(events_dir, "train")["session_id"].cast(pa.string()))
-    return sessions.num_sessions - int(pc.sum(pc.is_in(sessions.session_ids, value_set=trained)).as_py())

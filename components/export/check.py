@@ -11,6 +11,7 @@ It writes measured.json, the result of `measure`, into the same folder.
 """
 
 import importlib
+import itertools
 import json
 import sys
 import time
@@ -21,9 +22,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 TOLERANCE = 1e-4  # relative to the largest score; the order of float32 summation differs
-SCANN_OPERATION = b"Scann>"
+SCANN_OPERATION = "Scann>"
 BATCH_SIZE = 64  # sessions of a batch whose time is measured
 NUM_WARM_UP_QUERIES = 10  # not timed: the first calls allocate memory and choose algorithms
 MIN_TIMED_QUERIES = 100  # sessions are repeated if there are fewer, since a 99th percentile needs that many
@@ -140,9 +142,17 @@ def _measure_batches(recommend: Any, sessions: list[list[str]], k: int) -> float
 
 def load(index_dir: str) -> Any:
     """Loads the index, with the operations of ScaNN if it needs them."""
-    if SCANN_OPERATION in Path(index_dir, "saved_model.pb").read_bytes():
+    if needs_scann(index_dir):
         importlib.import_module("scann.scann_ops.py.scann_ops")
     return tf.saved_model.load(index_dir)
+
+
+def needs_scann(index_dir: str) -> bool:
+    """Whether the graph of an index has operations of ScaNN."""
+    saved = saved_model_pb2.SavedModel.FromString(Path(index_dir, "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
+    nodes = itertools.chain(graph.node, *(function.node_def for function in graph.library.function))
+    return any(node.op.startswith(SCANN_OPERATION) for node in nodes)
 
 
 def resident_bytes() -> int:

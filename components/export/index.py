@@ -9,7 +9,6 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.core.literal_paths import literal_path
-from components.core.quiet_start import list_devices
 from components.core.saved_model import load_index, score_by_popularity
 from components.core.vocabulary import Vocabulary
 from components.export.parameters import INT32_MAX, ExportParameters
@@ -88,7 +87,7 @@ class Index(tf.Module):
             default_value=-1,
         )
 
-    @tf.function(input_signature=[ITEM_IDS])
+    @tf.function(autograph=False, input_signature=[ITEM_IDS])
     def recommend_by_default(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """See `serving_default` of the class."""
         scores, best = self._find_best(item_ids, tf.constant(self.serving_k), tf.zeros_like(item_ids[:, :0]))
@@ -96,11 +95,12 @@ class Index(tf.Module):
         return {"item_ids": tf.gather(self.item_ids, best), "scores": scores}
 
     @tf.function(
+        autograph=False,
         input_signature=[
             ITEM_IDS,
             tf.TensorSpec([None], tf.int32, "k"),
             tf.TensorSpec([None, None], tf.string, "exclude_ids"),
-        ]
+        ],
     )
     def recommend(self, item_ids: tf.Tensor, k: tf.Tensor, exclude_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """See the class."""
@@ -182,12 +182,12 @@ class Index(tf.Module):
         ordered = tf.pad(ordered, [[0, 0], [0, 1]], constant_values=self.num_items)
         return tf.gather(ordered, tf.searchsorted(ordered, others), batch_dims=1) == others
 
-    @tf.function(input_signature=[ITEM_IDS])
+    @tf.function(autograph=False, input_signature=[ITEM_IDS])
     def known(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """See the class."""
         return {"known": self.rows.lookup(item_ids) >= 0}
 
-    @tf.function(input_signature=[ITEM_IDS, tf.TensorSpec([None, None], tf.string, "other_ids")])
+    @tf.function(autograph=False, input_signature=[ITEM_IDS, tf.TensorSpec([None, None], tf.string, "other_ids")])
     def similarity(self, item_ids: tf.Tensor, other_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """See the class."""
         with tf.control_dependencies([_check_rows(item_ids, other_ids, "other_ids")]):
@@ -246,16 +246,11 @@ def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: 
         FileNotFoundError: the folder has no saved_model.pb.
         ValueError: k is below 1, the session or an id is empty, or the SavedModel is not an index.
     """
-    if not (index_dir / "saved_model.pb").is_file():
-        raise FileNotFoundError(f"Expected an index, a folder with saved_model.pb. Received: {index_dir}")
     if k < 1:
         raise ValueError(f"Expected k to be at least 1. Received: {k}")
     if not session or not all(session):
         raise ValueError(f"Expected a session of item ids. Received: {list(session)}")
-    list_devices()
-    signatures = load_index(index_dir).signatures
-    if not {"recommend", "known"} <= set(signatures):
-        raise ValueError(_not_an_index(index_dir, list(signatures)))
+    signatures = load_index(index_dir, signatures=("recommend", "known")).signatures
     # Ids that are not valid UTF-8, such as bytes from a command line, are not in any index and come back as unknown.
     item_ids = tf.constant([[item.encode("utf-8", "surrogatepass") for item in session]])
     answer = signatures["recommend"](
@@ -270,10 +265,3 @@ def recommend(index_dir: Path, session: Sequence[str], *, k: int, exclude_seen: 
         items=[(item.decode(), float(score)) for item, score in found if item],
         unknown=list(dict.fromkeys(unknown)),
     )
-
-
-def _not_an_index(folder: Path, signatures: list[str]) -> str:
-    expected = "Expected the folder of an index, which export writes with the signatures recommend and known."
-    if "query" in signatures:
-        return f"{expected} Received: {folder}, which holds the towers; the index is the folder `index` of the same run"
-    return f"{expected} Received: {folder} with the signatures {', '.join(signatures) or 'none'}; export it again"

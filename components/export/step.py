@@ -20,7 +20,6 @@ from components.core.events import describe_split, read_split
 from components.core.literal_paths import literal_path
 from components.core.machine import configure_tensorflow
 from components.core.model_scores import model_scores
-from components.core.quiet_start import list_devices
 from components.core.ranking import ScoreTile
 from components.core.saved_model import embed_catalogue, read_training
 from components.core.sequences import Sessions
@@ -91,7 +90,6 @@ def export(
     """
     ExportParameters(serving_k=serving_k, index_kind=index_kind, min_index_recall=min_index_recall)
     configure_tensorflow()
-    list_devices()
     vocabulary = Vocabulary.read(vocabulary_path)
     check_index_kind(index_kind, vocabulary.num_items)
     parameters = read_training(model_dir)["parameters"]

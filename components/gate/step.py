@@ -3,14 +3,11 @@
 from pathlib import Path
 
 from components.core.intake.drift import REPORT_NAME
+from components.core.refusal import RefusedError
 from components.gate.documents import Document, Documents
 from components.gate.parameters import GateParameters
 from components.gate.rules import RULES
 from components.gate.verdict import Verdict, decide, refuse
-
-
-class RefusedError(RuntimeError):
-    """The gate refused the model, and `fail_when_refused` is set."""
 
 
 def gate(

@@ -1,6 +1,5 @@
 """Sorts more events than fit in memory into the order of the artifact, with DuckDB."""
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pyarrow as pa
 
 from components.core.events import SCHEMA
 from components.core.intake.ordering import BATCH_ROWS, Sample, SortedEvents
+from components.core.literal_paths import escape_for_duckdb
 from components.core.machine import count_cpus
 
 SORT_MEMORY = "1200MB"  # memory limit of DuckDB, beyond which it spills to disk
@@ -25,7 +25,7 @@ def sort_on_disk(staged_path: Path, num_rows: int, sample: Sample | None) -> Ite
         connection.execute(f"SET memory_limit = '{SORT_MEMORY}'")
         connection.execute("SET preserve_insertion_order = false")
         connection.execute(f"SET threads = {count_cpus()}")
-        connection.from_parquet(_escape_glob(staged_path)).create_view("staged")
+        connection.from_parquet(escape_for_duckdb(staged_path)).create_view("staged")
         kept = "staged"
         if sample is not None and sample.unit == "events":
             connection.register("drawn", pa.table({"row": sample.draw(num_rows)}))
@@ -51,11 +51,6 @@ def sort_on_disk(staged_path: Path, num_rows: int, sample: Sample | None) -> Ite
             f"FROM {kept} JOIN sessions USING (session_id) ORDER BY number, time, row"
         ).to_arrow_reader(BATCH_ROWS)
         yield from group_sessions(_encode_ids(pa.Table.from_batches([batch])) for batch in reader)
-
-
-def _escape_glob(path: Path) -> str:
-    """Puts each wildcard of DuckDB in brackets, so that the path matches only itself."""
-    return re.sub(r"([\[*?])", r"[\1]", str(path))
 
 
 def group_sessions(tables: Iterable[pa.Table]) -> Iterator[SortedEvents]:

@@ -44,8 +44,10 @@ def notify(path: Path, parameters: NotifyParameters) -> dict[str, Any]:
     Returns:
         The report.
     """
+    tasks, problems = _read(parameters)
     report = make_report(
-        _read(parameters),
+        tasks,
+        problems,
         pipeline=parameters.pipeline_name,
         run=parameters.run_id,
         state=parameters.state,
@@ -54,7 +56,9 @@ def notify(path: Path, parameters: NotifyParameters) -> dict[str, Any]:
     logger.info(make_text(report))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+        # Half of a surrogate pair, which UTF-8 cannot represent, gets the form that it has in JSON.
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         logger.warning("The report could not be written to %s: %s", path, error)
     url = os.environ.get(WEBHOOK_VARIABLE, "").strip()
@@ -70,11 +74,12 @@ def notify(path: Path, parameters: NotifyParameters) -> dict[str, Any]:
     return report
 
 
-def _read(parameters: NotifyParameters) -> Mapping[str, Record] | str:
-    """Returns the records, or why there are none to read."""
+def _read(parameters: NotifyParameters) -> tuple[Mapping[str, Record], list[str]]:
+    """Returns the records, and why some or all of them cannot be read."""
     if not parameters.records_uri:
-        return "The tasks wrote no records: records_uri is not set."
+        return {}, ["The tasks wrote no records: records_uri is not set."]
+    problems: list[str] = []
     try:
-        return read_records(parameters.records_uri, parameters.run_id)
+        return read_records(parameters.records_uri, parameters.run_id, on_unreadable=problems.append), problems
     except Exception as error:
-        return f"The records of the tasks could not be read. {type(error).__name__}: {error}"
+        return {}, [f"The records of the tasks could not be read. {type(error).__name__}: {error}"]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import tensorflow as tf
 
-from components.core.saved_model import load_index
+from components.core.saved_model import list_catalogue, load_index
 
 BATCH_SESSIONS = 512  # maximum number of sessions per query
 BATCH_EVENTS = 1 << 16  # maximum number of places per query, padding included
@@ -41,19 +41,14 @@ class BulkIndex:
         index_dir: the SavedModel.
 
     Raises:
-        ValueError: the folder is not an index.
+        FileNotFoundError: the folder has no SavedModel.
+        ValueError: the SavedModel is not an index.
     """
 
     def __init__(self, index_dir: Path) -> None:
-        self.loaded: Any = load_index(index_dir)
-        signatures = self.loaded.signatures
-        if not {"recommend", "known"} <= set(signatures):
-            raise ValueError(
-                f"Expected the folder of an index with the signatures recommend and known. Received: {index_dir}, "
-                f"which has {', '.join(signatures) or 'none'}"
-            )
-        self.recommend, self.known = signatures["recommend"], signatures["known"]
-        self.num_items = int(self.loaded.search.table.shape[0])
+        self.loaded: Any = load_index(index_dir, signatures=("recommend", "known"))
+        self.recommend, self.known = (self.loaded.signatures[name] for name in ("recommend", "known"))
+        self.num_items = len(list_catalogue(self.loaded.signatures))
         self.max_sessions = max(1, min(BATCH_SESSIONS, SCORES_BYTES // (4 * self.num_items)))
 
     def answer(self, sessions: pa.RecordBatch, *, k: int, exclude_seen: bool) -> Answer:
@@ -66,8 +61,11 @@ class BulkIndex:
         """
         lists = sessions["item_ids"]
         offsets = lists.offsets.to_numpy().astype(np.int64)
+        # Of a slice, the values are those of the whole array.
+        values = lists.values.slice(offsets[0], offsets[-1] - offsets[0])
+        offsets -= offsets[0]
         lengths = np.diff(offsets)
-        texts = np.array(lists.values.to_pylist(), dtype=object)
+        texts = np.array(values.to_pylist(), dtype=object)
         is_known = np.zeros(len(texts), np.bool_)
         rows, items, scores = [], [], []
         for batch in _plan(lengths, self.max_sessions):
@@ -80,7 +78,7 @@ class BulkIndex:
             is_known[event] = self.known(item_ids=item_ids)["known"].numpy()[is_event]
             found = self.recommend(
                 item_ids=item_ids,
-                k=tf.constant([k]),
+                k=tf.constant([min(k, self.num_items)]),
                 exclude_ids=item_ids if exclude_seen else tf.fill([len(batch), 0], ""),
             )
             rows.append(batch)
@@ -88,10 +86,10 @@ class BulkIndex:
             scores.append(found["scores"].numpy())
         order = np.argsort(np.concatenate(rows))
         table = _flatten(sessions["session_id"], np.concatenate(items)[order], np.concatenate(scores)[order])
-        has_known = np.bincount(np.repeat(np.arange(len(lengths)), lengths)[is_known[offsets[0] : offsets[-1]]])
+        has_known = np.bincount(np.repeat(np.arange(len(lengths)), lengths)[is_known])
         return Answer(
             table=table,
-            unknown=lists.values.filter(pa.array(~is_known)),
+            unknown=values.filter(pa.array(~is_known)),
             num_without=len(lengths) - int(np.count_nonzero(has_known)),
         )
 

@@ -25,6 +25,9 @@ def recommend(
     exclude_seen: bool = False,
     max_session_events: int = 2000,
     max_rejected_share: float = 0.01,
+    records_uri: str = "",
+    run_id: str = "",
+    task_name: str = "",
 ) -> None:
     """Recommends items for every session of a log with a published model.
 
@@ -46,19 +49,29 @@ def recommend(
         exclude_seen: Exclude the items of the session.
         max_session_events: Number of newest events of a session that are read, and excluded with exclude_seen.
         max_rejected_share: Maximum share of rows that may be rejected.
+        records_uri: Where each task writes a record of its result or its error: a folder, s3://BUCKET/PREFIX or
+            gs://BUCKET/PREFIX; empty for none.
+        run_id: Id of the run, for the record.
+        task_name: Name of the task, for the record.
         recommendations: Parquet with session_id, rank (from 1), item_id and score, and a report.
     """
     arguments = dict(locals())
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
-    from components.core.parameters import make_parameters
-    from components.recommend import step
-    from components.recommend.parameters import RecommendParameters
+    from components.core.records import recorded
 
-    parameters = make_parameters(RecommendParameters, arguments)
-    with TemporaryDirectory() as folder:
-        version = step.fetch_index(serving_uri, Path(folder), version=serving_version)
-        report = step.recommend_sessions(sessions_path, Path(folder), Path(recommendations.path), parameters)
-    numbers = {name: value for name, value in report.items() if not isinstance(value, dict)}
-    recommendations.metadata.update({"serving_version": version, **numbers})
+    with recorded(arguments) as record:
+        from components.core.parameters import make_parameters
+        from components.core.progress import write_result
+        from components.recommend import step
+        from components.recommend.parameters import RecommendParameters
+
+        parameters = make_parameters(RecommendParameters, arguments)
+        with TemporaryDirectory() as folder:
+            version = step.fetch_index(serving_uri, Path(folder), version=serving_version)
+            report = step.recommend_sessions(sessions_path, Path(folder), Path(recommendations.path), parameters)
+        write_result(step.describe(report))
+        record.result = {"serving_version": version, **report}
+        numbers = {name: value for name, value in report.items() if not isinstance(value, dict)}
+        recommendations.metadata.update({"serving_version": version, **numbers})

@@ -4,8 +4,8 @@ import hashlib
 import json
 import logging
 import shutil
-import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.core.logs.files import LogFile, find_files
-from components.core.machine import configure_tensorflow, limit_arrow_threads
+from components.core.machine import limit_arrow_threads
+from components.core.progress import Progress
 from components.core.serving.location import fetch, list_versions, open_location
 from components.recommend.answers import BulkIndex
 from components.recommend.grouping import Intake, group_sessions
@@ -23,14 +24,15 @@ from components.recommend.parameters import RecommendParameters
 
 logger = logging.getLogger(__name__)
 
-PART_SESSIONS = 16_384  # number of sessions per file, and what a stopped run repeats at most
+# Maximum size of a file, and of what a stopped run repeats. A session with more events is a file of its own.
+PART_SESSIONS = 16_384
+PART_EVENTS = 1 << 20
 NUM_EXAMPLES = 10  # number of unknown items that the report names
 # Readers of a folder of Parquet files pass over names that begin with "_" or ".".
 REPORT_NAME = "_report.json"
 PLAN_NAME = "_plan.json"
 REJECTED_NAME = "_rejected.parquet"
 WORK_NAME = ".work"
-SECONDS_PER_LINE = 5.0  # time between two lines of progress
 
 
 def recommend_sessions(
@@ -59,24 +61,28 @@ def recommend_sessions(
             folder holds other files.
     """
     limit_arrow_threads()
-    configure_tensorflow()
-    if not (index_dir / "saved_model.pb").is_file():
-        raise FileNotFoundError(f"Expected an index, a folder with saved_model.pb. Received: {index_dir}")
     files = find_files(sessions)
-    plan = {"log": [_identify(file) for file in files], "index": _hash(index_dir), "parameters": asdict(parameters)}
     index = BulkIndex(index_dir)
+    plan = {"log": [_identify(file) for file in files], "index": _hash(index_dir), "parameters": asdict(parameters)}
     _prepare(output_dir, plan)
-    if (output_dir / REPORT_NAME).exists():
-        logger.info("%s is complete already.", output_dir)
-        complete: dict[str, Any] = json.loads((output_dir / REPORT_NAME).read_text())
-        return complete
     work_dir = output_dir / WORK_NAME
+    complete = _read_report(output_dir)
+    if complete is not None:
+        logger.info("%s is complete already.", output_dir)
+        shutil.rmtree(work_dir, ignore_errors=True)
+        return complete
     grouped, intake_path = work_dir / "sessions.parquet", work_dir / "intake.json"
-    if not intake_path.exists():
+    if not (intake_path.exists() and grouped.exists()):
         shutil.rmtree(work_dir, ignore_errors=True)
         work_dir.mkdir()
         intake = group_sessions(
-            files, work_dir, grouped, output_dir / REJECTED_NAME, parameters, part_sessions=PART_SESSIONS
+            files,
+            work_dir,
+            grouped,
+            output_dir / REJECTED_NAME,
+            parameters,
+            part_sessions=PART_SESSIONS,
+            part_events=PART_EVENTS,
         )
         _write(intake_path, asdict(intake))
     intake = Intake(**json.loads(intake_path.read_text()))
@@ -84,6 +90,12 @@ def recommend_sessions(
     _write(output_dir / REPORT_NAME, report)
     shutil.rmtree(work_dir)
     return report
+
+
+def describe(report: Mapping[str, Any]) -> str:
+    """Returns the numbers of sessions, events and recommendations in one line."""
+    counts = f"{report['num_sessions']:,} sessions with {report['num_events']:,} events"
+    return f"{report['num_rows']:,} items recommended for {counts}, {report['num_rejected']:,} lines rejected"
 
 
 def fetch_index(serving_uri: str, destination: Path, *, version: int = 0) -> int:
@@ -112,24 +124,32 @@ def fetch_index(serving_uri: str, destination: Path, *, version: int = 0) -> int
 
 def _answer_parts(grouped: Path, index: BulkIndex, output_dir: Path, parameters: RecommendParameters) -> dict[str, Any]:
     file = pq.ParquetFile(grouped)
+    parts = [
+        (output_dir / f"part-{number:05}.parquet", output_dir / WORK_NAME / f"{number:05}.json")
+        for number in range(file.num_row_groups)
+    ]
+    sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+    # The description is written after the part.
+    is_done = [path.exists() and described.exists() for path, described in parts]
+    num_done = sum(size for size, done in zip(sizes, is_done, strict=True) if done)
+    progress = Progress(sum(sizes), done=num_done)
     total: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
-    progress = Progress(file.metadata.num_rows)
-    for number, sessions in enumerate(file.iter_batches(PART_SESSIONS)):
-        path = output_dir / f"part-{number:05}.parquet"
-        described = output_dir / WORK_NAME / f"{number:05}.json"  # written after the part
-        if described.exists():
+    for number, (path, described) in enumerate(parts):
+        if is_done[number]:
             part = json.loads(described.read_text())
         else:
+            [sessions] = file.read_row_group(number).combine_chunks().to_batches()
             answer = index.answer(sessions, k=parameters.recommend_k, exclude_seen=parameters.exclude_seen)
             part = _describe(sessions, answer.table, answer.unknown, answer.num_without)
             draft = path.with_name(f".{path.name}.draft")
             pq.write_table(answer.table, draft, compression="zstd")
             draft.replace(path)
             _write(described, part)
+            num_done += sizes[number]
+            progress.advance(sizes[number], f"{num_done:,} of {sum(sizes):,} sessions")
         unknown.update(part.pop("unknown"))
         total.update(part)
-        progress.show(total["num_sessions"])
     examples = dict(sorted(unknown.items(), key=lambda item: (-item[1], item[0]))[:NUM_EXAMPLES])
     return {**total, "num_distinct_unknown": len(unknown), "most_frequent_unknown": examples}
 
@@ -146,34 +166,6 @@ def _describe(sessions: pa.RecordBatch, table: pa.Table, unknown: pa.Array, num_
     }
 
 
-class Progress:
-    """Logs how far the step is, its rate, and the time left, every SECONDS_PER_LINE.
-
-    Args:
-        num_sessions: number of all sessions.
-    """
-
-    def __init__(self, num_sessions: int) -> None:
-        self.num_sessions = num_sessions
-        self.begin = self.shown = time.monotonic()
-        self.num_before: int | None = None
-
-    def show(self, num_done: int) -> None:
-        """Logs a line if the last one is old enough, or if all is done."""
-        now = time.monotonic()
-        if self.num_before is None:
-            self.num_before, self.begin = num_done, now  # parts of an earlier start and the first query, which is slow
-        if now - self.shown < SECONDS_PER_LINE and num_done < self.num_sessions:
-            return
-        self.shown = now
-        rate = (num_done - self.num_before) / max(now - self.begin, 1e-9)
-        left = (self.num_sessions - num_done) / rate if rate else 0.0
-        logger.info(
-            "%s of %s sessions, %s sessions/s, about %s s left",
-            f"{num_done:,}", f"{self.num_sessions:,}", f"{rate:,.0f}", f"{left:,.0f}",
-        )  # fmt: skip
-
-
 def _prepare(output_dir: Path, plan: dict[str, Any]) -> None:
     """Creates the folder, or empties it unless it holds a part of the same run."""
     plan_path = output_dir / PLAN_NAME
@@ -184,12 +176,28 @@ def _prepare(output_dir: Path, plan: dict[str, Any]) -> None:
             )
         if json.loads(plan_path.read_text()) == json.loads(json.dumps(plan)):
             return
-        (output_dir / REPORT_NAME).unlink(missing_ok=True)  # first: without it, the folder is not complete
-        for path in [*output_dir.glob("part-*"), output_dir / REJECTED_NAME]:
+        # First: with this plan, which no run has, a removal that is interrupted is repeated by the next run.
+        _write(plan_path, {})
+        for path in [*output_dir.glob("part-*"), *output_dir.glob(".part-*"), output_dir / REJECTED_NAME]:
             path.unlink(missing_ok=True)
-        shutil.rmtree(output_dir / WORK_NAME, ignore_errors=True)
+        (output_dir / REPORT_NAME).unlink(missing_ok=True)
+        if (output_dir / WORK_NAME).exists():
+            shutil.rmtree(output_dir / WORK_NAME)
     output_dir.mkdir(parents=True, exist_ok=True)
     _write(plan_path, plan)
+
+
+def _read_report(output_dir: Path) -> dict[str, Any] | None:
+    """Returns the report of a complete folder; None if there is none, or if files with recommendations are missing."""
+    path = output_dir / REPORT_NAME
+    if not path.exists():
+        return None
+    report: dict[str, Any] = json.loads(path.read_text())
+    num_rows = sum(pq.read_metadata(part).num_rows for part in output_dir.glob("part-*.parquet"))
+    if num_rows != report["num_rows"]:
+        path.unlink()
+        return None
+    return report
 
 
 def _identify(file: LogFile) -> list[Any]:
@@ -208,5 +216,5 @@ def _hash(index_dir: Path) -> str:
 
 def _write(path: Path, document: dict[str, Any]) -> None:
     draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(json.dumps(document, indent=2, sort_keys=True))
+    draft.write_text(json.dumps(document, indent=2))
     draft.replace(path)

@@ -112,7 +112,7 @@ def choose_marked(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     Args:
         counts: [num_items] number of events of each item, in descending order.
     """
-    num_common = max(NUM_MARKED, int(np.searchsorted(np.cumsum(counts), MARKED_SHARE * counts.sum())))
+    num_common = max(NUM_MARKED, 1 + int(np.searchsorted(np.cumsum(counts), MARKED_SHARE * counts.sum())))
     last = min(num_common, len(counts)) - 1
     return np.unique(np.linspace(0, last, NUM_MARKED).astype(np.int64))
 

@@ -1,6 +1,7 @@
 """What went into the model: what the sixth section shows of the data report."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from components.report.items import show
@@ -27,5 +28,13 @@ def describe_data(report: Mapping[str, Any]) -> dict[str, Any]:
         "splits": report["splits"],
         "findings": findings,
         "times": [f"{show(name)} ({count:,})" for name, count in report.get("time_formats", {}).items()],
-        "drift": report.get("drift", []),
+        "drift": [
+            {
+                "label": show(row["name"].replace("_", " ")),
+                "value": f"{row['value']:.4f}",
+                "bounds": [f"{row[name]:g}" if isfinite(row[name]) else "never" for name in ("warn", "fail")],
+                "verdict": row["verdict"],
+            }
+            for row in report.get("drift", [])
+        ],
     }

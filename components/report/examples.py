@@ -11,8 +11,8 @@ KINDS = {
     "model_better": "The model finds the next item, the baseline does not",
     "baseline_better": "The baseline finds the next item, the model does not",
     "repeats": "The next item is one that the session has already seen",
-    "missed": "Both miss the next item, though training knew it",
-    "unknown": "The next item was never seen in training: no model can find it",
+    "missed": "Both miss the next item, though it is in the vocabulary",
+    "unknown": "The next item is not in the vocabulary: neither can find it",
 }
 
 

@@ -1,21 +1,11 @@
-"""The item table: titles and other columns by item id, from Parquet or delimited text."""
+"""What the report shows of an item."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from pyarrow import csv
+from components.core.item_table import read_item_table
 
-from components.core.logs.files import LogFile, find_files
-from components.core.logs.formats import COMPRESSED, HEAD_BYTES, PARQUET, find_format
-
-# Names of the two columns that have a meaning, in any case and with or without underscores.
-ID_NAMES = ("item", "itemid", "id", "productid", "articleid")
-TITLE_NAMES = ("title", "name", "itemname", "productname")
-DELIMITERS = ",\t;|"
 MAX_NOTES = 3  # number of other columns that are shown
 MAX_LENGTH = 90  # number of characters of a text that are shown
 
@@ -67,83 +57,22 @@ def read_items(source: str, item_ids: Collection[str]) -> Items:
     Addresses are left out, so that the report refers to nothing outside.
 
     Args:
-        source: a Parquet or text file with a header, a folder or a glob of such files, on disk or in a bucket. A column
-            `item` (or `item_id`, ...) has the id, a column `title` or `name` the title.
+        source: the item table, see `read_item_table`.
         item_ids: the items to look for.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a file cannot be read or lacks one of the two columns.
+        ValueError: a file cannot be read, lacks one of the two columns, or has two columns with one name.
     """
-    wanted = pa.array(sorted(item_ids), pa.string())
     rows: dict[str, dict[str, str]] = {}
-    for file in find_files(source):
-        table = _read(file)
-        columns = find_columns(table.schema.names, file.name)
-        ids = table[columns["id"]].cast(pa.string())
-        found = table.filter(pc.is_in(ids, value_set=wanted))
-        for row in found.to_pylist():
-            item_id = str(row.pop(columns["id"]))
-            others = list(row.items())
-            values = {"title": _text(row.pop(columns["title"]))}
-            values |= {name: _text(value) for name, value in others if name != columns["title"]}
+    for found in read_item_table(source, item_ids=item_ids, with_others=True):
+        columns = (found.item_ids.to_pylist(), found.titles.to_pylist(), found.others.to_pylist())
+        for item_id, title, others in zip(*columns, strict=True):
+            values = {"title": _text(title)} | {name: _text(value) for name, value in others.items()}
             shown = {name: value for name, value in values.items() if value and "://" not in value}
             rows.setdefault(item_id, dict(list(shown.items())[: MAX_NOTES + 1]))
     return Items(rows)
 
 
-def check_items(source: str) -> None:
-    """Checks that the files of an item table exist and have the two columns.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a file cannot be read or lacks one of the two columns.
-    """
-    for file in find_files(source):
-        find_columns(_read(file, only_header=True).schema.names, file.name)
-
-
-def find_columns(names: Collection[str], source: str) -> dict[str, str]:
-    """Returns the names of the columns `id` and `title` in a table.
-
-    Raises:
-        ValueError: one of them is missing.
-    """
-    found = {}
-    for key, known in (("id", ID_NAMES), ("title", TITLE_NAMES)):
-        by_name = {name.strip().lower().replace("_", ""): name for name in reversed(list(names))}
-        match = next((by_name[name] for name in known if name in by_name), None)
-        if match is None:
-            raise ValueError(
-                f"Expected {source} to have a column {known[0]} with the item's {key}. Received: {', '.join(names)}"
-            )
-        found[key] = match
-    return found
-
-
 def _text(value: Any) -> str:
     return "" if value is None else str(value)
-
-
-def _read(file: LogFile, *, only_header: bool = False) -> pa.Table:
-    try:
-        with file.open_stream() as stream:
-            kind = find_format(stream.read(HEAD_BYTES))
-        if kind == PARQUET:
-            with file.open_stream() as stream:
-                return pq.read_schema(stream).empty_table() if only_header else pq.read_table(stream)
-        codec = kind if kind in COMPRESSED else None
-        with file.open_stream(codec) as stream:
-            line = stream.read(1 << 16).partition(b"\n")[0].decode(errors="replace")
-        parse = csv.ParseOptions(delimiter=max(DELIMITERS, key=line.count), newlines_in_values=True)
-        with file.open_stream(codec) as stream, csv.open_csv(stream, parse_options=parse) as reader:
-            names = reader.schema.names
-        texts = pa.schema([(name, pa.string()) for name in names])
-        if only_header:
-            return texts.empty_table()
-        # An id 007 would be read as the number 7.
-        convert = csv.ConvertOptions(column_types=texts)
-        with file.open_stream(codec) as stream:
-            return csv.read_csv(stream, parse_options=parse, convert_options=convert)
-    except pa.ArrowException as error:
-        raise ValueError(f"Expected a Parquet file or text with a header. Received: {file.name}, {error}") from error

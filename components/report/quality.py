@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.core.charts import Chart
+from components.core.presentation import choose_cutoff, show_metric
 from components.report.charts import Dot, draw_dots
 
 MODEL = "two-tower"
+AHEAD, UNCLEAR, BEHIND = "clearly ahead", "not clearly ahead", "behind"
+MAX_REASON = 500  # number of characters of a reason that are shown
 LABELS = {
     "stan": "STAN",
     "v_sknn": "V-SKNN",
@@ -32,16 +35,42 @@ def name_baseline(name: str) -> str:
     return LABELS.get(name, name.replace("_", " "))
 
 
-def find_cutoff(metrics: Mapping[str, Any]) -> int:
-    """Returns 20 or, if the metrics were not computed at 20, the highest cut-off."""
-    cutoffs = [int(name.partition("@")[2]) for name in metrics["model"]]
-    return 20 if 20 in cutoffs else max(cutoffs)
-
-
 def judge(bounds: Sequence[float]) -> str:
-    """Says what the interval of a difference from the model's view means."""
+    """Says what an interval of the model's lead means: AHEAD, UNCLEAR or BEHIND."""
     low, high = bounds
-    return "ahead" if low > 0 else "behind" if high < 0 else "not clearly ahead"
+    return AHEAD if low > 0 else BEHIND if high < 0 else UNCLEAR
+
+
+def describe_leads(leads: Mapping[str, Mapping[str, str]]) -> str:
+    """Says in sentences which baselines the model is ahead of.
+
+    Args:
+        leads: the verdict of `judge` for each metric, by baseline.
+    """
+    metrics = list(next(iter(leads.values()), ()))
+    common = {each for verdicts in leads.values() for each in verdicts.values()}
+    if common == {BEHIND} and len(leads) > 1:
+        return f"The model is behind all {len(leads)} baselines in {_join(metrics, 'and')}."
+    if common == {UNCLEAR} and len(leads) > 1:
+        return f"The model is not clearly ahead of any of the {len(leads)} baselines in {_join(metrics, 'or')}."
+    sentences = []
+    for verdict, words, conjunction in ((BEHIND, "behind", "and"), (UNCLEAR, "not clearly ahead of", "or")):
+        found = {
+            label: [metric for metric, each in verdicts.items() if each == verdict] for label, verdicts in leads.items()
+        }
+        names = [f"{label} ({', '.join(each)})" for label, each in found.items() if each]
+        if names:
+            sentences.append(f"is {words} {_join(names, conjunction)}.")
+    ahead = [label for label, verdicts in leads.items() if {*verdicts.values()} == {AHEAD}]
+    if ahead:
+        among = "the other" if sentences else "all"
+        whom = f"{among} {len(ahead)} baselines" if len(ahead) > 1 else ahead[0]
+        sentences.append(f"is clearly ahead of {whom} in {_join(metrics, 'and')}.")
+    return " ".join(f"{'It' if number else 'The model'} {sentence}" for number, sentence in enumerate(sentences))
+
+
+def _join(names: Sequence[str], conjunction: str) -> str:
+    return f" {conjunction} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def describe_quality(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,7 +79,7 @@ def describe_quality(metrics: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         metrics: the contents of metrics.json.
     """
-    k = find_cutoff(metrics)
+    k = choose_cutoff(metrics["model"])
     names = (f"recall@{k}", f"mrr@{k}")
     order = sorted(metrics["baselines"], key=lambda name: -metrics["baselines"][name][names[0]])
     ahead = metrics["intervals"]["ahead_of"]
@@ -64,12 +93,10 @@ def describe_quality(metrics: Mapping[str, Any]) -> dict[str, Any]:
         for name in order
     ]
     strongest = metrics["baselines"][order[0]] if order else {}
-    behind = [
-        f"{row['label']} in {show_metric(metric).partition('@')[0]}"
-        for row in rows
-        for metric, verdict in zip(names, row["verdicts"], strict=True)
-        if verdict != "ahead"
-    ]
+    leads = {
+        name_baseline(name): {"recall": judge(ahead[name][names[0]]), "MRR": judge(ahead[name][names[1]])}
+        for name in order
+    }
     return {
         "k": k,
         "names": names,
@@ -77,7 +104,7 @@ def describe_quality(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "rows": rows,
         "strongest": name_baseline(order[0]) if order else "",
         "difference": metrics["model"][names[0]] - strongest[names[0]] if order else None,
-        "behind": behind,
+        "leads": describe_leads(leads),
         "charts": [_compare(metrics, order, metric) for metric in names],
         "champion": _describe_champion(metrics["champion"]),
     }
@@ -92,19 +119,18 @@ def _compare(metrics: Mapping[str, Any], order: Sequence[str], metric: str) -> C
     return draw_dots(dots, title=show_metric(metric), metric="mean over all targets", model=MODEL)
 
 
-def show_metric(name: str) -> str:
-    """Returns a metric's name as the field writes it."""
-    return name.replace("mrr", "MRR").replace("ndcg", "NDCG")
-
-
-def _describe_champion(champion: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Returns the comparison with the published model; None if there is no published model to compare with."""
+def _describe_champion(champion: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the comparison with the published model or, in `reason`, why there is none."""
     if champion["status"] != "compared":
-        reason = champion.get("reason", "")
-        return {"reason": reason} if "version" in champion or champion["status"] == "none" else None
+        return {
+            "version": champion.get("version"),
+            "reason": _to_line(champion.get("reason") or champion["status"]),
+            "rows": [],
+        }
     metrics = list(champion["ahead"])
     return {
         "version": champion["version"],
+        "reason": "",
         "rows": [
             {
                 "label": show_metric(metric),
@@ -115,6 +141,13 @@ def _describe_champion(champion: Mapping[str, Any]) -> dict[str, Any] | None:
             for metric in metrics
         ],
     }
+
+
+def _to_line(text: str) -> str:
+    """Returns a message as one printable line without its full stop."""
+    printable = "".join(each if each.isprintable() else " " for each in text)
+    line = " ".join(printable.split()).removesuffix(".")
+    return line if len(line) <= MAX_REASON else f"{line[: MAX_REASON - 1]}…"
 
 
 def describe_breakdowns(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """Renders the page from its template. Every value is text unless the template itself writes the tag."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+
+from components.core.presentation import show_time
 
 FOLDER = Path(__file__).parent / "templates"
 
@@ -35,11 +37,6 @@ def make_number(document: Mapping[str, Any]) -> Callable[..., Markup]:
         return Markup('<data data-path="{}" value="{}">{}</data>').format(pointer, repr(value), text)
 
     return number
-
-
-def show_time(milliseconds: int | None) -> str:
-    """Formats milliseconds since 1970 as a UTC time to the minute; None as an empty text."""
-    return "" if milliseconds is None else f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +73,7 @@ class Page:
             lstrip_blocks=True,
         )
         self.environment.globals.update(number=make_number(metrics))
-        self.environment.filters.update(time=show_time)
+        self.environment.filters.update(time=functools.partial(show_time, timespec="minutes"))
 
     def render_section(self, name: str, values: Mapping[str, Any]) -> Markup:
         """Renders one section, whose template sees the values as `section`.

@@ -36,8 +36,11 @@ class Admission:
         if encoding != "identity":
             raise RequestError(f"Expected a body without compression. Received: {encoding[:40]!a}", 415)
         length = request.headers.get("content-length", "")
-        # Without a length, the body may become as long as is allowed.
-        num_bytes = int(length) if length.isascii() and length.isdigit() else self._bounds.max_body_bytes
+        if length.isascii() and length.isdigit():
+            num_bytes = int(length)
+        else:
+            # In chunks, the body may become as long as is allowed; with neither header, there is none (RFC 9112, 6.3).
+            num_bytes = self._bounds.max_body_bytes if "transfer-encoding" in request.headers else 0
         self._check_length(num_bytes)
         if self._num_bytes + num_bytes > self._bounds.max_pending_bytes:
             raise RequestError(

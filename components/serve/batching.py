@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from components.serve.loaded_index import LoadedIndex, Ranked
 from components.serve.metrics import Metrics
 from components.serve.queries import Query, RequestError
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,12 @@ class Batcher:
 
     async def call(self, query: Query) -> dict[str, Any]:
         """Answers a query to another signature, alone; returns its outputs as arrays."""
+        return await self.compute(self.index.call, query.signature, query.item_ids, query.other_ids)
+
+    async def compute(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Calls a function where the batches are computed, between two of them."""
         with self.running():
-            loop = asyncio.get_running_loop()
-            arguments = (query.signature, query.item_ids, query.other_ids)
-            return await loop.run_in_executor(self._executor, self.index.call, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -3,12 +3,15 @@
 import asyncio
 import base64
 import hashlib
+import heapq
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -17,12 +20,27 @@ from components.serve.admission import Admission
 from components.serve.batching import Batcher
 from components.serve.items import find_items
 from components.serve.parameters import ServeParameters
-from components.serve.queries import Query, make_query
+from components.serve.queries import Query, check_similarities, make_query
 from components.serve.tensorflow_serving import parse_json
 
 PAGE = Path(__file__).with_name("page.html")
 NUM_FOUND = 24  # items that a search shows
 NUM_REASONS = 2  # session items that are shown with a recommendation
+
+
+def find_nearest(similarity: npt.NDArray[np.float32], session: list[str]) -> list[list[tuple[float, str]]]:
+    """Finds the items of a session that are nearest to each of other items.
+
+    Args:
+        similarity: [num_others, num_items] similarity to each item of the session.
+        session: [num_items] ids of the session's items.
+
+    Returns:
+        For each of the others, similarity and id of at most NUM_REASONS items with a positive similarity, nearest
+        first.
+    """
+    nearest = (heapq.nlargest(NUM_REASONS, zip(row.tolist(), session, strict=True)) for row in similarity)
+    return [[pair for pair in pairs if pair[0] > 0] for pairs in nearest]
 
 
 class Demo:
@@ -68,12 +86,14 @@ class Demo:
 
     async def items(self, request: Request) -> Response:
         """Items whose id or title contains the text of the query `q`."""
-        index = self._find(request).index
-        text = request.query_params.get("q", "")[:200].strip()
-        found = await asyncio.to_thread(
-            find_items, index.catalogue, self._title_ids, self._title_texts, text, limit=NUM_FOUND
-        )
-        return JSONResponse({"items": [self._describe(item_id) for item_id in found], "num_items": index.num_items})
+        self._find(request)
+        async with self._admission.read(request):
+            index = self._find(request).index
+            text = request.query_params.get("q", "")[:200].strip()
+            found = await asyncio.to_thread(
+                find_items, index.catalogue, self._title_ids, self._title_texts, text, limit=NUM_FOUND
+            )
+            return JSONResponse({"items": [self._describe(item_id) for item_id in found], "num_items": index.num_items})
 
     async def recommend(self, request: Request) -> Response:
         """The best items for a session, each with the items of the session that are most similar to it."""
@@ -87,6 +107,7 @@ class Demo:
             query = make_query("recommend", values, self._parameters)
             distinct = list(dict.fromkeys(each for each in query.item_ids[0] if each))
             batcher = self._find(request)
+            check_similarities(len(distinct) * min(*(query.ks or ()), batcher.index.num_items))
             with batcher.running():
                 begin = time.perf_counter()
                 ranked = await batcher.rank(query)
@@ -110,11 +131,11 @@ class Demo:
         if not session or not found:
             return [[] for _ in found]
         query = Query(signature="similarity", item_ids=[session], ks=None, other_ids=[found])
-        reasons = []
-        for row in (await batcher.call(query))["similarity"][0]:
-            nearest = sorted(zip(row.tolist(), session, strict=True), reverse=True)[:NUM_REASONS]
-            reasons.append([{**self._describe(item_id), "similarity": each} for each, item_id in nearest if each > 0])
-        return reasons
+        similarity = (await batcher.call(query))["similarity"][0]
+        return [
+            [{**self._describe(item_id), "similarity": each} for each, item_id in nearest]
+            for nearest in await batcher.compute(find_nearest, similarity, session)
+        ]
 
     async def _find_unknown(self, batcher: Batcher, session: list[str]) -> list[str]:
         if not session:

@@ -1,47 +1,28 @@
 """Titles of items, and the search for items by id or title."""
 
-from pathlib import Path
-
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet as pq
+
+from components.core.item_table import read_item_table
 
 
-def read_titles(path: Path, *, item_column: str, title_column: str) -> dict[str, str]:
+def read_titles(source: str, *, item_column: str, title_column: str) -> dict[str, str]:
     """Reads the titles of items; an item without a title is left out, and the first of two titles counts.
 
     Args:
-        path: a Parquet file, or a CSV file with a header.
-        item_column: column with the item ids.
-        title_column: column with the titles.
+        source: the item table, see `read_item_table`.
+        item_column: column with the item ids; empty to find it by its name.
+        title_column: column with the titles; empty to find it by its name.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file cannot be read, or a column is missing.
+        ValueError: a file cannot be read, lacks one of the two columns, or has two columns with one name.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"Expected a Parquet or CSV file with the titles of items. Received: {path}")
-    names = [item_column, title_column]
-    try:
-        with path.open("rb") as file:
-            is_parquet = file.read(4) == b"PAR1"
-        if is_parquet:
-            found_names = pq.read_schema(path).names
-            table = pq.read_table(path, columns=[name for name in names if name in found_names])
-        else:
-            texts = dict.fromkeys(names, pa.string())  # ids stay the text that they are
-            table = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(column_types=texts))
-            found_names = table.column_names
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"Expected a Parquet or CSV file with the titles. Received: {path}, {error}") from error
-    if not set(names) <= set(found_names):
-        raise ValueError(f"Expected the columns {', '.join(names)} in {path}. Received: {', '.join(found_names)}")
-    item_ids, titles = (table[name].cast(pa.string()).to_pylist() for name in names)
     found: dict[str, str] = {}
-    for item_id, title in zip(item_ids, titles, strict=True):
-        if item_id and title:
-            found.setdefault(item_id, title)
+    for rows in read_item_table(source, id_column=item_column, title_column=title_column):
+        for item_id, title in zip(rows.item_ids.to_pylist(), rows.titles.to_pylist(), strict=True):
+            if item_id and title:
+                found.setdefault(item_id, title)
     return found
 
 

@@ -6,17 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import tensorflow as tf
 from google.protobuf import json_format
-from tensorflow.core.protobuf import saved_model_pb2
 
-from components.core.saved_model import load_index
+from components.core.saved_model import list_catalogue, load_index, read_meta_graph
 from components.serve.queries import SIGNATURES, pad
 
 WARM_UP_SHAPES = ((1, 1), (1, 20), (8, 20), (64, 20))  # sessions and items
 NUM_WARM_UP_ITEMS = 100  # the most popular ones
-INT32_MAX = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
@@ -56,17 +53,10 @@ class LoadedIndex:
     def __init__(self, folder: Path, *, version: int, key: str = "") -> None:
         self.version = version
         self.key = key
-        self._signatures = load_index(folder).signatures
+        self._signatures = load_index(folder, signatures=SIGNATURES).signatures
         self.signature_def = _describe_signatures(folder)
-        missing = [name for name in SIGNATURES if name not in self._signatures]
-        if missing:
-            raise ValueError(
-                f"Expected an index with the signatures {', '.join(SIGNATURES)}. "
-                f"Received: one without {', '.join(missing)}; export it again"
-            )
         try:
-            answer = self.call("recommend", [[""]], [[""]], ks=[INT32_MAX])
-            self.catalogue = pa.array(answer["item_ids"][0].tolist(), pa.binary()).cast(pa.string())
+            self.catalogue = list_catalogue(self._signatures)
             self.serving_k = self.call("serving_default", [[""]])["item_ids"].shape[1]
             self._warm_up()
         except tf.errors.OpError as error:
@@ -127,11 +117,10 @@ def _to_tensor(rows: Sequence[Sequence[str]]) -> Any:
 
 
 def _describe_signatures(folder: Path) -> dict[str, Any]:
-    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     return {
         name: json_format.MessageToDict(
             definition, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
         )
-        for name, definition in saved.meta_graphs[0].signature_def.items()
+        for name, definition in read_meta_graph(folder).signature_def.items()
         if not name.startswith("__")
     }

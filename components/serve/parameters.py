@@ -26,9 +26,12 @@ class ServeParameters:
     host: str = _describe("127.0.0.1", "Address to listen on; 0.0.0.0 for all.")
     port: int = _describe(8501, "Port to listen on; 0 for a free one.", least=0, most=65_535)
     model_name: str = _describe("two_tower", "Name of the model in the paths.")
-    items: str = _describe("", "Titles of the items: a Parquet or CSV file with a header.")
-    item_column: str = _describe("item_id", "Column of --items with the item ids.")
-    title_column: str = _describe("title", "Column of --items with the titles.")
+    items: str = _describe(
+        "",
+        "Titles of the items: Parquet, or text with a header; a file, a folder or a glob, local, s3:// or gs://.",
+    )
+    item_column: str = _describe("", "Column of --items with the item ids; by default item, item_id, product_id, ...")
+    title_column: str = _describe("", "Column of --items with the titles; by default title, name, ...")
     poll_seconds: float = _describe(10.0, "Pause between two looks for a new version.", least=0.05)
     max_batch_size: int = _describe(64, "Sessions that are computed together, at most; 1 for no batching.", least=1)
     batch_delay_ms: float = _describe(2.0, "How long a query waits for others, at most.", least=0, most=1_000)

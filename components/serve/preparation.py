@@ -5,11 +5,11 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.core.run_artifacts import find_index
 from components.core.serving.location import check_uri
 from components.serve.items import read_titles
 from components.serve.parameters import ServeParameters
 
-SAVED_MODEL = "saved_model.pb"
 NUM_OTHER_FILES = 128  # open files beside the connections
 
 
@@ -31,10 +31,11 @@ def prepare(parameters: ServeParameters) -> Prepared:
 
     Raises:
         FileNotFoundError: the file with the titles, or the local folder, does not exist.
-        ValueError: the address of the serving location or the file with the titles is none.
+        ValueError: the address of the serving location or the file with the titles is none, or the folder holds a
+            trained model.
         OSError: the address cannot be listened on, or too few files may be open for the connections.
     """
-    if find_index(parameters.serving) is None:
+    if find_index_dir(parameters.serving) is None:
         check_uri(parameters.serving)
         if "://" not in parameters.serving and not Path(parameters.serving).is_dir():
             raise FileNotFoundError(
@@ -43,23 +44,25 @@ def prepare(parameters: ServeParameters) -> Prepared:
             )
     titles = {}
     if parameters.items:
-        titles = read_titles(
-            Path(parameters.items), item_column=parameters.item_column, title_column=parameters.title_column
-        )
+        titles = read_titles(parameters.items, item_column=parameters.item_column, title_column=parameters.title_column)
     _allow_open_files(parameters.max_connections + NUM_OTHER_FILES)
     return Prepared(titles, _listen(parameters.host, parameters.port))
 
 
-def find_index(serving: str) -> Path | None:
+def find_index_dir(serving: str) -> Path | None:
     """Returns the folder of an index that has no versions: the location itself, or `index` in a run's output folder.
 
     None if the address is one of a serving location.
+
+    Raises:
+        ValueError: the folder holds a trained model.
     """
-    if "://" not in serving:
-        for folder in (Path(serving), Path(serving, "index")):
-            if (folder / SAVED_MODEL).is_file():
-                return folder
-    return None
+    if "://" in serving:
+        return None
+    try:
+        return find_index(Path(serving))
+    except FileNotFoundError:
+        return None
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -73,10 +73,18 @@ def make_query(signature: str, values: dict[str, Any], bounds: ServeParameters) 
     other_ids = _check_ids(other, values.get(other, optional), len(item_ids), bounds) if other else []
     ks = _check_ks(values["k"], len(item_ids), bounds) if "k" in values else None
     if signature == "similarity":
-        num_values = len(item_ids) * max(map(len, item_ids)) * max(map(len, other_ids))
-        if num_values > MAX_SIMILARITIES:
-            raise RequestError(f"Expected at most {MAX_SIMILARITIES} similarities in an answer. Received: {num_values}")
+        check_similarities(len(item_ids) * max(map(len, item_ids)) * max(map(len, other_ids)))
     return Query(signature=signature, item_ids=item_ids, ks=ks, other_ids=other_ids)
+
+
+def check_similarities(num_values: int) -> None:
+    """Checks the number of similarities in an answer.
+
+    Raises:
+        RequestError: there are too many.
+    """
+    if num_values > MAX_SIMILARITIES:
+        raise RequestError(f"Expected at most {MAX_SIMILARITIES} similarities in an answer. Received: {num_values}")
 
 
 def get_inputs(signature: str) -> tuple[str, ...]:

@@ -10,12 +10,13 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.core.run_artifacts import hold_run
 from components.core.serving.location import fetch, open_location
 from components.core.serving.manifest import Manifest
 from components.serve.batching import Batcher
 from components.serve.loaded_index import LoadedIndex
 from components.serve.metrics import Metrics
-from components.serve.preparation import find_index
+from components.serve.preparation import find_index_dir
 
 RETRY_SECONDS = 60.0  # a damaged version is read again after this time, not at every look
 
@@ -41,7 +42,7 @@ class Versions:
     """The version that is served. It begins with none, and `follow` keeps it at the newest one that is intact.
 
     Args:
-        serving: a serving location, or a folder that `find_index` knows.
+        serving: a serving location, or a folder that `find_index_dir` knows.
         make_batcher: creates what answers with an index, from the index and what to call after the last answer.
         executor: loads indices, one at a time.
         metrics: where to record what happened.
@@ -61,7 +62,7 @@ class Versions:
         metrics: Metrics,
     ) -> None:
         self._serving = serving
-        self._index_dir = find_index(serving)
+        self._index_dir = find_index_dir(serving)
         self._make_batcher = make_batcher
         self._executor = executor
         self._metrics = metrics
@@ -149,7 +150,9 @@ class Versions:
     def _load(self, version: int, key: str, manifest: Manifest | None) -> LoadedIndex:
         begin = time.monotonic()
         if manifest is None:
-            index = LoadedIndex(self._index_dir or Path(self._serving), version=version)
+            # TensorFlow opens several files, and a run may end meanwhile and change the link to the newest one.
+            with hold_run(self._index_dir or Path(self._serving)) as folder:
+                index = LoadedIndex(folder, version=version)
         else:
             # TensorFlow reads all of it while it loads; the copy is not needed afterwards.
             with tempfile.TemporaryDirectory(prefix="two-tower-serve-") as scratch:

@@ -9,11 +9,11 @@ from components.core.events import SPLITS
 from components.core.intake.acceptance import Acceptance, check_bots
 from components.core.intake.data_report import DataReport
 from components.core.intake.draft import EventsDraft
-from components.core.intake.funnel import show_time
 from components.core.logs.columns import LogColumns, LogForm
 from components.core.logs.files import find_files
 from components.core.logs.reader import read_log
 from components.core.machine import limit_arrow_threads
+from components.core.presentation import show_time
 from components.core.progress import Progress
 from components.sessionize.bots import BotBounds
 from components.sessionize.engines import ENGINES, start

@@ -74,7 +74,7 @@ def run_trial(
     """
     begin = time.monotonic()
     try:
-        parameters = make_parameters(TrainParameters, {**values, "refit": False})
+        parameters = make_parameters(TrainParameters, {**values, "refit": False, "warm_start": False})
     except ValueError as refusal:
         return {"state": FAILED, "parameters": dict(values), "error": str(refusal)[:MAX_ERROR], "duration": 0.0}
     with tempfile.TemporaryDirectory() as folder:

@@ -38,6 +38,8 @@ def train(
     precision: str = "float32",
     jit_compile: bool = False,
     refit: bool = True,
+    warm_start: bool = False,
+    serving_uri: str = "",
     random_seed: int = 42,
     checkpoint_root: str = "",
     point: str = "",
@@ -81,6 +83,9 @@ def train(
         precision: Number format inside the query tower: float32 or bfloat16; table, scores and loss stay float32.
         jit_compile: Compile the query tower's training step with XLA, which takes half a minute or more; seldom faster.
         refit: Train the final model again on train and valid, for the number of epochs that was best on valid.
+        warm_start: Start from the weights of the newest published version, if there is one, instead of random weights.
+        serving_uri: Serving location with the published model: a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX;
+            empty for none.
         random_seed: Random seed of sampling, initialisation, batches and dropout.
         checkpoint_root: Folder that outlives the task, for checkpoints to resume from after a restart; empty for none.
         point: JSON object with training parameters that replace those given, a point of a search; empty for none.
@@ -122,6 +127,7 @@ def train(
             parameters,
             evaluated_dir=Path(evaluated_model.path) if evaluated_model else None,
             checkpoint_root=checkpoints,
+            serving_uri=serving_uri,
         )
         write_result(training.describe())
         record.result = {**training.figures, "checkpoint_dir": training.checkpoint_dir}

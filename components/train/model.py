@@ -67,20 +67,26 @@ class TwoTower(tfrs.Model):
         queries = tf.cast(queries, tf.float32)
         return unit(queries) if self.parameters.normalize else queries
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
+    @tf.function(
+        autograph=False, input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)]
+    )
     def embed_positions(self, session: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         """Runs `embed_queries` at inference as one graph for all batch shapes; appends the trend coordinate, 1."""
         queries = self.embed_queries(session, items)
         return queries if self.trend is None else tf.concat([queries, tf.ones_like(queries[..., :1])], axis=-1)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
+    @tf.function(
+        autograph=False, input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)]
+    )
     def score_positions(self, session: tf.Tensor, items: tf.Tensor) -> tuple[tf.Tensor, OwnItems, tf.Tensor]:
         """Returns all positions' queries, own items and what to add to their scores, [batch_size, length, length]."""
         queries, own, logits = self._read_positions(session, items)
         bonus = tf.zeros_like(logits) if self.pointer is None else self.pointer(logits, own)
         return queries, own, self.parameters.temperature * bonus
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
+    @tf.function(
+        autograph=False, input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)]
+    )
     def describe_positions(
         self, session: tf.Tensor, items: tf.Tensor
     ) -> tuple[tf.Tensor, OwnItems, tf.Tensor, tf.Tensor]:
@@ -98,7 +104,9 @@ class TwoTower(tfrs.Model):
         logits = tf.matmul(queries, self.embed_items(items), transpose_b=True) / self.parameters.temperature
         return queries, own_items_of_positions(items), logits
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)])
+    @tf.function(
+        autograph=False, input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)]
+    )
     def query(self, session: tf.Tensor, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Reads sessions up to their last item.
 
@@ -129,6 +137,7 @@ class TwoTower(tfrs.Model):
             return embeddings
         return tf.concat([embeddings, tf.gather(self.trend, tf.maximum(items, UNKNOWN))[..., tf.newaxis]], axis=-1)
 
+    @tf.autograph.experimental.do_not_convert
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Sums the loss over the targets of a `Batch`, or of one replica's share of it.
 

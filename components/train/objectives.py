@@ -77,11 +77,12 @@ class InBatchSoftmax:
     def __init__(self, parameters: TrainParameters, *, counts: Counts, candidate_tower: Embed) -> None:
         self.parameters = parameters
         self.popularity = losses.sampling_distribution(counts, 1.0)
-        self.task = tfrs.tasks.Retrieval(
+        task = tfrs.tasks.Retrieval(
             temperature=parameters.temperature,
             num_hard_negatives=parameters.num_hard_negatives or None,
             remove_accidental_hits=parameters.remove_accidental_hits,
         )
+        self.task = tf.function(task)  # its code needs AutoGraph, which `TwoTower.compute_loss` turns off
 
     def __call__(self, inputs: LossInputs) -> tf.Tensor:
         """See the module."""

@@ -53,6 +53,7 @@ class TrainParameters:
     precision: str = "float32"
     jit_compile: bool = False
     refit: bool = True
+    warm_start: bool = False
     random_seed: int = 42
 
     def __post_init__(self) -> None:
@@ -83,6 +84,7 @@ class TrainParameters:
             whole = self.embedding_dim % NUM_HEADS == 0
             _expect(whole, "embedding_dim", f"a multiple of {NUM_HEADS}, the heads", self.embedding_dim)
         if self.reads_session_ids:
+            _expect(not self.warm_start, "warm_start", "false with the session_id tower", self.warm_start)
             _expect(self.loss == "in_batch", "loss", "in_batch with the session_id tower", self.loss)
         if self.pointer:
             lacks_own_items = self.loss in ("in_batch", "bpr_max")

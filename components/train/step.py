@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from components.core.events import SPLITS, read_split, split_path
 from components.core.machine import configure_tensorflow
-from components.core.quiet_start import list_devices
-from components.core.saved_model import TRAINING_FILE, read_training
+from components.core.run_artifacts import TRAINING_FILE
+from components.core.saved_model import read_training
 from components.core.sequences import Sessions
 from components.core.sources import hash_sources
 from components.core.vocabulary import Vocabulary
@@ -30,6 +30,7 @@ from components.train.progress import TrainingProgress
 from components.train.projector import write_projector
 from components.train.string_model import save_model
 from components.train.trainer import train
+from components.train.warm_start import Published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,7 @@ def train_model(
     *,
     evaluated_dir: Path | None = None,
     checkpoint_root: Path | None = None,
+    serving_uri: str = "",
 ) -> Training:
     """Selects the number of epochs on the validation sessions, refits if `refit` is set, and saves both towers.
 
@@ -99,17 +101,19 @@ def train_model(
             resumes from the last epoch's checkpoint if the parameters, the artifacts, the versions of the sources and
             of TensorFlow, and the presence of a GPU are unchanged; otherwise it starts from scratch. None: do not
             resume.
+        serving_uri: serving location whose newest version a warm start begins with.
 
     Returns:
         The training histories and the peak memory.
 
     Raises:
         ValueError: the training or validation sessions contain no target, a checkpoint is damaged, the workers do not
-            share the checkpoint folder, or the evaluated model was trained with other parameters.
+            share the checkpoint folder, the evaluated model was trained with other parameters, or the published model
+            has another shape.
+        ServingError: the serving location cannot be read, or its newest version is damaged.
         RuntimeError: the saved model maps an id to a wrong index.
     """
     configure_tensorflow()
-    list_devices()
     strategy = make_strategy()
     evaluated = _read_evaluated(evaluated_dir, parameters) if evaluated_dir else None
     vocabulary = Vocabulary.read(vocabulary_path)
@@ -118,9 +122,10 @@ def train_model(
     splits = SPLITS if evaluated else SPLITS[: 2 if parameters.refit else 1]
     progress = TrainingProgress(parameters.max_epochs * (2 if parameters.refit and parameters.max_epochs > 1 else 1))
     with tempfile.TemporaryDirectory() as scratch:
+        published = Published.fetch(serving_uri, Path(scratch, "published")) if parameters.warm_start else None
         root = Path(scratch)
         if checkpoint_root is not None:
-            root = checkpoint_root / fingerprint(events_dir, vocabulary_path, parameters, evaluated)
+            root = checkpoint_root / fingerprint(events_dir, vocabulary_path, parameters, evaluated, published)
         selection, refit, pointer = History(best_epoch=1), None, None
         if evaluated:
             selection = History(best_epoch=evaluated["training"]["best_epoch"])
@@ -134,6 +139,7 @@ def train_model(
                 num_epochs=parameters.max_epochs,
                 checkpoint_dir=root / "selection",
                 tensorboard_dir=root / "tensorboard" / "selection",
+                start=published.read(vocabulary, sessions, parameters) if published else None,
                 strategy=strategy,
                 progress=progress,
             )
@@ -153,6 +159,7 @@ def train_model(
                 checkpoint_dir=root / "refit",
                 tensorboard_dir=root / "tensorboard" / "refit",
                 pointer=pointer,
+                start=published.read(vocabulary, sessions, parameters) if published else None,
                 strategy=strategy,
                 progress=TrainingProgress.of_refit(before=len(selection.epochs), num_epochs=selection.best_epoch),
             )
@@ -178,6 +185,7 @@ def train_model(
         data = {
             "trained_until": _find_newest_time(events_dir, splits),
             "data_sha256": _hash([split_path(events_dir, split) for split in splits]).hexdigest(),
+            "started_from": published.manifest.version if published else None,
         }
         _write_training(model_dir, parameters, training, data=data, pointer=pointer)
     return training
@@ -219,6 +227,7 @@ def _write_training(
         "refit": training.refit.epochs if training.refit else [],
         "trained_until": data["trained_until"],  # time of the newest event that the model was trained on, in ms
         "data_sha256": data["data_sha256"],  # of the files of the splits that it was trained on, one after the other
+        "started_from": data["started_from"],  # number of the published version; None for random weights
         "pointer": None if pointer is None else pointer.tolist(),  # weights fitted to valid; None if there was no fit
         "checkpoint_dir": training.checkpoint_dir,
     }
@@ -228,7 +237,11 @@ def _write_training(
 
 
 def fingerprint(
-    events_dir: Path, vocabulary_path: Path, parameters: TrainParameters, evaluated: dict[str, Any] | None = None
+    events_dir: Path,
+    vocabulary_path: Path,
+    parameters: TrainParameters,
+    evaluated: dict[str, Any] | None = None,
+    published: Published | None = None,
 ) -> str:
     """Hashes everything that determines a training, so that it never resumes from another training's checkpoints.
 
@@ -237,10 +250,13 @@ def fingerprint(
         vocabulary_path: the vocabulary artifact.
         parameters: the training parameters.
         evaluated: the training metadata of the evaluated model; None to select the epoch.
+        published: the model that the training starts from; None for random weights.
     """
     determinants = {"sources": hash_sources(), "runtime": describe_runtime(), "parameters": parameters.to_dict()}
     if evaluated:
         determinants["evaluated"] = [evaluated["training"]["best_epoch"], evaluated["pointer"]]
+    if published:
+        determinants["started_from"] = published.manifest.document["publication_id"]
     paths = [split_path(events_dir, split) for split in (SPLITS if evaluated else SPLITS[:2])]
     return _hash([*paths, vocabulary_path], json.dumps(determinants, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -37,7 +37,7 @@ class Lookup(tf.Module):
         initializer = tf.lookup.TextFileInitializer(str(path), tf.string, whole_line, tf.int64, line_number)
         self.table = tf.lookup.StaticHashTable(initializer, default_value=UNKNOWN - 1)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
     def find(self, ids: tf.Tensor) -> tf.Tensor:
         """Looks up indices [num_ids] int32 of strings [num_ids]."""
         return tf.cast(self.table.lookup(tf.io.encode_base64(ids)), tf.int32) + 1
@@ -70,10 +70,11 @@ class StringModel(tf.Module):
         self.sessions = None if session_ids is None else Lookup(session_ids, files_dir / "session_ids.txt")
 
     @tf.function(
+        autograph=False,
         input_signature=[
             tf.TensorSpec([None], tf.string, "session_id"),
             tf.TensorSpec([None, None], tf.string, "item_ids"),
-        ]
+        ],
     )
     def query(self, session_id: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """Embeds sessions; an empty session is treated as a single unknown item."""
@@ -92,7 +93,7 @@ class StringModel(tf.Module):
         places = tf.where(is_read)
         return {"embedding": embedding, "bonus": tf.scatter_nd(places, bonus, tf.shape(item_ids, places.dtype))}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "item_ids")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, "item_ids")])
     def candidate(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """Embeds items; an item outside the vocabulary gets the embedding of the unknown item."""
         return {"embedding": self.model.embed_items(self.items.find(item_ids))}

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -39,6 +39,7 @@ def train(
     checkpoint_dir: Path,
     tensorboard_dir: Path | None = None,
     pointer: npt.NDArray[np.float32] | None = None,
+    start: Callable[[TwoTower], None] | None = None,
     strategy: tf.distribute.Strategy | None = None,
     progress: TrainingProgress | None = None,
 ) -> tuple[TwoTower, History]:
@@ -61,6 +62,7 @@ def train(
         tensorboard_dir: folder for TensorBoard logs; None to write none.
         pointer: [NUM_FEATURES] weights that the pointer serves if there are no validation sessions to fit them to; None
             for those learned in the loss.
+        start: gives the new model its first weights; None for random ones.
         strategy: from `make_strategy`; by default the current strategy.
         progress: the progress of the step; by default, that of this training alone.
 
@@ -105,6 +107,8 @@ def train(
         model = build()
     checkpoints = Checkpoints(model, checkpoint_dir)
     history = checkpoints.restore()
+    if start is not None and not history.epochs:
+        start(model)
     _check_shared(strategy, history, checkpoint_dir)
     history.num_targets = windows.num_targets
     callbacks: list[tf.keras.callbacks.Callback] = [EpochEnd(parameters, history, checkpoints, valid, pointer)]

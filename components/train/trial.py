@@ -19,7 +19,6 @@ from typing import Any
 from components.core.events import read_split
 from components.core.machine import configure_tensorflow
 from components.core.progress import write_result
-from components.core.quiet_start import list_devices
 from components.core.sequences import Sessions
 from components.core.vocabulary import Vocabulary
 from components.train.distribution import is_chief, make_strategy
@@ -38,7 +37,7 @@ def try_parameters(
     Args:
         events_dir: the events artifact.
         vocabulary_path: the vocabulary artifact, of the items of train.
-        parameters: the training parameters; `refit` has no effect.
+        parameters: the training parameters; `refit` and `warm_start` have no effect.
         checkpoint_root: folder for checkpoints, as for `train_model`; they are deleted at the end. None for none.
 
     Returns:
@@ -50,7 +49,6 @@ def try_parameters(
         ValueError: the loss of the best epoch is not finite, or as for `train_model`.
     """
     configure_tensorflow()
-    list_devices()
     strategy = make_strategy()
     vocabulary = Vocabulary.read(vocabulary_path)
     valid = Sessions.encode(read_split(events_dir, "valid"), vocabulary)

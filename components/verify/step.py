@@ -21,7 +21,6 @@ from components.core.events import SPLITS, describe_split, read_split
 from components.core.literal_paths import literal_path
 from components.core.machine import configure_tensorflow
 from components.core.model_scores import model_scores
-from components.core.quiet_start import list_devices
 from components.core.ranking import rank_targets
 from components.core.saved_model import embed_catalogue, read_training
 from components.core.sequences import Sessions
@@ -73,7 +72,6 @@ def verify(
         ValueError: an embedding is not finite, or an artifact cannot be read.
     """
     configure_tensorflow()
-    list_devices()
     events = {split: read_split(events_dir, split) for split in SPLITS}
     vocabularies = [Vocabulary.read(each.vocabulary_path) for each in (refitted, evaluated)]
     ours, theirs = (read_training(each.model_dir) for each in (refitted, evaluated))

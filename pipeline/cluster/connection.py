@@ -134,9 +134,14 @@ def select_run(runs: Sequence[ListedRun], text: str) -> ListedRun:
     )
 
 
-def make_command(command: str, options: dict[str, Any]) -> str:
-    """Returns a command line for the same cluster; credentials are left to the environment."""
-    words = ["two-tower", *command.split()]
+def make_command(words: Sequence[str], options: dict[str, Any]) -> str:
+    """Returns a command line for the same cluster, quoted for a shell; credentials are left to the environment.
+
+    Args:
+        words: the command and its arguments, without `two-tower`.
+        options: values of the options of a connection.
+    """
+    words = ["two-tower", *words]
     if options["target"] == "vertex":
         words += ["--target", "vertex", "--project", options["project"], "--location", options["location"]]
     elif options["host"] and options["host"] != os.environ.get("KF_PIPELINES_ENDPOINT"):

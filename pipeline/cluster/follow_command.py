@@ -56,7 +56,7 @@ def follow_run(
     Raises:
         ClusterError: the cluster refuses to show the run; the message says how to follow it again.
     """
-    again = make_command(f"runs follow {run.id}", options)
+    again = make_command(["runs", "follow", run.id], options)
     try:
         with open_view() as view:
             snapshot = Follower(
@@ -76,7 +76,7 @@ def follow_run(
             _say("the run was cancelled (--cancel-pending)")
         else:
             _say(f"the run continues; to follow it again: {again}")
-            _say(f"to end it: {make_command(f'runs cancel {run.id}', options)}")
+            _say(f"to end it: {make_command(['runs', 'cancel', run.id], options)}")
         return ExitCode.PENDING
     except ClusterError as error:
         raise ClusterError(f"{error}. The run continues; to follow it again: {again}") from error
@@ -93,8 +93,7 @@ def print_failures(run: Run, snapshot: Snapshot, options: dict[str, Any]) -> Non
         _say(f"{task.name} failed in attempt {task.attempt}: {task.cause.text if task.cause else 'no reason is known'}")
     for task in failed:
         if task.log_id:
-            name = f'"{task.name}"' if " " in task.name else task.name
-            _say(f"the whole log: {make_command(f'runs logs {run.id} {name}', options)}")
+            _say(f"the whole log: {make_command(['runs', 'logs', run.id, task.name], options)}")
     if not failed:
         _say(f"the run failed: {snapshot.message or 'the cluster gives no reason; its page may show one'}")
 

@@ -10,8 +10,9 @@ import click
 from pipeline import presets
 from pipeline.cluster.cron import Cron
 from pipeline.cluster.schedule import Schedule
-from pipeline.cluster.submission import Submission
+from pipeline.cluster.submission import Submission, list_owners
 from pipeline.compilation import PIPELINES, TARGETS, compile_pipeline
+from pipeline.completion import complete_setting
 from pipeline.layout_settings import LAYOUT_HELP, get_layout_settings
 from pipeline.platform_settings import NO_SETTINGS, PlatformSettings
 from pipeline.resources import FIELDS
@@ -176,14 +177,20 @@ def add_options(*settings: Setting) -> Callable[[Command], Command]:
 def add_submission_options(command: Command) -> Command:
     """Adds the options that `parse_parameters` and `make_submission` need, except the target and the pipeline."""
     settings = click.option(
-        "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a pipeline parameter; repeatable."
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="NAME=VALUE",
+        shell_complete=complete_setting,
+        help="Set a pipeline parameter; repeatable.",
     )
     return add_options(*SUBMISSION_SETTINGS)(settings(command))
 
 
 def parse_parameters(values: Mapping[str, Any]) -> dict[str, Any]:
     """Parses the pipeline parameters of --set."""
-    return parse_settings(values["settings"], compile_pipeline(values["pipeline"], make_tasks(values)).inputs)
+    inputs = compile_pipeline(values["pipeline"], make_tasks(values)).inputs
+    return parse_settings(values["settings"], inputs, list_owners(values["pipeline"]))
 
 
 def make_tasks(values: Mapping[str, Any]) -> Tasks:

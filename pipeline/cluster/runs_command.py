@@ -128,7 +128,7 @@ def retry_command(run: str, experiment: str, **options: Any) -> None:
     """
     found = find_run(run, experiment, options)
     found.retry()
-    click.echo(f"{found.url}\nto follow it: {make_command(f'runs follow {found.id}', options)}")
+    click.echo(f"{found.url}\nto follow it: {make_command(['runs', 'follow', found.id], options)}")
 
 
 def _choose(tasks: tuple[TaskState, ...], name: str) -> list[TaskState]:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from components.suggest.spaces import parse_space
 from pipeline.compilation import compile_pipeline
-from pipeline.early_checks import check_gate_parameters
+from pipeline.graph_parameters import COMPONENTS, OUTSIDE_PARAMETERS, list_inputs
+from pipeline.search_space import check_space
 from pipeline.settings import check_parameters
-from pipeline.tasks import OUTSIDE_PARAMETERS, Tasks
+from pipeline.tasks import Tasks
+from pipeline.validation import check_values
 
 # Prefixes of addresses that pods can read; Vertex mounts Cloud Storage at /gcs.
 _ADDRESSES = {"kfp": ("s3://", "gs://"), "vertex": ("s3://", "gs://", "/gcs/")}
@@ -60,8 +63,10 @@ class Submission:
                 f"Received: {self.parameters[name]!r}"
             )
         inputs = compile_pipeline(self.pipeline, self.tasks).inputs
-        check_parameters(self.parameters, inputs)
-        check_gate_parameters(self.parameters, inputs)
+        check_parameters(self.parameters, inputs, list_owners(self.pipeline))
+        check_values(COMPONENTS[self.pipeline], self.parameters)
+        if "search_space" in inputs:
+            check_space(parse_space(self.parameters.get("search_space", "default")), self.parameters)
         for name in sorted({name for names in OUTSIDE_PARAMETERS.values() for name in names} & self.parameters.keys()):
             # A mounted bucket has no conditional creation, by which a version is published once.
             addresses = _ADDRESSES["kfp" if name == "serving_uri" else self.tasks.platform]
@@ -104,6 +109,11 @@ class Submission:
             if values:
                 parts.append(", ".join(f"{name}={value}" for name, value in values.items()))
         return "; ".join(parts)
+
+
+def list_owners(pipeline: str) -> dict[str, str]:
+    """Returns which pipeline has a parameter, by name, for those of all other pipelines."""
+    return {name: f"the pipeline {other}" for other in COMPONENTS if other != pipeline for name in list_inputs(other)}
 
 
 def make_run_name(submission: Submission) -> str:

@@ -194,7 +194,11 @@ def main() -> None:
             continue
         with TemporaryDirectory() as scratch:
             begin = time.perf_counter()
-            answer = build(Path(scratch))
+            try:
+                answer = build(Path(scratch))
+            except ImportError as error:  # installed, for example for another system library
+                print(f"{name}: cannot be imported, {' '.join(str(error).split())[:200]}", flush=True)
+                continue
             seconds, size = time.perf_counter() - begin, size_of(Path(scratch))
             per_second, answers = time_batches(answer, queries)
             found = np.concatenate(answers)

@@ -80,7 +80,8 @@ def describe(folder: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--log", type=Path, help="Folder of TSV files with SessionId, ItemId and Time.")
-    parser.add_argument("--weeks", nargs=3, default=list(weekly_logs.WEEKS), help="Ends of the logs of three weeks.")
+    parser.add_argument("--weeks", nargs="+", default=list(weekly_logs.WEEKS), help="Ends of the logs of these weeks.")
+    parser.add_argument("--unpoisoned", action="store_true", help="Omit the two poisoned logs.")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="Where to work, instead of a temporary folder.")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE")
@@ -92,14 +93,14 @@ def main() -> None:
         if not given.log:
             weekly_logs.SHOP.write(log)
         settings = [*SETTINGS, *([] if given.log else SMALL), f"max_epochs={given.epochs}", *given.settings]
-        last = datetime.fromisoformat(given.weeks[2]).replace(tzinfo=UTC) - timedelta(days=7)
+        last = datetime.fromisoformat(given.weeks[-1]).replace(tzinfo=UTC) - timedelta(days=7)
         since = int(last.timestamp() * (1_000 if weekly_logs.is_in_milliseconds(log) else 1))
         random, fewer = (
             weekly_logs.write_changed(log, folder / change.__name__, change, since=since)
             for change in (weekly_logs.click_at_random, weekly_logs.lose_items)
         )
-        first, second, third = given.weeks
-        expected = [(log, first, 0), (log, second, 0), (random, third, 7), (fewer, third, 7), (log, third, 0)]
+        poisoned = [] if given.unpoisoned else [(random, given.weeks[-1], 7), (fewer, given.weeks[-1], 7)]
+        expected = [*((log, week, 0) for week in given.weeks[:-1]), *poisoned, (log, given.weeks[-1], 0)]
         for source, week, code in expected:
             found, seconds = retrain(source, week, folder, settings)
             name = "the log" if source == log else source.name.replace("_", " ")
@@ -110,8 +111,18 @@ def main() -> None:
             if found != code:
                 raise SystemExit(f"Expected {'a publication' if code == 0 else 'a refusal'}. Received: {verdict}")
         versions = [manifest.version for manifest in list_versions(str(folder / "serving"))]
-        print(f"versions {versions}, rolled back: version {roll_back(str(folder / 'serving')).version}")
-        command = [sys.executable, "-m", "pipeline", "recommend", "--index", str(folder / "serving" / "4"), "-k", "3"]
+        restored = str(roll_back(str(folder / "serving")).version)
+        print(f"versions {versions}, rolled back: version {restored}")
+        command = [
+            sys.executable,
+            "-m",
+            "pipeline",
+            "recommend",
+            "--index",
+            str(folder / "serving" / restored),
+            "-k",
+            "3",
+        ]
         item = weekly_logs.read_rows(log)[0][1]
         answer = subprocess.run([*command, "--item", item], cwd=ROOT, capture_output=True, text=True, check=True)
         print(f"recommended to a session with {item}: {answer.stdout.split()[::2]}")

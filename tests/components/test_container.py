@@ -12,10 +12,15 @@ from typing import Any
 
 import pytest
 import requests
+import s3_server
 from running_server import save_index
 from s3_server import find_port
+from webhook_server import serve as serve_webhook
+from weekly_logs import SHOP, WEEKLY_SETTINGS, WEEKS
 
+from components.core.serving.location import list_versions
 from components.image import IMAGE, SOURCE_VERSION, USER_ID
+from components.notify.step import WEBHOOK_VARIABLE
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
 
@@ -82,6 +87,32 @@ def test_containers_end_with_the_metrics_of_the_subprocess_runner(tmp_path: Path
         documents[runner] = json.loads((output / "metrics.json").read_text())
         assert (output / "index").is_dir()
     assert leave_out_measured(documents["docker"]) == leave_out_measured(documents["subprocess"])
+
+
+def test_a_retraining_in_containers_publishes_to_a_bucket_and_tells_the_webhook(tmp_path: Path) -> None:
+    SHOP.write(tmp_path / "log")
+    with s3_server.serve("served") as variables, serve_webhook((200, b"ok")) as served:
+        url, bodies = served
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "pipeline", "run", "--runner", "docker", "--image", IMAGE),
+                *("--events", str(tmp_path / "log"), "--as-of", WEEKS[0], "--serving", "s3://served/models"),
+                *("--output", str(tmp_path / "output")),
+                *(option for setting in WEEKLY_SETTINGS for option in ("--set", setting)),
+            ],
+            check=True,
+            env={**os.environ, **variables, WEBHOOK_VARIABLE: url},
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            (published,) = list_versions("s3://served/models")
+    assert published.document["verification"]["overlap"] > 0.5
+    (told,) = map(json.loads, bodies)
+    assert (told["status"], told["version"], told["serving_uri"]) == ("published", 1, "s3://served/models")
+    printed = (tmp_path / "output" / "run.log").read_text()
+    assert url not in printed
+    assert variables["AWS_SECRET_ACCESS_KEY"] not in printed
 
 
 def test_a_task_that_fails_in_its_container_fails_the_run(tmp_path: Path) -> None:

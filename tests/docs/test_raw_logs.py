@@ -64,7 +64,7 @@ def test_a_command_leads_from_the_raw_log_to_a_table_of_metrics_and_to_recommend
     with tasks_in_process():
         cli.main([*arguments, *settings, "--output", "output"], standalone_mode=False)
     shown = capfd.readouterr().out
-    assert "\nevents read " in shown
+    assert "Events: 4," in shown
     assert "│ model (mean) " in shown
     assert "lines were rejected" not in shown
     cli.main(["recommend", "--index", "output", "--item", name_item(name, 7), "-k", "3"], standalone_mode=False)

@@ -74,6 +74,15 @@ def test_what_a_run_has_written_starts_the_same_run(logs, raw):
         ("dropout: high", "run.yaml: Expected dropout to be of the type Float. Received: 'high'"),
         ("refit: 1", "run.yaml: Expected refit to be of the type Boolean. Received: 1"),
         ("window_days: 3", r"Received: 'window_days'\. Only the pipeline over a raw log \(--events\) has it"),
+        (
+            "checkpoint_root: /elsewhere",
+            "run.yaml: The run sets checkpoint_root itself, to a folder in --output. Omit it",
+        ),
+        ("records_uri: /elsewhere", "run.yaml: The run sets records_uri itself"),
+        (
+            "log_path: log.csv\nsample_fraction: 0.5",
+            r"Only the pipeline over split logs \(--train, --valid, --test\) has it",
+        ),
         ("- a", "to map parameters to values, such as `max_epochs: 4`. Received: list"),
         ("", "Received: NoneType"),
         ("a: [", "Expected .*run.yaml to be YAML. Received: "),

@@ -1,10 +1,12 @@
 import json
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 from typing import NamedTuple
 
@@ -215,6 +217,20 @@ def test_paths_and_values_reach_a_task_as_they_are(tmp_path):
         made = run_pipeline(echoing, {"text": ODD}, folder)["Output"]
     assert made.is_relative_to(tmp_path / ODD_FOLDER / "runs")
     assert made.read_text() == (tmp_path / ODD_FOLDER / "Output").read_text() == ODD
+
+
+def test_two_runs_never_have_the_same_id(tmp_path):
+    @dsl.pipeline
+    def telling(text: str = "") -> dsl.Artifact:
+        return echo(text=dsl.PIPELINE_JOB_ID_PLACEHOLDER).outputs["made"]
+
+    ids = []
+    with OutputFolder(tmp_path) as folder:
+        for _ in range(2):
+            random.seed(0)  # as a training in this process does
+            ids.append(run_pipeline(telling, {}, folder)["Output"].read_text())
+    assert ids[0] != ids[1]
+    assert all(len(uuid.UUID(each).hex) == 32 for each in ids)
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ INPUTS = {**make_training_pipeline().component_spec.inputs, **make_retraining_pi
 
 def test_settings_are_typed():
     settings = ("query_tower=gru", "max_epochs=3", "dropout=0.5", "refit=True", "evaluate_ks=5,10")
-    assert parse_settings(settings, INPUTS) == {
+    assert parse_settings(settings, INPUTS, {}) == {
         "query_tower": "gru", "max_epochs": 3, "dropout": 0.5, "refit": True, "evaluate_ks": [5, 10],
     }  # fmt: skip
 
@@ -42,7 +42,7 @@ def test_settings_are_typed():
     ],
 )
 def test_a_list_is_values_with_commas_or_json(setting, value):
-    (parsed,) = parse_settings((setting,), INPUTS).values()
+    (parsed,) = parse_settings((setting,), INPUTS, {}).values()
     assert parsed == value
     assert list(map(type, parsed)) == list(map(type, value))
 
@@ -65,7 +65,7 @@ def test_a_list_is_values_with_commas_or_json(setting, value):
 )
 def test_a_wrong_setting_is_said(setting, message):
     with pytest.raises(ValueError, match=message):
-        parse_settings((setting,), INPUTS)
+        parse_settings((setting,), INPUTS, {})
 
 
 @pytest.fixture

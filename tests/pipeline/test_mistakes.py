@@ -87,6 +87,34 @@ MISTAKES = {
         "The preset 'notebook' cannot be combined with --events",
     ),
     "a misspelt parameter": (setting("max_epoch=3"), 1, "Received: 'max_epoch'. Did you mean max_epochs"),
+    "a parameter of a raw log": (
+        setting("window_days=3"), 1, "Only the pipeline over a raw log (--events) has it",
+    ),
+    "a misspelt parameter of a raw log": (
+        setting("window_day=3"), 1, "Only the pipeline over a raw log (--events) has window_days",
+    ),
+    "a parameter of split logs": (
+        ["run", "--events", "clicks.csv", "--set", "sample_fraction=0.5"], 1,
+        "Only the pipeline over split logs (--train, --valid, --test) has it",
+    ),
+    "a parameter of an export without a gate": (
+        ["run", "--events", "clicks.csv", "--set", "min_index_recall=0.5"], 1,
+        "Only the pipeline over split logs (--train, --valid, --test) has it",
+    ),
+    "a parameter of the other pipeline on a cluster": (
+        ["submit", "--set", "log_path=s3://logs/days"], 1, "Only the pipeline retraining has it",
+    ),
+    "a parameter of another step": (
+        ["check", "clicks.csv", "--set", "max_epoch=3"], 1, "Did you mean max_epochs? Only the step train has",
+    ),
+    "an option as a parameter": (
+        ["recommend", "--index", "other", "--sessions", "clicks.csv", "--output", "x", "--set", "recommend_k=3"], 2,
+        "Expected the option -k instead. Received: --set recommend_k=...",
+    ),
+    "a parameter of another command": (
+        ["recommend", "--index", "other", "--sessions", "clicks.csv", "--output", "x", "--set", "item_colum=i"], 1,
+        "Received: 'item_colum'. Did you mean item_column",
+    ),
     "a parameter of nothing": (setting("colour=red"), 1, "`two-tower parameters` lists all"),
     "a parameter without a value": (setting("max_epochs"), 1, "Expected NAME=VALUE, such as max_epochs=4"),
     "a word for a number": (setting("max_epochs=many"), 1, "Expected max_epochs to be of the type Integer"),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.output_folder import OUTPUT_NAMES, OutputFolder, OutputFolderError, hold_run
+from components.core.run_artifacts import hold_run
+from pipeline.output_folder import OUTPUT_NAMES, OutputFolder, OutputFolderError
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("events", "model", "tensorboard", "index")

@@ -35,7 +35,7 @@ from pipeline.training import make_training_pipeline
 
 SHARED = (vocabulary, train, evaluate, export, report)
 PIPELINES = [
-    ((ingest, *SHARED), {"serving_uri"}, make_training_pipeline),
+    ((ingest, *SHARED), {"serving_uri", "warm_start"}, make_training_pipeline),
     (
         (sessionize, *SHARED, gate, verify, publish, notify),
         {"publication_key", "champion_version", "pipeline_name", "min_index_recall"},
@@ -58,7 +58,7 @@ def test_a_pipeline_has_the_parameters_of_its_components_and_no_other(components
     expected = {}
     for component in components:
         expected |= parameters_of(component)
-    assert found.keys() == expected.keys() - fixed - {"run_id", "task_name", "include_test", "status"}
+    assert found.keys() == expected.keys() - fixed - {"run_id", "task_name", "include_test", "point", "trial", "status"}
     for name, spec in found.items():
         assert (spec.type, spec.default, spec.optional) == (
             expected[name].type,

@@ -83,6 +83,28 @@ def test_the_closest_names_are_suggested(name, expected):
 
 
 def test_the_message_is_short():
-    message = explain_unknown("max_epoch", list_parameters())
+    message = explain_unknown("max_epoch", list_parameters(), {})
     assert message.startswith("Expected a parameter of the pipeline. Received: 'max_epoch'. Did you mean max_epochs")
     assert len(message) < 200
+
+
+RAW = "the pipeline over a raw log (--events)"
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("window_days", f"Only {RAW} has it."),
+        ("windw_days", f"Did you mean window_days? Only {RAW} has window_days."),
+        ("train_pth", "Did you mean train_path?"),
+        ("lag_path", f"Did you mean log_path or train_path? Only {RAW} has log_path."),
+        ("day", f"Did you mean day_end or day_start? Only {RAW} has day_end and day_start."),
+        ("colour", ""),
+    ],
+)
+def test_a_parameter_of_another_pipeline_is_explained_by_its_owner(name, advice):
+    raw = ("window_days", "log_path", "day_start", "day_end", "train_path")
+    owners = dict.fromkeys(raw, RAW)  # a known parameter is no other's
+    message = explain_unknown(name, ["train_path", "batch_size"], owners)
+    begin = f"Expected a parameter of the pipeline. Received: {name!r}."
+    assert message == " ".join(part for part in (begin, advice, "`two-tower parameters` lists all.") if part)

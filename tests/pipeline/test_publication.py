@@ -8,8 +8,18 @@ import click
 import pytest
 from in_process import tasks_in_process
 from webhook_server import serve
-from weekly_logs import SHOP, WEEKS, click_at_random, lose_items, read_rows, write_changed, write_successors
+from weekly_logs import (
+    SHOP,
+    WEEKLY_SETTINGS,
+    WEEKS,
+    click_at_random,
+    lose_items,
+    read_rows,
+    write_changed,
+    write_successors,
+)
 
+from components.core.saved_model import read_training
 from components.core.serving.location import list_versions
 from components.export.index import recommend
 from components.notify.step import WEBHOOK_VARIABLE
@@ -19,21 +29,12 @@ from pipeline.exit_codes import ExitCode
 from pipeline.kfp_runner import RunError
 from pipeline.local import GateRefusalError
 
-# The logs have sessions already. Times of queries depend on the machine. The model is small, and need not be as good as
-# the best baselines. Few items, each seen every week, so that no event of last week loses its item.
-SETTINGS = [
-    "session_column=SessionId", "item_column=ItemId", "time_column=Time", "event_column=", "query_tower=mean",
-    "embedding_dim=16", "num_negatives=64", "learning_rate=0.02", "max_epochs=2", "gate_min_targets=200",
-    "gate_max_mean_loss=0.6", "gate_max_interval_loss=0.7", "gate_max_p99_ms=100000", "gate_max_lost_share=0.2",
-]  # fmt: skip
-
-
 # The first moments after the weeks, in milliseconds.
 ENDS = [int(datetime.fromisoformat(week).replace(tzinfo=UTC).timestamp() * 1_000) for week in WEEKS]
 
 
 def run(log: Path, output: Path, serving: Path, *settings: str, week: str = "") -> ExitCode:
-    values = dict(setting.split("=", 1) for setting in (*SETTINGS, *settings))
+    values = dict(setting.split("=", 1) for setting in (*WEEKLY_SETTINGS, *settings))
     options = [option for name, value in values.items() for option in ("--set", f"{name}={value}")]
     options += ["--as-of", week] if week else []
     command = ["run", "--events", str(log), "--serving", str(serving), *options, "--output", str(output)]
@@ -78,7 +79,10 @@ def test_three_weeks_of_which_the_last_is_poisoned_at_first(log, tmp_path, monke
         assert not (output / ".checkpoints").exists()
 
         # The champion has seen the week before, and nothing of this one.
-        assert run(log, output, serving, week=WEEKS[1]) == ExitCode.DONE, capsys.readouterr().out
+        code = run(log, output, serving, "warm_start=true", week=WEEKS[1])
+        assert code == ExitCode.DONE, capsys.readouterr().out
+        for model_dir in (output / "model", serving / "models" / "2" / "model"):
+            assert read_training(model_dir)["started_from"] == 1
         champion = list_versions(str(serving))[1].document["metrics"]["champion"]
         assert (champion["status"], champion["version"]) == ("compared", 1)
         assert champion["trained_until"] == first.document["trained_until"]
@@ -174,6 +178,7 @@ def test_where_no_model_can_be_better_than_a_markov_chain(tmp_path, capsys):
     [
         (["--serving", "models"], "Expected --serving together with --events. Received: --serving alone"),
         (["--events", "LOG", "--set", "gate_override=Ada: sold out"], "Expected gate_override together with --serving"),
+        (["--events", "LOG", "--set", "warm_start=true"], "Expected warm_start together with --serving"),
         (["--events", "LOG", "--serving", "m", "--set", "serving_uri=m"], "Expected --serving or --set serving_uri="),
     ],
 )

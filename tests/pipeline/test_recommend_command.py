@@ -1,3 +1,4 @@
+import io
 import json
 
 import click
@@ -5,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from lookup_model import LookupModel, save_model
 
+from components.core.progress import SECONDS_VARIABLE
 from components.export.step import export
 from pipeline.__main__ import cli
 from pipeline.recommend_options import parse_line
@@ -48,6 +50,7 @@ def log(tmp_path):
 COLUMNS = ["--set", "session_column=who", "--set", "item_column=what", "--set", "time_column=when"]
 
 
+@pytest.mark.slow
 def test_each_way_to_ask_gives_the_same_answer(run, index_dir, log, tmp_path, monkeypatch):
     lines = [line.split("\t") for line in run("--index", index_dir, "--session", "i1,i2", "-k", 3).out.splitlines()]
     expected = [(item, pytest.approx(float(score), abs=1e-5)) for item, score in lines]
@@ -98,13 +101,39 @@ def test_usage_errors_say_what_is_missing(run, arguments, message):
 def test_wrong_values_are_refused(run, index_dir, tmp_path):
     with pytest.raises(ValueError, match="Expected k to be at least 1"):
         run("--index", index_dir, "--session", "i1", "-k", 0)
-    for setting in ("recommend_k=5", "sessions_path=x", "flavour=x"):
-        name = setting.partition("=")[0]
-        with pytest.raises(ValueError, match=f"Expected a parameter of the pipeline. Received: '{name}'"):
-            run("--index", index_dir, "--sessions", "log", "--output", tmp_path / "out", "--set", setting)
+    options = ("--index", index_dir, "--sessions", "log", "--output", tmp_path / "out", "--set")
+    for name, option in (("recommend_k", "-k"), ("sessions_path", "--sessions"), ("exclude_seen", "--exclude-seen")):
+        with pytest.raises(click.UsageError, match=f"Expected the option {option} instead. Received: --set {name}="):
+            run(*options, f"{name}=5")
+    with pytest.raises(ValueError, match=r"Expected a parameter of recommend, one of .* Received: 'flavour'"):
+        run(*options, "flavour=x")
 
 
-@pytest.mark.parametrize("line", ["i1,i2", "{}", '["i1", 2]', '[""]', "[", '"i1"'])
+def test_lines_of_many_items_and_of_text_that_is_none(run, index_dir, monkeypatch):
+    monkeypatch.setattr("sys.stdin", iter(['["i1"]\n']))
+    answer = json.loads(run("--index", index_dir, "--stdin", "-k", 3_000_000_000).out)
+    assert len(answer["items"]) == len(ITEM_IDS)
+    monkeypatch.setattr("sys.stdin", iter(['["i1"]\n', '["i1", "\\ud800"]\n']))
+    with pytest.raises(ValueError, match=r"item ids in line 2 of stdin to be valid Unicode. Received: '\\ud800'"):
+        run("--index", index_dir, "--stdin")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'["i1"]\n["\xff"]\n'), "utf-8"))
+    with pytest.raises(ValueError, match=r"Expected stdin to be UTF-8. Received: .*0xff"):
+        run("--index", index_dir, "--stdin")
+
+
+def test_progress_does_not_mix_with_the_answer(run, index_dir, log, tmp_path, monkeypatch):
+    monkeypatch.setenv(SECONDS_VARIABLE, "0")
+    printed = run("--index", index_dir, "--sessions", log, *COLUMNS, "--output", tmp_path / "out", "--json")
+    assert json.loads(printed.out)["num_sessions"] == 2
+    assert "[progress 100%] 2 of 2 sessions" in printed.err
+
+
+def test_parameters_of_the_record_are_not_set_here(run, index_dir, tmp_path):
+    with pytest.raises(ValueError, match=r"Expected a parameter of the pipeline. Received: 'records_uri'"):
+        run("--index", index_dir, "--sessions", "x", "--output", tmp_path / "out", "--set", "records_uri=x")
+
+
+@pytest.mark.parametrize("line", ["i1,i2", "{}", '["i1", 2]', '[""]', "[", '"i1"', "[" * 100_000, "[" + "1" * 5_000])
 def test_a_line_that_is_no_list_of_ids_is_refused(line):
     with pytest.raises(ValueError, match=r'Expected line 3 of stdin to be a JSON list .* \["i7", "i8"\]'):
         parse_line(line, 3)

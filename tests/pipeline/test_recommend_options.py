@@ -1,8 +1,8 @@
 import click
 import pytest
 
-from components.core.saved_model import TRAINING_FILE
-from pipeline.recommend_options import find_index, parse_session
+from components.core.run_artifacts import TRAINING_FILE, find_index
+from pipeline.recommend_options import parse_session
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from rich.console import Console
 from components.core.intake.draft import FINDINGS as FOUND
 from pipeline.report import (
     FINDINGS,
-    print_comparison,
     print_findings,
     print_funnel,
     print_items,
@@ -90,30 +89,6 @@ def test_each_finding_has_its_words(count):
         text = printed({**DATA, "num_rejected": 0, "findings": {name: count}}, print_findings)
         assert text.startswith(f"{count:,} ")
         assert text.endswith(".")
-
-
-@pytest.mark.parametrize(
-    ("model", "baselines", "text"),
-    [
-        ({"recall@20": 0.5, "mrr@20": 0.2}, {"popularity": {"recall@20": 0.4, "mrr@20": 0.1}}, ""),
-        (
-            {"recall@20": 0.5, "mrr@20": 0.2, "ndcg@20": 0.1},
-            {
-                "popularity": {"recall@20": 0.4, "mrr@20": 0.2, "ndcg@20": 0.9},
-                "markov": {"recall@20": 0.6, "mrr@20": 0.3},
-                "item_knn": {"recall@20": 0.4, "mrr@20": 0.1},
-            },
-            "The model is not better than these baselines: popularity (mrr@20), markov (recall@20 and mrr@20).",
-        ),
-        (
-            {"recall@5": 0.9, "mrr@5": 0.9, "recall@10": 0.1, "mrr@10": 0.5},
-            {"stan": {"recall@5": 0.1, "mrr@5": 0.1, "recall@10": 0.2, "mrr@10": 0.4}},
-            "The model is not better than these baselines: stan (recall@10).",
-        ),
-    ],
-)
-def test_a_model_that_does_not_beat_a_baseline_is_said_by_name(model, baselines, text):
-    assert printed({"model": model, "baselines": baselines}, print_comparison) == text
 
 
 ITEMS = [("é漢😀", 1.5), ("\x1b[31mred\u202e", 0.25), ("tab\tnewline\nreturn\r", -1.0)]

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from in_process import tasks_in_process
 
+from components.core.run_artifacts import find_index, hold_run
 from components.export import index
 from pipeline.__main__ import cli
-from pipeline.output_folder import OUTPUT_NAMES, hold_run
-from pipeline.recommend_options import find_index
+from pipeline.output_folder import OUTPUT_NAMES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

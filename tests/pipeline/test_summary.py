@@ -1,9 +1,11 @@
 import io
+import sys
 
 import pytest
 from rich.console import Console
 
-from pipeline.summary import describe_funnel, make_metrics_table, print_summary
+from pipeline.presets import get_preset
+from pipeline.summary import describe_funnel, make_metrics_table, open_console, print_comparison, print_summary
 
 METRICS = {
     "model": {"recall@20": 0.5, "mrr@20": 0.25, "recall@7": 0.4, "recall@100": 0.75},
@@ -61,6 +63,36 @@ def test_a_model_that_is_ahead_of_all_needs_no_intervals():
     assert "(sampled from 5,000)" in " ".join(text.split())
 
 
+@pytest.mark.parametrize(
+    ("ks", "columns"),
+    [
+        (get_preset("notebook")["evaluate_ks"], ["recall@100", "MRR@100", "NDCG@100"]),
+        ([5, 20, 100], ["recall@20", "MRR@20", "NDCG@20", "recall@100"]),
+        ([5, 10], ["recall@10", "MRR@10", "NDCG@10"]),
+    ],
+)
+def test_each_metric_has_one_column(ks, columns):
+    values = {f"{name}@{k}": 0.5 for name in ("recall", "mrr", "ndcg") for k in ks}
+    table = make_metrics_table({**METRICS, "model": values, "baselines": {"stan": values}, "intervals": {}})
+    assert [column.header for column in table.columns] == ["", *columns]
+
+
+def test_a_pipe_gets_each_name_whole_and_on_one_line():
+    assert not sys.stdout.isatty()
+    metrics = {name: value for name, value in METRICS["model"].items() if not name.endswith("@7")}
+    names = ["sequential_rules", "session_popularity"]
+    document = {
+        **METRICS,
+        "baselines": dict.fromkeys(names, metrics),
+        "intervals": {"ahead_of": {name: {"mrr@20": [-0.001, 0.009]} for name in names}},
+        "parameters": {"query_tower": "gru_attention"},
+    }
+    lines = show(make_metrics_table(document), open_console().width).splitlines()
+    # The title, the frame with the names of the columns, and a line for each row.
+    assert len(lines) == 1 + 4 + 1 + len(names)
+    assert all(sum(name in line for line in lines) == 1 for name in [*names, "model (gru_attention)"])
+
+
 def test_the_funnel_is_one_line():
     assert describe_funnel(DATA) == (
         "Events: 100 read; dropped: 40 event type: [red]\x1b (40.0%); kept: 40 train, 10 valid, 10 test."
@@ -80,8 +112,34 @@ def test_the_summary_is_short_and_obeys_no_text_of_the_log(tmp_path, width):
     assert "\x1b" not in text
     assert r"event type: [red]\x1b" in lines[0]
     assert "3 sessions have events at equal times." in lines
-    assert "12 targets are items that do not occur in training; they count as misses." in lines
+    assert "12 targets are items that are not in the vocabulary; they count as misses." in lines
     assert lines[-4].startswith(f"The artifacts are in {output}: ")
     assert lines[-3] == f"Look at the model:   '{output}/report.html'"
     assert f"two-tower recommend --index '{output}/index' --session" in lines[-2]
     assert f"two-tower compare '{output}' OTHER_OUTPUT" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("model", "baselines", "text"),
+    [
+        ({"recall@20": 0.5, "mrr@20": 0.2}, {"popularity": {"recall@20": 0.4, "mrr@20": 0.1}}, ""),
+        (
+            {"recall@20": 0.5, "mrr@20": 0.2, "ndcg@20": 0.1},
+            {
+                "popularity": {"recall@20": 0.4, "mrr@20": 0.2, "ndcg@20": 0.9},
+                "markov": {"recall@20": 0.6, "mrr@20": 0.3},
+                "item_knn": {"recall@20": 0.4, "mrr@20": 0.1},
+            },
+            "The model is not better than these baselines: popularity (mrr@20), markov (recall@20 and mrr@20).",
+        ),
+        (
+            {"recall@5": 0.9, "mrr@5": 0.9, "recall@10": 0.1, "mrr@10": 0.5},
+            {"stan": {"recall@5": 0.1, "mrr@5": 0.1, "recall@10": 0.2, "mrr@10": 0.4}},
+            "The model is not better than these baselines: stan (recall@10).",
+        ),
+    ],
+)
+def test_a_model_that_does_not_beat_a_baseline_is_said_by_name(model, baselines, text):
+    stream = io.StringIO()
+    print_comparison({"model": model, "baselines": baselines}, Console(file=stream, width=120))
+    assert " ".join(stream.getvalue().split()) == text

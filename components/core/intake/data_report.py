@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.core.intake.funnel import check_funnel, show_time
+from components.core.intake.funnel import check_funnel
 from components.core.intake.split_counter import SplitCounter
 from components.core.markdown import make_table
+from components.core.presentation import show_time
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 SECONDS_BELOW = 100_000_000_000  # as milliseconds this is 1973-03-03, as seconds the year 5138
@@ -157,8 +158,8 @@ class DataReport:
             ["events", *(f"{split.num_events:,}" for split in splits)],
             ["sessions", *(f"{split.num_sessions:,}" for split in splits)],
             ["items", *(f"{split.num_items:,}" for split in splits)],
-            ["first event", *(_show_time(split.first_time) for split in splits)],
-            ["last event", *(_show_time(split.last_time) for split in splits)],
+            ["first event", *(show_time(split.first_time) for split in splits)],
+            ["last event", *(show_time(split.last_time) for split in splits)],
             ["events of items unknown to train", *(f"{split.unknown_item_share:.2%}" for split in splits)],
         ]
         for title, values in (
@@ -238,7 +239,3 @@ def _quantiles(values: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> 
 
 def _quantile_name(quantile: float) -> str:
     return {0.0: "least", 0.5: "median", 1.0: "most"}.get(quantile, f"{quantile:.0%} have at most")
-
-
-def _show_time(milliseconds: int | None) -> str:
-    return "" if milliseconds is None else show_time(milliseconds)

@@ -24,12 +24,13 @@ from components.core.intake.data_report import (
     share_of_missing_items,
 )
 from components.core.intake.drift import ITEM_COUNTS_NAME, REPORT_NAME, check_drift, compare
-from components.core.intake.funnel import describe_counts, describe_span, make_funnel, show_time
+from components.core.intake.funnel import describe_counts, describe_span, make_funnel
 from components.core.intake.ordering import SortedEvents
 from components.core.intake.split_counter import SplitCounter
 from components.core.logs.reader import Batch
 from components.core.logs.rejected import REJECTED_NAME, RejectedLines
 from components.core.logs.times import TIME_LIMIT
+from components.core.presentation import show_time
 
 UNUSABLE = "?\\"  # in the path of a DuckDB database, ? starts the options and a backslash is read as a slash
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

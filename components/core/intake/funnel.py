@@ -1,8 +1,9 @@
 """The funnel: what became of each line that was read."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from components.core.presentation import show_time
 
 MAX_NAMES = 20  # number of event types that are named; the others share one label
 OTHER_TYPES = "other event types"
@@ -68,11 +69,3 @@ def describe_span(first_time: int, last_time: int) -> str:
     text = f"from {show_time(first_time)} to {show_time(last_time)} UTC"
     low, high = SECONDS
     return f"{text} (these look like seconds)" if low <= last_time < high else text
-
-
-def show_time(milliseconds: int) -> str:
-    """Date and time in UTC; years that `datetime` cannot represent are shown as milliseconds."""
-    try:
-        return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds):%Y-%m-%d %H:%M:%S}"
-    except OverflowError:
-        return f"{milliseconds:,} ms"

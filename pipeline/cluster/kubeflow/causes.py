@@ -19,12 +19,12 @@ _MAX_MESSAGE = 1_000  # characters
 DRIVER_PREFIX = "KFP's driver pod of it: "
 
 
-def find_cause(message: str, *, task: str, resources: Mapping[str, str]) -> Cause:
+def find_cause(message: str, *, component: str, resources: Mapping[str, str]) -> Cause:
     """Explains the message of a pod's node.
 
     Args:
         message: the message, from Argo, the kubelet, the scheduler or an admission controller.
-        task: the task's name in `--resource`.
+        component: name of the task's component, by which `--resource` knows it.
         resources: resources of the task by the names of `pipeline.resources.Resources`; those that are not known are
             missing.
     """
@@ -33,11 +33,11 @@ def find_cause(message: str, *, task: str, resources: Mapping[str, str]) -> Caus
         return Cause(kind="starting", text="its pod has not started yet; the cluster gives no reason")
     for pattern, explain in _RULES:
         if found := re.search(pattern, message):
-            return explain(found, message, task, resources)
+            return explain(found, message, component, resources)
     return Cause(kind="unknown", text=message)
 
 
-def _no_room(_: re.Match[str], message: str, task: str, resources: Mapping[str, str]) -> Cause:
+def _no_room(_: re.Match[str], message: str, component: str, resources: Mapping[str, str]) -> Cause:
     if claim := re.search(r'persistentvolumeclaim "([^"]+)" not found', message):
         return Cause(
             kind="missing",
@@ -54,8 +54,8 @@ def _no_room(_: re.Match[str], message: str, task: str, resources: Mapping[str, 
                 return Cause(kind="room", text=f"no node has the {field} free that it requests ({said})")
             return Cause(
                 kind="room",
-                text=f"needs {request} {unit}, no node has {them} free: --resource {task}.{field}={halve(request)} "
-                f"({said})",
+                text=f"needs {request} {unit}, no node has {them} free: "
+                f"--resource {component}.{field}={halve(request)} ({said})",
             )
     if other := re.search(r"Insufficient ([\w.-]+/[\w.-]*\w)", message):
         return Cause(
@@ -80,9 +80,11 @@ def _no_image(_: re.Match[str], message: str, *__: object) -> Cause:
     )
 
 
-def _no_config(found: re.Match[str], message: str, *_: object) -> Cause:
+def _no_config(found: re.Match[str], message: str, component: str, _: Mapping[str, str]) -> Cause:
     if missing := re.search(r'(secret|configmap) "([^"]+)" not found', message):
         option = {"secret": "--object-store-secret", "configmap": "--platform"}[missing[1]]
+        if missing[1] == "secret" and component == "notify":  # the only one that may have two
+            option = "the option that names it, --webhook-secret or --object-store-secret"
         return Cause(
             kind="missing",
             text=f"the {missing[1]} {missing[2]} does not exist in the namespace of the run: create it, or name "
@@ -91,31 +93,31 @@ def _no_config(found: re.Match[str], message: str, *_: object) -> Cause:
     return Cause(kind="missing", text=message.removeprefix(f"{found[0]}: "))
 
 
-def _out_of_memory(_: re.Match[str], __: str, task: str, resources: Mapping[str, str]) -> Cause:
+def _out_of_memory(_: re.Match[str], __: str, component: str, resources: Mapping[str, str]) -> Cause:
     limit = resources.get("memory_limit")
     if not limit:
         return Cause(kind="memory", text="killed at its memory limit")
     return Cause(
         kind="memory",
-        text=f"killed at its memory limit of {limit}: --resource {task}.memory_limit={double(limit)}",
+        text=f"killed at its memory limit of {limit}: --resource {component}.memory_limit={double(limit)}",
     )
 
 
-def _evicted(_: re.Match[str], message: str, task: str, resources: Mapping[str, str]) -> Cause:
+def _evicted(_: re.Match[str], message: str, component: str, resources: Mapping[str, str]) -> Cause:
     request = resources.get("memory")
     advice = ""
     if "memory" in message and request:
-        advice = f"; with a larger request it is evicted later: --resource {task}.memory={double(request)}"
+        advice = f"; with a larger request it is evicted later: --resource {component}.memory={double(request)}"
     return Cause(kind="evicted", text=f"evicted from its node: {message}{advice}")
 
 
-def _too_late(_: re.Match[str], __: str, task: str, resources: Mapping[str, str]) -> Cause:
+def _too_late(_: re.Match[str], __: str, component: str, resources: Mapping[str, str]) -> Cause:
     hours = resources.get("timeout_hours")
     if not hours:
         return Cause(kind="deadline", text="stopped at its time limit")
     return Cause(
         kind="deadline",
-        text=f"stopped at its time limit of {hours} hours: --resource {task}.timeout_hours={2 * float(hours):g}",
+        text=f"stopped at its time limit of {hours} hours: --resource {component}.timeout_hours={2 * float(hours):g}",
     )
 
 

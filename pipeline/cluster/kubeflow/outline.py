@@ -1,5 +1,6 @@
 """The tasks of a compiled pipeline, as a cluster's API returns it: their names, their order and their resources."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,14 @@ def read_outline(document: Mapping[str, Any]) -> dict[TaskPath, PlannedTask]:
     platforms = document.get("platform_spec", {}).get("platforms", {})
     pods = platforms.get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
     return dict(_walk(spec, pods, spec.get("root", {}), (), ""))
+
+
+def name_component(task: str) -> str:
+    """Returns the name of a task's component, by which `--resource` knows it: `train` for `passed / train-2`.
+
+    A second use gives a component's task a number, and a loop one in brackets.
+    """
+    return re.sub(r"(-\d+)?(\[\d+\])?$", "", task.rpartition(" / ")[2])
 
 
 def _walk(

@@ -12,7 +12,7 @@ import kfp_server_api
 from pipeline.cluster.deadline import CallError
 from pipeline.cluster.kubeflow.causes import DRIVER_PREFIX, find_cause, find_exception, find_fatal, was_killed
 from pipeline.cluster.kubeflow.client import Client, explain_errors, list_all, make_run_url
-from pipeline.cluster.kubeflow.outline import PlannedTask, TaskPath, read_outline
+from pipeline.cluster.kubeflow.outline import PlannedTask, TaskPath, name_component, read_outline
 from pipeline.cluster.kubeflow.workflow import read_details, read_tasks
 from pipeline.cluster.run import EXIT_CODES, Cause, ListedRun, Snapshot, TaskState
 from pipeline.cluster.submission import ClusterError
@@ -69,7 +69,7 @@ class Run:
             # The pod itself survives if only the task's process is killed.
             plans = [plan for plan in (self._outline or {}).values() if plan.name == task.name]
             resources = plans[0].resources if plans else {}
-            return find_cause("OOMKilled", task=task.name.rpartition(" / ")[2], resources=resources)
+            return find_cause("OOMKilled", component=name_component(task.name), resources=resources)
         prefix = DRIVER_PREFIX if cause.text.startswith(DRIVER_PREFIX) else ""
         return dataclasses.replace(cause, text=prefix + error) if error else cause
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.cluster.kubeflow.causes import DRIVER_PREFIX, find_cause
-from pipeline.cluster.kubeflow.outline import PlannedTask, TaskPath
+from pipeline.cluster.kubeflow.outline import PlannedTask, TaskPath, name_component
 from pipeline.cluster.run import (
     CACHED,
     CANCELED,
@@ -205,9 +205,8 @@ def _read_task(
 
 
 def _read_cause(node: Mapping[str, Any], name: str, plan: PlannedTask, *, is_driver: bool) -> Cause:
-    # A loop or a second use gives a component's task a number: refit-2.
-    task = re.sub(r"(-\d+)?(\[\d+\])?$", "", name.rpartition(" / ")[2])
-    cause = find_cause(node.get("message") or "", task=task, resources={} if is_driver else plan.resources)
+    resources = {} if is_driver else plan.resources
+    cause = find_cause(node.get("message") or "", component=name_component(name), resources=resources)
     if is_driver:
         return Cause(kind=cause.kind, text=DRIVER_PREFIX + cause.text, is_in_log=cause.is_in_log)
     return cause

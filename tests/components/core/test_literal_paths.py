@@ -1,10 +1,13 @@
 import os
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from components.core.literal_paths import literal_path
+from components.core.literal_paths import escape_for_duckdb, literal_path
 
 DESCRIPTORS = Path("/proc/self/fd")
 
@@ -54,6 +57,13 @@ def test_a_name_does_not_stand_for_its_neighbour(tmp_path, name):
             tf.saved_model.save(Counter(value), path)
     with literal_path(tmp_path / name) as path:
         assert tf.saved_model.load(path).read().numpy() == 1
+
+
+@pytest.mark.parametrize("name", ["run*", "ru[mn]2", "run?"])
+def test_duckdb_reads_the_file_and_not_its_neighbour(tmp_path, name):
+    pq.write_table(pa.table({"a": [1]}), tmp_path / name)
+    pq.write_table(pa.table({"a": [2]}), tmp_path / "run2")
+    assert duckdb.from_parquet(escape_for_duckdb(tmp_path / name)).fetchall() == [(1,)]
 
 
 def test_a_relative_path_from_inside_such_a_folder(tmp_path, monkeypatch):

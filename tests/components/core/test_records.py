@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core.records import read_records, recorded
+from components.core.records import _Records, read_records, recorded
 from components.vocabulary.component import vocabulary
 
 ROOT = Path(__file__).parents[3]
@@ -77,12 +77,46 @@ def test_other_addresses_are_refused_before_the_work_begins(uri):
         pytest.fail("the work began")
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"schema_version": 2}', '{"schema_version": 1, "tasks": "train"}'])
-def test_a_file_that_is_no_record_is_an_error(tmp_path, content):
-    (tmp_path / "run-1").mkdir()
-    (tmp_path / "run-1" / "train.json").write_text(content)
-    with pytest.raises(ValueError, match=r"Expected .*train.json to be the record of a task"):
-        read_records(str(tmp_path), "run-1")
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "JSONDecodeError: "),
+        (b"\xff\xfe\xfd", "UnicodeDecodeError: "),
+        (b"[" * 100_000, "RecursionError: "),
+        (b"[]", "TypeError: "),
+        (b"{}", "KeyError: 'schema_version'"),
+        (b'{"schema_version": 2}', "ValueError: Expected schema version 1. Received: 2"),
+        (b'{"schema_version": 1, "task": "train", "started": "", "tasks": 1}', "TypeError: "),
+        (b'{"schema_version": 1, "task": "train"}', "TypeError: "),
+        (b'{"schema_version": 1, "task": "train", "started": 5}', "Expected started to be of type str. Received: 5"),
+        (
+            b'{"schema_version": 1, "task": "train", "started": "", "result": null}',
+            "Expected result to be of type dict.",
+        ),
+    ],
+)
+def test_what_is_no_record_is_said_and_hides_no_other(uri, content, reason):
+    with recorded(name(uri, "evaluate")) as record:
+        record.result = {"num_targets": 3}
+    records = _Records(uri, "run-1")
+    if records.folder is not None:
+        (records.folder / "train.json").write_bytes(content)
+    else:
+        records._store.put("train.json", content)
+    said = []
+    found = read_records(uri, "run-1", on_unreadable=said.append)
+    assert {task: each.result for task, each in found.items()} == {"evaluate": {"num_targets": 3}}
+    (text,) = said
+    assert text.startswith(f"{uri}/run-1/train.json is not the record of a task. ")
+    assert reason in text
+
+
+def test_a_record_that_cannot_be_read_is_a_warning(tmp_path, caplog):
+    with recorded(name(str(tmp_path), "evaluate")):
+        pass
+    (tmp_path / "run-1" / "train.json").mkdir()
+    assert list(read_records(str(tmp_path), "run-1")) == ["evaluate"]
+    assert f"{tmp_path}/run-1/train.json is not the record of a task. IsADirectoryError" in caplog.text
 
 
 def test_a_killed_task_leaves_none(tmp_path):

@@ -12,7 +12,7 @@ from lookup_model import save_model
 
 from components.core.events import write_split
 from components.core.ranking import NEVER
-from components.core.saved_model import TRAINING_FILE
+from components.core.run_artifacts import TRAINING_FILE
 from components.core.serving.location import open_location
 from components.core.serving.manifest import Draft, list_folder
 from components.core.vocabulary import Vocabulary

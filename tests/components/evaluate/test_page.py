@@ -16,7 +16,6 @@ def make_document(ks: tuple[int, ...] = KS, champion: dict | None = None) -> dic
         "coverage@20": {"model": 0.9, "stan": 0.8},
         "num_targets": 7,
         "num_unknown_targets": 2,
-        "num_unknown_sessions": 1,
     }
 
 

@@ -77,9 +77,10 @@ def index_dir(tmp_path_factory):
     return save_index(tmp_path_factory.mktemp("scann") / "index", NUM_ITEMS, "scann")
 
 
+@pytest.mark.slow
 def test_both_kinds_answer_alike(index_dir, tmp_path):
     exact = tf.saved_model.load(str(save_index(tmp_path / "exact", NUM_ITEMS, "brute_force"))).signatures
-    scann = load_index(index_dir).signatures
+    scann = load_index(index_dir, signatures=("recommend",)).signatures
     rng = np.random.default_rng(1)
     sessions = [[f"i{row}" for row in rng.integers(0, NUM_ITEMS, 2)] for _ in range(60)] + [["none", ""], ["", ""]]
     arguments = {
@@ -115,8 +116,8 @@ def test_the_server_and_answers_in_bulk_load_it(index_dir):
 
 
 def test_indexes_in_one_process_do_not_share_their_items(index_dir, tmp_path):
-    first = load_index(index_dir).signatures
-    other = load_index(save_index(tmp_path / "other", 1_000, "scann")).signatures
+    first = load_index(index_dir, signatures=("recommend",)).signatures
+    other = load_index(save_index(tmp_path / "other", 1_000, "scann"), signatures=("recommend",)).signatures
     for number in (5, 700):
         for signatures, num_items in ((first, NUM_ITEMS), (other, 1_000), (first, NUM_ITEMS)):
             model = LookupModel(ITEM_IDS[:num_items])
@@ -130,6 +131,7 @@ def test_indexes_in_one_process_do_not_share_their_items(index_dir, tmp_path):
             assert answer["scores"].numpy()[0, 0] == pytest.approx(scores.max(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_fresh_process_loads_it(index_dir):
     code = "from pathlib import Path; from components.export.index import recommend; import sys\n"
     code += "print(recommend(Path(sys.argv[1]), ['i3', 'x'], k=3, exclude_seen=True))"
@@ -142,7 +144,7 @@ def test_a_fresh_process_loads_it(index_dir):
 def test_without_the_package_the_error_says_what_to_install(index_dir, monkeypatch):
     monkeypatch.setitem(sys.modules, "scann.scann_ops.py.scann_ops", None)
     with pytest.raises(RuntimeError, match=r"needs the package scann. Install scann 1"):
-        load_index(index_dir)
+        load_index(index_dir, signatures=("recommend",))
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ from components.train.parameters import TrainParameters
 from components.train.step import train_model
 from components.vocabulary.step import make_vocabulary
 
+pytestmark = pytest.mark.slow  # they share a training and an export
+
 
 @pytest.fixture(scope="module")
 def exported(small_artifacts, tmp_path_factory):

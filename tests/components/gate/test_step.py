@@ -12,9 +12,10 @@ from in_process import tasks_in_process
 from kfp import dsl
 
 from components.core.events import describe_split, read_split
+from components.core.refusal import RefusedError
 from components.gate import step
 from components.gate.component import gate as gate_component
-from components.gate.step import RefusedError, gate
+from components.gate.step import gate
 from components.ingest.step import IngestParameters, ingest
 from pipeline.display import Detail, Display
 from pipeline.kfp_runner import RunError, run_tasks

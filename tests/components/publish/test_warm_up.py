@@ -3,7 +3,7 @@ import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from tensorflow.core.framework import tensor_pb2
 
-from components.publish.warm_up import make_inputs, write_warm_up
+from components.publish.warm_up import SIGNATURES, make_inputs, write_warm_up
 
 STRINGS = tf.TensorSpec([None, None], tf.string)
 FIELD = descriptor_pb2.FieldDescriptorProto
@@ -109,9 +109,9 @@ def test_an_index_that_does_not_answer_is_refused(tmp_path):
                 return {"item_ids": tf.identity(item_ids)}
 
     broken = Broken()
-    tf.saved_model.save(broken, str(tmp_path / "index"), signatures={"serving_default": broken.recommend})
+    tf.saved_model.save(broken, str(tmp_path / "index"), signatures=dict.fromkeys(SIGNATURES, broken.recommend))
     with pytest.raises(RuntimeError, match=r"does not answer a request of \{'item_ids': \[1, 8\]\}.*"):
         write_warm_up(tmp_path / "index", ["a"], tmp_path / "requests")
     tf.saved_model.save(broken, str(tmp_path / "other"), signatures={"other": broken.recommend})
-    with pytest.raises(ValueError, match=r"Expected the signature serving_default in .* Received: other"):
+    with pytest.raises(ValueError, match=r"signatures serving_default, recommend. Received: .* the signatures other"):
         write_warm_up(tmp_path / "other", ["a"], tmp_path / "requests")

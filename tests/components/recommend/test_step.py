@@ -1,5 +1,7 @@
 import json
+import os
 import re
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +13,7 @@ from lookup_model import LookupModel
 from served import make_draft
 
 from components.core.literal_paths import literal_path
+from components.core.progress import PROGRESS_LINE, SECONDS_VARIABLE
 from components.core.serving.location import open_location
 from components.export.index import Index, recommend
 from components.recommend import step
@@ -114,9 +117,12 @@ def test_each_session_gets_what_one_query_gives(sessions, log, index_dir, small_
         "num_sessions_without_known_item": sum(not set(items) & set(KNOWN) for items in sessions.values()),
         "most_frequent_unknown": {},
     }
-    assert report["most_frequent_unknown"] == {
-        item: unknown.count(item) for item in sorted(report["most_frequent_unknown"])
-    }
+    by_frequency = sorted(set(unknown), key=lambda item: (-unknown.count(item), item))
+    most_frequent = [(item, unknown.count(item)) for item in by_frequency[:10]]
+    assert most_frequent[0][1] > most_frequent[-1][1]
+    assert list(report["most_frequent_unknown"].items()) == most_frequent
+    read_again = recommend_sessions(log, index_dir, output, parameters(exclude_seen=exclude_seen))
+    assert list(read_again["most_frequent_unknown"].items()) == most_frequent
     assert not (output / ".work").exists()
 
 
@@ -143,6 +149,78 @@ def test_a_stopped_run_goes_on_with_the_next_part(log, index_dir, small_parts, t
     # With another parameter, all is written anew.
     assert recommend_sessions(log, index_dir, output, parameters(recommend_k=2))["num_rows"] == 400
     assert len(calls) == 9
+
+
+@pytest.fixture
+def stopped(log, index_dir, small_parts, tmp_path, monkeypatch):
+    """A folder whose run was stopped before its third part; and its index, loaded once for all runs."""
+    loaded = BulkIndex(index_dir)
+    monkeypatch.setattr(step, "BulkIndex", lambda _: loaded)
+    answer, calls = BulkIndex.answer, []
+
+    def answer_until_killed(self, sessions, **settings):
+        calls.append(len(sessions))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return answer(self, sessions, **settings)
+
+    monkeypatch.setattr(BulkIndex, "answer", answer_until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        recommend_sessions(log, index_dir, tmp_path / "stopped", parameters())
+    monkeypatch.setattr(BulkIndex, "answer", answer)
+    return tmp_path / "stopped"
+
+
+def test_no_part_is_lost_when_the_removal_of_another_run_is_interrupted(log, index_dir, stopped, tmp_path, monkeypatch):
+    expected = recommend_sessions(log, index_dir, tmp_path / "whole", parameters())
+    unlink, num_kept = os.unlink, [0]
+
+    def unlink_until_killed(*arguments, **options):
+        if num_kept[0] == 0:
+            raise KeyboardInterrupt
+        num_kept[0] -= 1
+        unlink(*arguments, **options)
+
+    for number in range(100):
+        output = tmp_path / str(number)
+        shutil.copytree(stopped, output)
+        num_kept[0] = number
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "unlink", unlink_until_killed)
+            try:
+                recommend_sessions(log, index_dir, output, parameters(recommend_k=2))
+            except KeyboardInterrupt:
+                is_interrupted = True
+            else:
+                is_interrupted = False
+        assert recommend_sessions(log, index_dir, output, parameters()) == expected
+        assert read(output) == read(tmp_path / "whole")
+        if not is_interrupted:
+            break
+    assert 6 < number < 99  # two parts and their descriptions, the grouped sessions and what is known of them
+
+
+def test_a_part_that_is_gone_is_made_again(log, index_dir, stopped, tmp_path):
+    expected = recommend_sessions(log, index_dir, tmp_path / "whole", parameters())
+    (stopped / "part-00000.parquet").unlink()
+    assert recommend_sessions(log, index_dir, stopped, parameters()) == expected
+    assert read(stopped) == read(tmp_path / "whole")
+    (stopped / "part-00002.parquet").unlink()  # after the end of the run
+    assert recommend_sessions(log, index_dir, stopped, parameters()) == expected
+    assert read(stopped) == read(tmp_path / "whole")
+
+
+def test_progress_counts_what_an_earlier_start_has_answered(log, index_dir, stopped, tmp_path, monkeypatch, capsys):
+    def find_progress():
+        printed = map(PROGRESS_LINE.fullmatch, capsys.readouterr().out.splitlines())
+        return [(int(line[1]), line[2].partition("  ")[0]) for line in printed if "sessions" in line[2]]
+
+    monkeypatch.setenv(SECONDS_VARIABLE, "0")
+    capsys.readouterr()
+    recommend_sessions(log, index_dir, stopped, parameters())
+    assert find_progress() == [(90, "180 of 200 sessions"), (100, "200 of 200 sessions")]
+    recommend_sessions(log, index_dir, tmp_path / "whole", parameters())
+    assert find_progress()[:2] == [(30, "60 of 200 sessions"), (60, "120 of 200 sessions")]
 
 
 def test_a_log_that_changed_is_read_again(log, index_dir, tmp_path):
@@ -182,7 +260,7 @@ def test_a_model_and_a_missing_index_are_refused(log, tmp_path):
         recommend_sessions(log, tmp_path / "none", tmp_path / "out", parameters())
     model = tf.Module()
     tf.saved_model.save(model, str(tmp_path / "model"))
-    with pytest.raises(ValueError, match="signatures recommend and known"):
+    with pytest.raises(ValueError, match=r"signatures recommend, known. Received: .* with the signatures none"):
         recommend_sessions(log, tmp_path / "model", tmp_path / "out", parameters())
 
 
@@ -195,7 +273,7 @@ def test_parameters_are_checked(name, value):
 
 
 def test_a_large_catalogue_is_asked_for_few_sessions_at_a_time(index_dir, monkeypatch):
-    monkeypatch.setattr("components.recommend.answers.SCORES_BYTES", 4 * 128 * 3)  # the table is filled up to 128 rows
+    monkeypatch.setattr("components.recommend.answers.SCORES_BYTES", 4 * len(KNOWN) * 3)
     index = BulkIndex(index_dir)
     assert index.max_sessions == 3
     lists = pa.array([["plain"], [], ["two words", "plain"], ["plain"], ["nothing"]], pa.list_(pa.string()))
@@ -208,6 +286,10 @@ def test_a_large_catalogue_is_asked_for_few_sessions_at_a_time(index_dir, monkey
     ]
     assert answer.num_without == 2
     assert answer.unknown.to_pylist() == ["nothing"]
+    # Of a slice, and with a k that no integer of 32 bits holds.
+    part = index.answer(sessions.slice(3, 1), k=3_000_000_000, exclude_seen=False)
+    assert (part.unknown.to_pylist(), part.num_without, part.table.num_rows) == ([], 0, len(KNOWN))
+    assert part.table["item_id"].to_pylist()[:2] == [row["item_id"] for row in rows if row["session_id"] == "d"]
 
 
 def test_the_newest_version_is_fetched(tmp_path):

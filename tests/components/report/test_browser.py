@@ -13,6 +13,20 @@ SIZE = """<script>addEventListener("load", () => {
   document.querySelectorAll("details").forEach(each => each.open = true);
   parent.postMessage(document.documentElement.scrollWidth, "*");
 })</script>"""
+BROKEN = """<script>addEventListener("load", () => {
+  const words = [], texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    if (text.parentElement.closest("bdi, pre, code, svg, details")) continue;
+    for (const word of text.data.matchAll(/\\b[A-Za-z@0-9]{1,20}\\b/g)) {  // no hashes
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map(each => each.top)).size > 1) words.push(word[0]);
+    }
+  }
+  parent.postMessage(`${words.length} broken: ${words}`, "*");
+})</script>"""
 FRAME = """<iframe src="page.html" width="390" height="800"></iframe><p id="width"></p>
 <script>addEventListener("message", event => document.getElementById("width").textContent = event.data)</script>"""
 
@@ -70,10 +84,19 @@ def test_a_console_error_and_a_request_would_be_seen(report_path, tmp_path):
     assert "http://127.0.0.1:9/x.png" in addresses
 
 
-def test_nothing_is_cut_off_on_a_phone(report_path, tmp_path):
+def measure(report_path, folder, script):
+    """What the script posts, from the page in a frame of a phone's size."""
     text = report_path.read_text(encoding="utf-8")
     free = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
-    (tmp_path / "page.html").write_text(free.replace("</main>", f"{SIZE}</main>"), encoding="utf-8")
-    (tmp_path / "frame.html").write_text(FRAME)
-    dom, _, _ = browse(tmp_path / "frame.html", tmp_path)
-    assert int(re.search(r'<p id="width">(\d+)</p>', dom)[1]) <= 390
+    (folder / "page.html").write_text(free.replace("</main>", f"</main>{script}"), encoding="utf-8")
+    (folder / "frame.html").write_text(FRAME)
+    dom, _, _ = browse(folder / "frame.html", folder)
+    return re.search(r'<p id="width">([^<]+)</p>', dom)[1]
+
+
+def test_nothing_is_cut_off_on_a_phone(report_path, tmp_path):
+    assert int(measure(report_path, tmp_path, SIZE)) <= 390
+
+
+def test_no_word_is_broken_on_a_phone(report_path, tmp_path):
+    assert measure(report_path, tmp_path, BROKEN) == "0 broken: "

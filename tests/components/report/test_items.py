@@ -4,7 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.report.items import Items, check_items, read_items, show
+from components.core.item_table import check_item_table
+from components.report.items import Items, read_items, show
 
 ROWS = [("7", "Chair", "oak"), ("007", "Agent", ""), ("a,b", 'Say "hi"', "x;y"), ("7", "Another chair", "steel")]
 
@@ -47,7 +48,7 @@ def test_parquet_with_numbers_as_ids(tmp_path):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_names_of_the_columns(tmp_path, names, encoding):
     path = write_text(tmp_path / "items.csv", ",", header=(*names, "other"), encoding=encoding)
-    check_items(path)
+    check_item_table(path)
     assert read_items(path, {"7"})("7").title == "Chair"
 
 
@@ -61,7 +62,7 @@ def test_names_of_the_columns(tmp_path, names, encoding):
 def test_a_column_that_is_missing_is_named(tmp_path, header, message):
     path = write_text(tmp_path / "items.csv", ",", header=header)
     with pytest.raises(ValueError, match=message):
-        check_items(path)
+        check_item_table(path)
 
 
 def test_a_file_that_is_no_table_is_refused(tmp_path):
@@ -69,7 +70,7 @@ def test_a_file_that_is_no_table_is_refused(tmp_path):
     with pytest.raises(ValueError, match="Expected a Parquet file or text with a header"):
         read_items(str(tmp_path / "items.csv"), {"1"})
     with pytest.raises(FileNotFoundError):
-        check_items(str(tmp_path / "gone.csv"))
+        check_item_table(str(tmp_path / "gone.csv"))
 
 
 def test_what_is_shown_is_printable_and_short():

@@ -107,16 +107,23 @@ def test_a_batch_is_not_larger_than_it_may_be(index):
 def test_queries_that_are_given_up_are_not_computed(index):
     async def main(bench):
         first, *others = [asyncio.create_task(bench.batcher.rank(ask([f"i{number}"]))) for number in range(4)]
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)  # all are queued
         for each in others:
             each.cancel()
+        last = asyncio.create_task(bench.batcher.rank(ask(["i1"])))  # fills the batch
         bench.gate.set()
-        await first
-        await asyncio.gather(*others, return_exceptions=True)
-        assert bench.sizes()[1] in (1, 4)  # all, if the batch had been taken before
-        await bench.batcher.rank(ask(["i1"]))
+        assert all([(await each).item_ids for each in (first, last)])
+        assert await asyncio.gather(*(is_cancelled(each) for each in others)) == [True] * 3
+        assert bench.sizes() == (1, 2)
 
-    run(index, main)
+    async def is_cancelled(task):
+        try:
+            await task
+        except asyncio.CancelledError:
+            return True
+        return False
+
+    run(index, main, max_batch_size=5, delay_seconds=60.0)
 
 
 def test_a_query_that_has_waited_too_long_is_refused(index):

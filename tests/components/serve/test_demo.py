@@ -1,11 +1,17 @@
 """The demo page, and what it asks for."""
 
+import functools
 import re
+import socket
+import threading
 
+import numpy as np
 import pytest
 from browser import browse
 from factories import HOSTILE_IDS
 from running_server import save_index, serve
+
+from components.serve import demo, queries
 
 HOSTILE = ["<script>document.title = 'owned'</script>", "<img src=x onerror=alert(1)>", *HOSTILE_IDS]
 
@@ -60,6 +66,45 @@ def test_without_a_session_the_most_popular_items_come(server):
 def test_malformed_requests_are_refused(server, document, message):
     answer = server.post("/demo/recommend", document)
     assert (answer.status_code, message in answer.json()["error"]) == (400, True)
+
+
+def test_as_many_similarities_are_computed_as_the_interface_allows(server, monkeypatch):
+    monkeypatch.setattr(queries, "MAX_SIMILARITIES", 12)
+    session = [f"i{number}" for number in range(4)]
+    assert len(recommend(server, [*session, "i0"], k=3).json()["items"]) == 3
+    answer = recommend(server, session, k=4)
+    message = "Expected at most 12 similarities in an answer. Received: 16"
+    assert (answer.status_code, answer.json()["error"]) == (400, message)
+
+
+def test_reasons_are_chosen_where_batches_are_computed(server, monkeypatch):
+    threads = []
+    monkeypatch.setattr(demo, "find_nearest", functools.partial(call_elsewhere, threads, demo.find_nearest))
+    assert recommend(server, ["i1", "i5"], k=4).ok
+    assert [each.partition("_")[0] for each in threads] == ["compute"]
+
+
+def call_elsewhere(threads, function, *arguments):
+    threads.append(threading.current_thread().name)
+    return function(*arguments)
+
+
+def test_the_nearest_are_the_largest_positive_ones():
+    similarity = np.array([[0.5, -0.1, 0.9, 0.7], [-1.0, 0.0, -0.5, 0.25]], np.float32)
+    assert demo.find_nearest(similarity, ["a", "b", "c", "d"]) == [
+        [(pytest.approx(0.9), "c"), (pytest.approx(0.7), "d")], [(0.25, "d")],
+    ]  # fmt: skip
+
+
+def test_a_search_counts_as_a_request(index_dir):
+    with serve(index_dir, max_concurrency=1) as running:
+        running.wait_for(lambda: running.get("/v2/health/ready").ok)
+        head = b"POST /demo/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", running.port)) as waiting:
+            waiting.sendall(head)
+            running.wait_for(lambda: running.metric("two_tower_requests_in_flight") == 2)
+            assert running.get("/demo/items?q=i1").status_code == 429
+        running.wait_for(lambda: running.get("/demo/items?q=i1").ok)
 
 
 def test_items_are_searched(server):

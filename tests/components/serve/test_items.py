@@ -1,3 +1,5 @@
+import gzip
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -26,20 +28,42 @@ def test_titles_of_a_csv_and_a_parquet_file(tmp_path):
     pq.write_table(table, tmp_path / "items.parquet")
     pq.write_table(pa.table({"sku": [7], "name": ["Seven"]}), tmp_path / "numbers")
     for name in ("items.csv", "items.parquet"):
-        found = read_titles(tmp_path / name, item_column="sku", title_column="name")
+        found = read_titles(str(tmp_path / name), item_column="sku", title_column="name")
         assert found == {"007": "Shoe, red", "1e5": "Lace"}
-    assert read_titles(tmp_path / "numbers", item_column="sku", title_column="name") == {"7": "Seven"}
+    assert read_titles(str(tmp_path / "numbers"), item_column="sku", title_column="name") == {"7": "Seven"}
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="Expected a Parquet or CSV file with the titles"):
-        read_titles(tmp_path / "none", item_column="a", title_column="b")
+    with pytest.raises(FileNotFoundError, match="Expected a file, a folder with files or a matching glob"):
+        read_titles(str(tmp_path / "none"), item_column="a", title_column="b")
     (tmp_path / "items.csv").write_text("a,c\n1,2\n")
-    with pytest.raises(ValueError, match=r"Expected the columns a, b in .*items.csv. Received: a, c"):
-        read_titles(tmp_path / "items.csv", item_column="a", title_column="b")
+    with pytest.raises(ValueError, match=r"Expected .*items.csv to have a column b with the item's title. Received: a"):
+        read_titles(str(tmp_path / "items.csv"), item_column="a", title_column="b")
     (tmp_path / "items.parquet").write_bytes(b"PAR1 and nothing else")
-    with pytest.raises(ValueError, match="Expected a Parquet or CSV file"):
-        read_titles(tmp_path / "items.parquet", item_column="a", title_column="b")
+    with pytest.raises(ValueError, match="Expected a Parquet file or text with a header"):
+        read_titles(str(tmp_path / "items.parquet"), item_column="a", title_column="b")
     pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
-    with pytest.raises(ValueError, match="Expected the columns a, b"):
-        read_titles(tmp_path / "other.parquet", item_column="a", title_column="b")
+    with pytest.raises(ValueError, match="a column b with the item's title"):
+        read_titles(str(tmp_path / "other.parquet"), item_column="a", title_column="b")
+
+
+def test_what_the_report_reads_has_titles_for_the_demo_page_too(tmp_path):
+    (tmp_path / "first.csv").write_text("Item_ID;Brand;Name\n007;Acme;Shoe, red\n")
+    with gzip.open(tmp_path / "second.tsv.gz", "wt") as file:
+        file.write("product_id\ttitle\n8\tLace\n007\tOther\n")
+    pq.write_table(pa.table({"id": [9], "name": ["Nine"]}), tmp_path / "third.parquet")
+    expected = {"007": "Shoe, red", "8": "Lace", "9": "Nine"}
+    assert read_titles(str(tmp_path), item_column="", title_column="") == expected
+    assert read_titles(str(tmp_path / "*.*"), item_column="", title_column="") == expected
+    assert read_titles(str(tmp_path / "first.csv"), item_column="", title_column="Brand") == {"007": "Acme"}
+
+
+@pytest.mark.parametrize("write", ["csv", "parquet"])
+def test_two_columns_with_one_name_are_an_error(tmp_path, write):
+    if write == "csv":
+        (tmp_path / "items").write_text("item,title,title\n1,a,b\n")
+    else:
+        columns = [pa.array(["1"]), pa.array(["a"]), pa.array(["b"])]
+        pq.write_table(pa.Table.from_arrays(columns, names=["item", "title", "title"]), tmp_path / "items")
+    with pytest.raises(ValueError, match=r"to have a name of its own. Received: title more than once"):
+        read_titles(str(tmp_path / "items"), item_column="item", title_column="title")

@@ -8,13 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from running_server import publish, serve
+import tensorflow as tf
+from lookup_model import LookupModel, save_model
+from running_server import publish, save_index, serve
 from s3_server import serve as serve_s3
 
+from components.core.file_locks import lock
 from components.serve import versions as versions_module
 from components.serve.batching import Batcher
 from components.serve.metrics import Metrics
-from components.serve.preparation import find_index
+from components.serve.preparation import find_index_dir
 from components.serve.versions import Versions
 
 STATUS = "/v1/models/two_tower"
@@ -217,8 +220,43 @@ def test_a_bucket(index_dir, other_index_dir, monkeypatch):
             assert running.predict({"instances": [["i49"]]})["predictions"]
 
 
+def test_an_index_is_read_from_one_run_although_the_link_moves(tmp_path, monkeypatch):
+    for name, serving_k in (("first", 5), ("second", 7)):
+        save_index([f"i{number}" for number in range(10)], tmp_path / "runs" / name / "index", serving_k=serving_k)
+    link = tmp_path / "current"
+    link.symlink_to("runs/first")
+    (tmp_path / "index").symlink_to("current/index")
+    load, is_free = tf.saved_model.load, []
+
+    def load_and_show_the_next_run(path):
+        loaded = load(path)
+        link.unlink()
+        link.symlink_to("runs/second")
+        held = lock(tmp_path / "runs" / "first", exclusive=True, wait=False)
+        is_free.append(held is not None)
+        return loaded
+
+    async def main(versions):
+        monkeypatch.setattr(tf.saved_model, "load", load_and_show_the_next_run)
+        await versions.look()
+        index = versions.find(None).index
+        described = index.signature_def["serving_default"]["outputs"]["scores"]["tensor_shape"]["dim"][1]["size"]
+        assert (index.serving_k, described, is_free) == (5, "5", [False])
+
+    make_versions(str(tmp_path))(main)
+    held = lock(tmp_path / "runs" / "first", exclusive=True, wait=False)
+    assert held is not None
+    held.release()
+
+
+def test_a_trained_model_is_not_taken_for_a_serving_location(tmp_path):
+    save_model(LookupModel(["i1"]), tmp_path / "model")
+    with pytest.raises(ValueError, match=r"Expected an index. Received: .*/model, which is a trained model"):
+        find_index_dir(str(tmp_path / "model"))
+
+
 def test_an_index_and_the_output_folder_of_a_run_are_found(index_dir, tmp_path, location):
-    assert find_index(str(index_dir)) == index_dir
-    assert find_index(str(index_dir.parent)) == index_dir
-    assert find_index(location) is None
-    assert find_index("s3://models/shop") is None
+    assert find_index_dir(str(index_dir)) == index_dir
+    assert find_index_dir(str(index_dir.parent)) == index_dir
+    assert find_index_dir(location) is None
+    assert find_index_dir("s3://models/shop") is None

@@ -8,12 +8,11 @@ SPACE = parse_space("learning_rate: {low: 0.001, high: 0.1, log: true}\nquery_to
 
 
 def trial(number, value, **parameters):
-    made = {
+    return {
         "number": number, "parameters": {"learning_rate": 0.01, "query_tower": "gru", **parameters}, "error": "",
         "state": "complete", "value": value, "recall@20": value - 0.1, "mrr@20": 0.1, "best_epoch": 2, "epochs": 3,
         "duration": 61.4,
     }  # fmt: skip
-    return made
 
 
 TRIALS = [
@@ -58,8 +57,11 @@ def test_what_a_trial_says_is_text():
 
 def test_the_results_on_test():
     final = {
-        "caption": "7 targets", "titles": ["preset", "best"], "rows": [["recall@20", "0.1", "0.2"]], "verdict": "Better."
-    }  # fmt: skip
+        "caption": "7 targets",
+        "titles": ["preset", "best"],
+        "rows": [["recall@20", "0.1", "0.2"]],
+        "verdict": "Better.",
+    }
     page = make_page(SPACE, TRIALS, final=final)
     assert '<th scope="row">recall@20</th><td>0.1</td><td>0.2</td></tr>' in page
     assert "<p>Better.</p>" in page

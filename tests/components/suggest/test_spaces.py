@@ -60,6 +60,6 @@ def test_what_is_shipped_is_a_space(name):
     ],
 )
 def test_what_is_no_space_is_refused(text, message):
-    with pytest.raises(ValueError, match="Expected .*Received: ") as refusal:
+    with pytest.raises(ValueError, match=r"Expected .*Received: ") as refusal:
         parse_space(text)
     assert message in str(refusal.value)

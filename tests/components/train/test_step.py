@@ -8,7 +8,7 @@ import tensorflow as tf
 from factories import HOSTILE_IDS, make_hostile_id
 
 from components.core.events import read_split
-from components.core.saved_model import TRAINING_FILE
+from components.core.run_artifacts import TRAINING_FILE
 from components.core.vocabulary import Vocabulary
 from components.train import distribution, step, string_model
 from components.train.parameters import TrainParameters
@@ -80,6 +80,7 @@ def test_each_id_has_its_own_candidate_and_query(model, hostile_artifacts):
     np.testing.assert_allclose(embeddings[:, :-1], np.tile(unit_vectors[0], (len(unknown), 1)), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_saved_lookup_that_does_not_give_each_id_its_index_fails_the_step(make_artifacts, tmp_path, monkeypatch):
     """Without an encoding the lines of the table's file are the ids, and TensorFlow drops a carriage return."""
     sessions = {"s": ["a", "b\r", "a", "b\r"]}
@@ -90,6 +91,7 @@ def test_a_saved_lookup_that_does_not_give_each_id_its_index_fails_the_step(make
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "query_tower",
     [
@@ -211,6 +213,7 @@ def test_what_a_tower_or_a_loss_does_not_take_is_refused_before_data_is_read(tmp
         train_model(nowhere, nowhere, nowhere, nowhere, TrainParameters(**setting))
 
 
+@pytest.mark.slow
 def test_the_test_split_is_not_read(small_artifacts, tmp_path):
     events_dir, vocabulary_path = small_artifacts
     copied = tmp_path / "events"
@@ -305,7 +308,7 @@ def use_other_tensorflow(monkeypatch):
 
 
 def use_gpu(monkeypatch):
-    monkeypatch.setattr(distribution.tf.config, "list_physical_devices", lambda kind: [kind])
+    monkeypatch.setattr(distribution.tf.config, "list_physical_devices", lambda kind=None: [kind])
 
 
 @pytest.mark.slow

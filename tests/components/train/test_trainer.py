@@ -189,6 +189,7 @@ def test_a_checkpoint_of_another_model_is_refused(data, tmp_path):
             fit(data, tmp_path / folder, num_epochs=2, **settings)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_refused(data, tmp_path):
     fit(data, tmp_path, num_epochs=1)
     for suffix in ("index", "data-00000-of-00001"):
@@ -233,6 +234,7 @@ def test_the_model_has_the_weights_of_the_best_epoch(data, tmp_path, monkeypatch
     assert {path.name.partition(".")[0] for path in tmp_path.glob("epoch-*")} == {"epoch-2", "epoch-4"}
 
 
+@pytest.mark.slow
 def test_history_on_disk_is_what_train_returns(data, tmp_path):
     _, history = fit(data, tmp_path, num_epochs=1)
     assert json.loads((tmp_path / "history.json").read_text()) == vars(history)

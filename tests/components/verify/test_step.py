@@ -1,5 +1,7 @@
+import copy
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from factories import make_events
 from lookup_model import LookupModel, save_model
 
 from components.core.events import describe_split, write_split
-from components.core.saved_model import TRAINING_FILE
+from components.core.run_artifacts import TRAINING_FILE
 from components.verify import step
 from components.verify.parameters import VerifyParameters
 from components.verify.step import Candidate, VerificationError, verify
@@ -60,9 +62,20 @@ class Case:
         return verify(self.folder / "events", self.all, self.evaluated, *paths, VerifyParameters(**parameters))
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    return Case(tmp_path_factory.mktemp("template"))
+
+
 @pytest.fixture
-def case(tmp_path):
-    return Case(tmp_path)
+def case(template, tmp_path):
+    """A copy of the template, so that a test can change it; saving its models takes seconds."""
+    copied = copy.deepcopy(template)
+    copied.folder = shutil.copytree(template.folder, tmp_path / "case")
+    for name in ("evaluated", "all"):
+        model_dir = copied.folder / getattr(template, name).model_dir.name
+        setattr(copied, name, Candidate(model_dir=model_dir, vocabulary_path=copied.folder / f"{name}.parquet"))
+    return copied
 
 
 def test_a_model_that_is_as_it_should_be(case):

@@ -94,7 +94,7 @@ MESSAGES = [
 
 @pytest.mark.parametrize(("message", "kind", "text"), MESSAGES)
 def test_a_message_says_what_to_do(message: str, kind: str, text: str) -> None:
-    cause = find_cause(message, task="train", resources=RESOURCES)
+    cause = find_cause(message, component="train", resources=RESOURCES)
     assert cause.kind == kind
     assert cause.text == text or re.search(text, cause.text), cause.text
     assert cause.is_in_log == (kind == "exception")
@@ -102,9 +102,20 @@ def test_a_message_says_what_to_do(message: str, kind: str, text: str) -> None:
 
 @pytest.mark.parametrize(("message", "kind"), [(message, kind) for message, kind, _ in MESSAGES])
 def test_unknown_resources_are_not_made_up(message: str, kind: str) -> None:
-    cause = find_cause(message, task="train", resources={})
+    cause = find_cause(message, component="train", resources={})
     assert cause.kind == kind
     assert "--resource" not in cause.text
+
+
+@pytest.mark.parametrize(
+    ("component", "options"),
+    [("train", {"--object-store-secret"}), ("notify", {"--object-store-secret", "--webhook-secret"})],
+)
+def test_the_options_that_may_name_a_missing_secret(component: str, options: set[str]) -> None:
+    message = 'CreateContainerConfigError: secret "webhook" not found'
+    text = find_cause(message, component=component, resources=RESOURCES).text
+    assert text.startswith("the secret webhook does not exist in the namespace of the run: create it, or name another")
+    assert set(re.findall(r"--[\w-]+", text)) == options
 
 
 def test_quantities() -> None:

@@ -1,10 +1,12 @@
 """`two-tower runs`, against the server of the tests."""
 
 import io
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from factories import PATHS
 from kfp_server import FakeKfp
@@ -13,9 +15,12 @@ from rich.console import Console
 
 from pipeline.__main__ import cli
 from pipeline.cluster.connection import select_run
+from pipeline.cluster.kubeflow.outline import read_outline
 from pipeline.cluster.progress import LiveTable, open_view
 from pipeline.cluster.run import Cause, ListedRun, TaskState
 from pipeline.cluster.submission import ClusterError
+from pipeline.compilation import compile_pipeline
+from pipeline.tasks import Tasks
 
 SUBMIT = ["submit", "--no-follow", "--image", "registry.example/two-tower:1"]
 SUBMIT += [f"--set={name}={value}" for name, value in PATHS.items()]
@@ -115,6 +120,35 @@ def test_the_whole_log_of_a_task(cluster: FakeKfp, started: str, runs: Runs) -> 
     )
     cluster.logs = {}
     assert "it is gone, and its log was not archived" in str(runs("logs", started, "train").exception)
+
+
+EXECUTOR = "metadata-0-2-retry-system-container-impl"
+KILLED = "Epoch 1/6\nKilled\nF1126 14:33:47.352174      16 main.go:59] failed to execute component: exit status 137\n"
+
+
+def test_what_is_advised_about_a_task_in_groups_can_be_done(cluster: FakeKfp, host: str) -> None:
+    tasks = Tasks(image="registry.example/two-tower:1", platform="kfp")
+    outline = read_outline(yaml.safe_load(compile_pipeline("retraining", tasks).text.partition("\n---\n")[0]))
+    ((path, plan),) = ((path, plan) for path, plan in outline.items() if plan.name.endswith(" / train-2"))
+    node = {
+        "id": "weekly-1-42", "name": f"weekly-1(0).root(0).{'(0).'.join(path)}(0).executor(0)", "type": "Pod",
+        "phase": "Failed", "templateName": EXECUTOR, "message": "main: Error (exit code 137)",
+        "startedAt": "2026-11-26T12:00:00Z", "finishedAt": "2026-11-26T12:00:30Z",
+    }  # fmt: skip
+    workflow = {"metadata": {"name": "weekly-1"}, "status": {"phase": "Failed", "nodes": {node["id"]: node}}}
+    cluster.script = [{"state": "FAILED", "workflow": workflow}]
+    cluster.logs = {f"weekly-1-{EXECUTOR}-42": KILLED}
+    submit = ["submit", "--pipeline", "retraining", "--image", tasks.image, "--set", "log_path=s3://logs/days"]
+    done = CliRunner().invoke(cli, [*submit, "--host", host])
+    assert done.exit_code == 3, done.exception
+    failed, log = done.stderr.splitlines()
+    advised = failed.partition("killed at its memory limit of 32Gi: ")[2]
+    assert advised == "--resource train.memory_limit=64Gi"
+    Tasks(image=tasks.image, platform="kfp", resources=(advised.split()[1],))
+    # The words that a shell makes of the printed command.
+    name, *words = shlex.split(log.partition("the whole log: ")[2])
+    assert (name, words[-3:]) == ("two-tower", [plan.name, "--host", host])
+    assert CliRunner().invoke(cli, words).output == KILLED
 
 
 def test_cancel_and_retry(cluster: FakeKfp, started: str, runs: Runs) -> None:

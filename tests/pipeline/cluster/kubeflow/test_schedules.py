@@ -103,7 +103,14 @@ def test_a_plan_names_what_differs(schedules: KfpSchedules, wanted: Schedule) ->
 
 @pytest.mark.parametrize("applied", [False, True], ids=["lost request", "lost answer"])
 @pytest.mark.parametrize(
-    ("start", "once"), [("nothing", False), ("paused", False), ("other", False), ("several", False), ("other", True)]
+    ("start", "once"),
+    [
+        ("nothing", False),
+        ("paused", False),
+        ("other", False),
+        pytest.param("several", False, marks=pytest.mark.slow),
+        pytest.param("other", True, marks=pytest.mark.slow),
+    ],
 )
 def test_broken_off_at_every_call_the_next_call_converges(
     cluster: FakeKfp, schedules: KfpSchedules, wanted: Schedule, start: str, once: bool, applied: bool

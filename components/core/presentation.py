@@ -1,0 +1,39 @@
+"""How people read times and metrics: in reports, on the terminal and on a cluster's web page."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+CUTOFF = 20  # the cut-off of the metrics that are shown first
+
+
+def choose_cutoff(names: Iterable[str]) -> int:
+    """Returns CUTOFF or, if no metric was computed at it, the highest cut-off.
+
+    Args:
+        names: names of metrics, such as `recall@20`.
+    """
+    cutoffs = {int(name.partition("@")[2]) for name in names}
+    return CUTOFF if CUTOFF in cutoffs else max(cutoffs)
+
+
+def show_metric(name: str) -> str:
+    """Returns a metric's name as the literature writes it, such as `MRR@20` for `mrr@20`."""
+    return name.replace("mrr", "MRR").replace("ndcg", "NDCG")
+
+
+def show_time(milliseconds: int | None, timespec: str = "seconds") -> str:
+    """Returns milliseconds since 1970 as date and time in UTC.
+
+    None gives an empty text. A year that `datetime` cannot represent is shown as milliseconds.
+
+    Args:
+        milliseconds: the time.
+        timespec: `minutes` or `seconds`, the last part that is shown.
+    """
+    if milliseconds is None:
+        return ""
+    try:
+        time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return f"{milliseconds:,} ms"
+    return time.replace(tzinfo=None).isoformat(" ", timespec)

@@ -1,0 +1,164 @@
+"""Starts a training from the weights of an earlier model, whose catalogue may differ."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import tensorflow as tf
+from scipy import sparse
+
+from components.core.literal_paths import literal_path
+from components.core.saved_model import read_training
+from components.core.sequences import Sessions
+from components.core.serving.location import fetch, list_versions, open_location
+from components.core.serving.manifest import TOWERS, VOCABULARY, Manifest
+from components.core.vocabulary import UNKNOWN, Vocabulary
+from components.train.model import TwoTower
+from components.train.parameters import TrainParameters
+from components.train.towers import LastItemTower
+
+# The parameters that decide which variables there are, and of which shapes.
+SHAPING = ("query_tower", "embedding_dim", "normalize", "pointer", "max_session_length")
+CHUNK = 65_536  # sessions whose rows are averaged at a time
+
+
+Rows = npt.NDArray[np.float32]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """The published model that a training starts from.
+
+    Attributes:
+        manifest: the manifest of its version.
+        folder: a copy of its towers and its vocabulary.
+    """
+
+    manifest: Manifest
+    folder: Path
+
+    @classmethod
+    def fetch(cls, uri: str, folder: Path) -> "Published | None":
+        """Copies the newest version to a local folder.
+
+        Args:
+            uri: the serving location.
+            folder: folder to copy the towers and the vocabulary to.
+
+        Returns:
+            None if the location holds no version yet.
+
+        Raises:
+            ServingError: the location cannot be read, or the version is damaged.
+            ValueError: there is no serving location.
+        """
+        if not uri:
+            raise ValueError("Expected serving_uri with warm_start=true. Received: no serving location")
+        versions = list_versions(uri)
+        if not versions:
+            logger.info("%s holds no version yet. The training starts from random weights.", uri)
+            return None
+        fetch(open_location(uri), versions[-1], "model", folder)
+        logger.info("The training starts from version %d in %s.", versions[-1].version, uri)
+        return cls(manifest=versions[-1], folder=folder)
+
+    def read(
+        self, vocabulary: Vocabulary, sessions: Sessions, parameters: TrainParameters
+    ) -> Callable[[TwoTower], None]:
+        """Reads the weights and fits the item tables to another vocabulary.
+
+        Rows of items that both vocabularies know move to their new indices, as does the row of the unknown item. The
+        row of a new item is the mean of the rows of the known items in its sessions, each as often as it stands there.
+        An item that no session holds together with a known one keeps its random row. All other weights carry over, and
+        the optimizer starts anew.
+
+        Args:
+            vocabulary: the vocabulary of the training.
+            sessions: the training sessions.
+            parameters: the parameters of the training.
+
+        Returns:
+            A function that gives these weights to a model whose variables are built.
+
+        Raises:
+            ValueError: the published model was trained with other parameters and has other variables.
+        """
+        trained = read_training(self.folder / TOWERS)["parameters"]
+        for name in SHAPING:
+            if trained[name] != getattr(parameters, name):
+                raise ValueError(
+                    f"Expected {name}={trained[name]!r} for a warm start, as in version {self.manifest.version}. "
+                    f"Received: {getattr(parameters, name)!r}. Set warm_start=false to train a model of another shape"
+                )
+        known = Vocabulary.read(self.folder / VOCABULARY)
+        earlier = TwoTower(parameters, counts=known.counts, num_sessions=0)
+        earlier.build_variables()
+        towers = {"query_tower": earlier.query_tower, "candidate_tower": earlier.candidate_tower}
+        if earlier.pointer is not None:
+            towers["pointer"] = earlier.pointer
+        checkpoint = tf.train.Checkpoint(model=tf.train.Checkpoint(**towers))
+        with literal_path(self.folder / TOWERS) as path:
+            checkpoint.read(f"{path}/variables/variables").assert_existing_objects_matched().expect_partial()
+        moved = np.append(UNKNOWN, known.encode(pa.chunked_array([vocabulary.item_ids])))
+        is_known = (moved != UNKNOWN) | (np.arange(len(moved)) == UNKNOWN)
+
+        def start(model: TwoTower) -> None:
+            tables = _list_tables(earlier)
+            for variable, found in zip(_list_variables(model), _list_variables(earlier), strict=True):
+                if any(found is table for table in tables):
+                    rows = np.where(is_known[:, np.newaxis], found.numpy()[moved], variable.numpy())
+                    variable.assign(_fill(rows, is_known, sessions))
+                else:
+                    variable.assign(found)
+
+        return start
+
+
+def _list_variables(model: TwoTower) -> list[tf.Variable]:
+    parts = [model.candidate_tower, model.query_tower, *([model.pointer] if model.pointer is not None else [])]
+    return [variable for part in parts for variable in part.variables]
+
+
+def _list_tables(model: TwoTower) -> list[tf.Variable]:
+    """Returns the variables with a row for each item."""
+    tables = [model.candidate_tower.table]
+    if isinstance(model.query_tower, LastItemTower):
+        tables.append(model.query_tower.embedding.embeddings)
+    return tables
+
+
+def _fill(rows: Rows, is_known: npt.NDArray[np.bool_], sessions: Sessions) -> Rows:
+    """Replaces the rows of new items by the mean of the known items' rows in their sessions.
+
+    Args:
+        rows: [num_items + 1, dimension].
+        is_known: [num_items + 1]; False for a new item.
+        sessions: the sessions.
+    """
+    usable = is_known.copy()
+    usable[UNKNOWN] = False
+    total, num_known = np.zeros_like(rows), np.zeros(len(rows))
+    for begin in range(0, sessions.num_sessions, CHUNK):
+        offsets = sessions.offsets[begin : begin + CHUNK + 1]
+        items = sessions.items[offsets[0] : offsets[-1]]
+        session = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        is_read, is_new = usable[items], ~is_known[items]
+        pairs = sparse.csr_array(
+            (np.ones(is_read.sum(), np.float32), (session[is_read], items[is_read])),
+            shape=(len(offsets) - 1, len(rows)),
+        )
+        holders = sparse.csr_array(
+            (np.ones(is_new.sum(), np.float32), (items[is_new], session[is_new])), shape=(len(rows), len(offsets) - 1)
+        )
+        counts = holders @ pairs  # how often each new item shares a session with each known one
+        total += counts @ rows
+        num_known += counts.sum(axis=1)
+    found = num_known > 0
+    rows[found] = total[found] / num_known[found, np.newaxis]
+    return rows

@@ -1,0 +1,128 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from served import DETAILS
+
+from components.core.saved_model import TRAINING_FILE
+from components.core.sequences import Sessions
+from components.core.serving.location import open_location
+from components.core.serving.manifest import TOWERS, VOCABULARY, Draft, ServingError, list_folder
+from components.core.vocabulary import Vocabulary
+from components.train.model import TwoTower
+from components.train.parameters import TrainParameters
+from components.train.string_model import save_model
+from components.train.warm_start import Published
+
+OLD, NEW = ["a", "b", "c"], ["d", "b", "f", "e", "a", "g"]
+SESSIONS = [["a", "d"], ["b", "d", "b"], ["c", "e", "?"], ["e"], ["f", "d", "f", "a"]]  # without c, which is gone
+
+
+def make_vocabulary(ids):
+    return Vocabulary(item_ids=pa.array(ids), counts=np.arange(len(ids), 0, -1))
+
+
+def make_sessions(vocabulary):
+    items = pa.chunked_array([pa.array([item for session in SESSIONS for item in session])])
+    return Sessions(
+        session_ids=pa.array([f"s{number}" for number in range(len(SESSIONS))]),
+        items=vocabulary.encode(items),
+        offsets=np.cumsum([0, *map(len, SESSIONS)]),
+    )
+
+
+def make_model(parameters, vocabulary, seed):
+    model = TwoTower(parameters, counts=vocabulary.counts, num_sessions=0)
+    model.build_variables()
+    rng = np.random.default_rng(seed)
+    for part in (model.candidate_tower, model.query_tower, model.pointer):
+        for variable in part.variables:
+            variable.assign(rng.normal(size=variable.shape))
+    return model
+
+
+def publish(uri, model, vocabulary, folder):
+    save_model(model, item_ids=vocabulary.item_ids, session_ids=None, model_dir=folder / TOWERS)
+    (folder / TOWERS / TRAINING_FILE).parent.mkdir(exist_ok=True)
+    (folder / TOWERS / TRAINING_FILE).write_text(json.dumps({"parameters": model.parameters.to_dict()}))
+    vocabulary.write(folder / VOCABULARY)
+    draft = Draft(
+        publication_key="a run",
+        index_files={"saved_model.pb": folder / TOWERS / "saved_model.pb"},
+        model_files=list_folder(folder),
+        details=DETAILS,
+    )
+    open_location(uri).publish(draft, keep=2)
+
+
+@pytest.fixture
+def start_from(tmp_path):
+    def start(parameters, **changed):
+        old, new = make_vocabulary(OLD), make_vocabulary(NEW)
+        earlier = make_model(parameters, old, seed=1)
+        publish(str(tmp_path / "serving"), earlier, old, tmp_path / "made")
+        parameters = TrainParameters(**{**parameters.to_dict(), **changed})
+        published = Published.fetch(str(tmp_path / "serving"), tmp_path / "fetched [1]")
+        assert published.manifest.version == 1
+        weights = published.read(new, make_sessions(new), parameters)
+        model = make_model(parameters, new, seed=2)
+        random = model.candidate_tower.table.numpy()
+        weights(model)
+        return earlier, model, random
+
+    return start
+
+
+def check_rows(old, new, random):
+    """The rows by hand: unknown, then those of NEW."""
+    unknown, a, b, _ = old
+    np.testing.assert_allclose(new[[0, 2, 5]], [unknown, b, a])
+    # d: with a once, with b twice, with a once (the two f are new themselves).
+    np.testing.assert_allclose(new[1], (2 * a + 2 * b) / 4, rtol=1e-5)
+    # f stands twice in a session with one a.
+    np.testing.assert_allclose(new[3], a, rtol=1e-5)
+    # c is not in the new vocabulary, so nothing known stands beside e; no session holds g.
+    np.testing.assert_array_equal(new[[4, 6]], random[[4, 6]])
+
+
+@pytest.mark.parametrize("tower", ["gru_attention", "mean"])
+def test_rows_move_to_the_new_indices_and_all_else_carries_over(start_from, tower):
+    earlier, model, random = start_from(TrainParameters(query_tower=tower, embedding_dim=8))
+    check_rows(earlier.candidate_tower.table.numpy(), model.candidate_tower.table.numpy(), random)
+    assert len(model.query_tower.variables) == len(earlier.query_tower.variables)
+    for part in ("query_tower", "pointer"):
+        for found, expected in zip(getattr(model, part).variables, getattr(earlier, part).variables, strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_both_tables_of_the_last_item_move(start_from):
+    earlier, model, _ = start_from(TrainParameters(query_tower="last_item", embedding_dim=8))
+    (old,), (new,) = earlier.query_tower.variables, model.query_tower.variables
+    np.testing.assert_array_equal(new.numpy()[[0, 2, 5]], old.numpy()[[0, 2, 1]])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"embedding_dim": 16}, "Expected embedding_dim=8 for a warm start.* Received: 16. Set warm_start=false"),
+        ({"pointer": False}, "Expected pointer=True for a warm start.* Received: False"),
+    ],
+)
+def test_a_model_of_another_shape_is_refused(start_from, changed, message):
+    with pytest.raises(ValueError, match=message):
+        start_from(TrainParameters(query_tower="mean", embedding_dim=8), **changed)
+
+
+def test_a_location_without_a_version_starts_from_random_weights(tmp_path):
+    assert Published.fetch(str(tmp_path / "none yet"), tmp_path / "fetched") is None
+
+
+def test_a_location_that_is_missing_or_damaged_is_an_error(start_from, tmp_path):
+    with pytest.raises(ValueError, match="Expected serving_uri with warm_start=true"):
+        Published.fetch("", tmp_path / "fetched")
+    start_from(TrainParameters(query_tower="mean", embedding_dim=8))
+    with (tmp_path / "serving" / "models" / "1" / VOCABULARY).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ServingError, match="The version is damaged"):
+        Published.fetch(str(tmp_path / "serving"), tmp_path / "again")

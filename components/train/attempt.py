@@ -93,6 +93,13 @@ def run_trial(
     }
 
 
+def end_with_stdin() -> None:
+    """Ends this process when its standard input ends, with the process that holds the other end."""
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
 def _make_command(
     events_dir: Path,
     vocabulary_path: Path,

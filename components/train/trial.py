@@ -8,7 +8,6 @@ It prints a line `objective=0.7312`, which Katib reads from the log.
 import argparse
 import json
 import math
-import os
 import shutil
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from components.core.machine import configure_tensorflow
 from components.core.progress import write_result
 from components.core.sequences import Sessions
 from components.core.vocabulary import Vocabulary
+from components.train.attempt import end_with_stdin
 from components.train.distribution import is_chief, make_strategy
 from components.train.options import add_parameters, read_parameters
 from components.train.parameters import TrainParameters
@@ -101,7 +101,7 @@ def main() -> None:
     add_parameters(parser)
     arguments = parser.parse_args()
     if arguments.with_parent:
-        threading.Thread(target=_end_with_stdin, daemon=True).start()
+        threading.Thread(target=end_with_stdin, daemon=True).start()
     outcome = try_parameters(
         arguments.events,
         arguments.vocabulary,
@@ -113,12 +113,6 @@ def main() -> None:
     metrics = "  ".join(f"{name} {outcome[name]:.4f}" for name in SELECTION_METRICS)
     write_result(f"objective {outcome['value']:.4f}  {metrics}  epoch {outcome['best_epoch']} of {outcome['epochs']}")
     sys.stdout.write(f"objective={outcome['value']:.8f}\n")
-
-
-def _end_with_stdin() -> None:
-    while os.read(0, 1):
-        pass
-    os._exit(1)
 
 
 if __name__ == "__main__":

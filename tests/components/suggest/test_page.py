@@ -1,5 +1,7 @@
 import re
 
+import pytest
+
 from components.suggest.chart import _place, draw_trials
 from components.suggest.page import make_page
 from components.suggest.spaces import Dimension, parse_space
@@ -24,7 +26,7 @@ TRIALS = [
 
 def test_places_on_a_row():
     assert _place(Dimension(low=0.0, high=4.0), 1.0) == 0.25
-    assert _place(Dimension(low=0.001, high=0.1, log=True), 0.01) == 0.5
+    assert _place(Dimension(low=0.001, high=0.1, log=True), 0.01) == pytest.approx(0.5)
     assert [_place(Dimension(choices=("a", "b", "c")), each) for each in "abc"] == [0.0, 0.5, 1.0]
     assert _place(Dimension(low=8, high=64, step=8), 128) == 1.0
 

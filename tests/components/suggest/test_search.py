@@ -93,7 +93,7 @@ def test_no_points_are_no_work():
 
 
 def test_the_best_is_the_earliest_of_the_highest():
-    points = [{**point, "rate": 0.01, "width": 32, "kind": kind} for point in [{}] for kind in ("a", "b", "b")]
+    points = [{"rate": 0.01, "width": 32, "kind": kind} for kind in ("a", "b", "b")]
     trials = [failed(points[0]), *(complete(point, number) for number, point in enumerate(points, 2))]
     assert find_best(trials)["number"] == 3
 

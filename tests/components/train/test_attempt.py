@@ -65,7 +65,7 @@ def test_values_that_the_training_refuses_are_a_failed_trial_without_a_process(t
     [
         ("print('fine')", ""),
         ("raise ValueError('Expected a. Received: b')", "ValueError: Expected a. Received: b"),
-        ("class OwnError(Exception): pass\nraise OwnError('x')", "__main__.OwnError: x"),
+        ("class OwnError(Exception): pass\nraise OwnError('x')", "OwnError: x"),
         ("raise MemoryError", "MemoryError"),
         ("import sys; sys.exit(3)", "The process of the trial ended with the code 3."),
         ("import os; os.kill(os.getpid(), 11)", "The process of the trial was ended by signal 11."),
@@ -96,8 +96,8 @@ def test_the_process_of_a_trial_ends_with_the_one_that_started_it(tmp_path):
     """The parent is killed, so nothing of it can end the child."""
     child = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)"
     watched = (
-        "import threading\nfrom components.train.trial import _end_with_stdin\n"
-        f"threading.Thread(target=_end_with_stdin, daemon=True).start()\n{child}"
+        "import threading\nfrom components.train.attempt import end_with_stdin\n"
+        f"threading.Thread(target=end_with_stdin, daemon=True).start()\n{child}"
     )
     code = (
         "import os, sys\nfrom components.train import attempt\n"

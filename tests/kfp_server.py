@@ -270,6 +270,9 @@ class FakeKfp:
     def check_job(self, data: dict[str, Any]) -> None:
         if not data.get("display_name"):
             raise RefusalError(400, "the name is empty")
+        for name, field_name in (("DisplayName", "display_name"), ("Description", "description")):
+            if len(data.get(field_name) or "") > 255:  # the columns of runs and schedules in the database
+                raise RefusalError(500, f"Error 1406 (22001): Data too long for column '{name}' at row 1")
         self.get(self.experiments, data.get("experiment_id", ""))
         reference = data.get("pipeline_version_reference") or {}
         version = self.get(self.versions, reference.get("pipeline_version_id", ""))

@@ -12,9 +12,12 @@ METRICS = ("recall@20", "mrr@20")
 MAX_MESSAGE = 1_000  # characters of an error in the text; the document has all of them
 ENDED = {
     "SUCCEEDED": "succeeded",
+    "COMPLETE": "succeeded",
+    "CACHED": "succeeded",
     "FAILED": "failed",
     "CANCELLED": "failed",
-}  # KFP's final states
+    "CANCELED": "failed",
+}  # KFP's final states; Kubeflow's are those of its metadata store, such as COMPLETE
 
 
 def make_report(
@@ -52,7 +55,7 @@ def make_report(
     elif problems:
         status = ENDED.get(state, "unknown")
     else:
-        status = "succeeded" if state == "SUCCEEDED" else "failed"
+        status = "succeeded" if ENDED.get(state) == "succeeded" else "failed"
         notes.append(
             f"Of the tasks, {', '.join(tasks) or 'none'} ended with a record. Another one was killed, could not "
             "start, or could not write its record; see its log."

@@ -19,7 +19,8 @@ class PendingError(Exception):
 
     def __init__(self, task: TaskState) -> None:
         self.task = task
-        super().__init__(f"{task.name} has not started for {task.attempt_seconds / 60:.0f} minutes")
+        minutes = f"{task.attempt_seconds / 60:.0f}"
+        super().__init__(f"{task.name} has not started for {minutes} minute{'' if minutes == '1' else 's'}")
 
 
 class View(Protocol):

@@ -123,8 +123,8 @@ def cancel_command(run: str, experiment: str, **options: Any) -> None:
 def retry_command(run: str, experiment: str, **options: Any) -> None:
     """Starts the failed tasks of an ended run again, and those after them; kfp only.
 
-    The tasks run with the same image, resources and parameters. To change them, use submit: the tasks that succeeded
-    are then served from the cache.
+    The tasks run with the same image, resources and parameters. To change them, use submit, which runs all tasks
+    anew.
     """
     found = find_run(run, experiment, options)
     found.retry()

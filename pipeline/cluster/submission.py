@@ -19,6 +19,8 @@ from pipeline.validation import check_values
 _ADDRESSES = {"kfp": ("s3://", "gs://"), "vertex": ("s3://", "gs://", "/gcs/")}
 
 _MAX_GENERATED_NAME = 80  # characters
+# Kubeflow stores a run's description in 255 characters. It refuses a longer one after it has started the workflow.
+_MAX_DESCRIPTION = 255
 
 
 class ClusterError(RuntimeError):
@@ -103,12 +105,13 @@ class Submission:
 
     @property
     def description(self) -> str:
-        """Describes a run in one line."""
+        """Describes a run in one line; what does not fit is cut, since the cluster shows all parameters anyway."""
         parts = [f"{self.pipeline}, preset {self.preset}" if self.preset else self.pipeline]
         for values in (self.locations, self.changes):
             if values:
                 parts.append(", ".join(f"{name}={value}" for name, value in values.items()))
-        return "; ".join(parts)
+        text = "; ".join(parts)
+        return text if len(text) <= _MAX_DESCRIPTION else f"{text[: _MAX_DESCRIPTION - 4]} ..."
 
 
 def list_owners(pipeline: str) -> dict[str, str]:

@@ -7,6 +7,9 @@ from typing import Any
 
 TaskPath = tuple[str, ...]
 
+# The group that KFP puts around an If and its Else; nobody has named it.
+_UNNAMED = re.compile(r"condition-branches-\d+")
+
 # The settings of an executor in the compiled pipeline, by the names of `pipeline.resources.Resources`.
 _RESOURCES = {
     "cpu": "resourceCpuRequest",
@@ -21,7 +24,7 @@ class PlannedTask:
     """A task of a compiled pipeline.
 
     Attributes:
-        name: the task's name, after those of the groups that contain it.
+        name: the task's name, after those of the groups that contain it and have a name.
         resources: values by the names of `pipeline.resources.Resources`; those that are not set are missing.
     """
 
@@ -59,7 +62,12 @@ def _walk(
         label = inner.get("executorLabel", "")
         executor = spec.get("deploymentSpec", {}).get("executors", {}).get(label, {})
         yield (*path, key), PlannedTask(name=name, resources=_read_resources(executor, pods.get(label, {})))
-        yield from _walk(spec, pods, inner, (*path, key), f"{name} / ")
+        yield from _walk(spec, pods, inner, (*path, key), prefix if _UNNAMED.fullmatch(key) else f"{name} / ")
+
+
+def list_named(path: TaskPath) -> TaskPath:
+    """Lists the keys of a path that are part of a task's name."""
+    return (*(key for key in path[:-1] if not _UNNAMED.fullmatch(key)), *path[-1:])
 
 
 def _sort(tasks: Mapping[str, Any]) -> list[str]:

@@ -50,6 +50,9 @@ class Run:
                 self._outline = self._read_outline(run)
             workflow = self._read_workflow()
             cancelled, now = _find_cancellation(run), datetime.now(tz=UTC)
+            # The history lacks a cancellation if the agent that reports to the API was away until the run had ended.
+            if cancelled is None and (workflow.get("spec") or {}).get("activeDeadlineSeconds") == 0:
+                cancelled = run.created_at
             if workflow:
                 tasks = read_tasks(workflow, self._outline, now=now, cancelled=cancelled)
             else:
@@ -155,9 +158,16 @@ class Run:
 
 
 def _find_cancellation(run: Any) -> datetime | None:
-    """Returns when the run was cancelled. Its final state is FAILED all the same; only its history shows it."""
-    times = [status.update_time for status in run.state_history or [] if status.state == "CANCELING"]
-    return times[0] if times else None
+    """Returns when the run was cancelled, unless it was started again since.
+
+    The final state of a cancelled run is FAILED; only its history shows the cancellation.
+    """
+    for status in reversed(run.state_history or []):
+        if status.state == "CANCELING":
+            return status.update_time  # type: ignore[no-any-return]
+        if status.state not in EXIT_CODES:
+            break
+    return None
 
 
 def list_runs(client: Client, experiment: str = "", *, limit: int = 100) -> list[ListedRun]:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.cluster.kubeflow.causes import DRIVER_PREFIX, find_cause
-from pipeline.cluster.kubeflow.outline import PlannedTask, TaskPath, name_component
+from pipeline.cluster.kubeflow.outline import PlannedTask, TaskPath, list_named, name_component
 from pipeline.cluster.run import (
     CACHED,
     CANCELED,
@@ -88,7 +88,7 @@ def read_tasks(
     order = sorted([*found, *planned], key=lambda path: (places.get(_without_items(path), len(places)), path))
     tasks = []
     for path in order:
-        plan = outline.get(_without_items(path)) or PlannedTask(name=" / ".join(path), resources={})
+        plan = outline.get(_without_items(path)) or PlannedTask(name=" / ".join(list_named(path)), resources={})
         task = _read_task(found.get(path, _Nodes()), _name(path, plan), plan, name, now, cancelled)
         if task.state != NOT_STARTED or path in planned:
             tasks.append(task)
@@ -167,10 +167,10 @@ def _without_items(path: TaskPath) -> TaskPath:
 
 def _name(path: TaskPath, plan: PlannedTask) -> str:
     """Returns the planned name of a task, with the numbers of the loops' items."""
-    names = plan.name.split(" / ")
-    if len(names) != len(path):
+    names, keys = plan.name.split(" / "), list_named(path)
+    if len(names) != len(keys):
         return plan.name or "the pipeline"
-    return " / ".join(name + "".join(key.partition("[")[1:]) for name, key in zip(names, path, strict=True))
+    return " / ".join(name + "".join(key.partition("[")[1:]) for name, key in zip(names, keys, strict=True))
 
 
 def _read_task(

@@ -87,6 +87,11 @@ def test_a_refusal_is_told_from_a_failure(gate, state):
     assert make_text(document).startswith("two-tower: the gate refused the model, nothing was published\n")
 
 
+@pytest.mark.parametrize("state", ["SUCCEEDED", "COMPLETE"])
+def test_a_success_whose_records_are_not_all_there(state):
+    assert report(make_records(gate=PASSED), state=state)["status"] == "succeeded"
+
+
 @pytest.mark.parametrize("after", [{}, {"sessionize": {}}, {"gate": PASSED}])
 @pytest.mark.parametrize("state", ["FAILED", "RUNNING"])
 def test_a_killed_task_leaves_no_record_and_that_is_said(after, state):
@@ -103,8 +108,11 @@ def test_a_killed_task_leaves_no_record_and_that_is_said(after, state):
     ("state", "status", "outcome"),
     [
         ("SUCCEEDED", "succeeded", "succeeded"),
+        ("COMPLETE", "succeeded", "succeeded"),  # what Kubeflow Pipelines 2.17.0 says
+        ("CACHED", "succeeded", "succeeded"),
         ("FAILED", "failed", "failed"),
         ("CANCELLED", "failed", "failed"),
+        ("CANCELED", "failed", "failed"),
         # Kubeflow may say so while the exit task runs.
         ("RUNNING", "unknown", "the run ended, it is not known how"),
         ("", "unknown", "the run ended, it is not known how"),

@@ -118,6 +118,16 @@ def test_the_name_and_the_description_of_a_run_say_what_it_is(cluster: FakeKfp, 
     )
 
 
+def test_a_description_has_room_in_the_cluster_whatever_it_says(cluster: FakeKfp, host: str) -> None:
+    parameters = {name: f"s3://logs/{'x' * 100}/{name}.tsv" for name in PATHS}
+    submission = Submission(pipeline="training", tasks=Tasks(platform="kfp"), parameters=parameters)
+    kfp_runs.start_run(connect(host=host), submission)
+    (run,) = cluster.runs.values()
+    assert len(run["description"]) == 255
+    assert run["description"].startswith(f"training; train_path=s3://logs/{'x' * 100}/train_path.tsv, valid_path=")
+    assert run["description"].endswith(" ...")
+
+
 @pytest.mark.parametrize(
     ("pipeline", "parameters", "data"),
     [

@@ -163,6 +163,37 @@ def test_cancel_and_retry(cluster: FakeKfp, started: str, runs: Runs) -> None:
     assert f"to follow it: two-tower runs follow {started} --host " in done.output
 
 
+def test_a_failure_after_the_retry_of_a_cancelled_run_is_a_failure(cluster: FakeKfp, started: str, runs: Runs) -> None:
+    case = load("task-failed")
+    cluster.logs = case.logs
+    canceling, failed, running = (
+        {"state": state, "update_time": f"2026-11-26T14:0{minute}:00Z"}
+        for minute, state in enumerate(("CANCELING", "FAILED", "RUNNING"))
+    )
+    for history, code, state in (
+        ([canceling, failed], 4, "CANCELED"),
+        ([canceling, failed, running, failed], 3, "FAILED"),
+    ):
+        cluster.script = [{**case.end, "state_history": history}]
+        done = runs("follow", started)
+        assert done.exit_code == code, done.output
+        assert done.stdout.splitlines()[-1].startswith(f"{state} ")
+        assert ("ingest failed in attempt 1: FileNotFoundError" in done.stderr) == (state == "FAILED")
+        assert f" {state} " in runs("list").output
+
+
+def test_a_cancellation_that_the_history_lacks(cluster: FakeKfp, started: str, runs: Runs) -> None:
+    """As on a real back end whose persistence agent was away from the cancellation to the end of the workflow."""
+    case = load("terminated")
+    history = [status for status in case.run["state_history"] if status["state"] != "CANCELING"]
+    workflow = {**case.workflow, "spec": {"activeDeadlineSeconds": 0}}
+    cluster.script = [{**case.end, "state_history": history, "workflow": workflow}]
+    done = runs("follow", started)
+    assert done.exit_code == 4, done.output
+    assert "cancelled" in done.stdout
+    assert "failed" not in done.output
+
+
 def test_a_run_whose_pod_does_not_start_is_cancelled_if_told_so(cluster: FakeKfp, started: str, runs: Runs) -> None:
     cluster.script = [load("unschedulable").end]
     done = runs("follow", started, "--cancel-pending")

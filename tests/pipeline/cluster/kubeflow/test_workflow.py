@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import yaml
 from kfp import compiler, dsl
-from kubeflow_case import load
+from kubeflow_case import FOLDER, load
 
 from pipeline.cluster.kubeflow.outline import read_outline
 from pipeline.cluster.kubeflow.workflow import read_nodes, read_tasks
+from pipeline.compilation import compile_pipeline
+from pipeline.tasks import Tasks
 
 NOW = datetime(2026, 11, 26, 12, 1, tzinfo=UTC)
 BEGIN = "2026-11-26T12:00:00Z"
@@ -40,6 +42,10 @@ def nested() -> None:
         with dsl.ParallelFor([1, 2], name="sweep") as number:
             work(number=number).set_display_name("fit")
         inner()
+        with dsl.If(first.output == True, name="refit"):  # noqa: E712
+            inner().set_display_name("again")
+        with dsl.Else(name="as-evaluated"):
+            work().set_display_name("keep")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +84,8 @@ def read(outline: Any, *nodes: Any) -> dict[str, str]:
 def test_the_tasks_in_the_order_of_the_pipeline_before_anything_has_started(outline: Any) -> None:
     names = list(read(outline))
     assert sorted(names) == [
-        "guarded / first", "guarded / inner / deep", "guarded / passed / publish", "guarded / sweep / fit", "inform",
+        "guarded / as-evaluated / keep", "guarded / first", "guarded / inner / deep", "guarded / passed / publish",
+        "guarded / refit / again / deep", "guarded / sweep / fit", "inform",
     ]  # fmt: skip
     assert names.index("guarded / first") < names.index("guarded / passed / publish")
     assert names[-1] == "inform"
@@ -91,6 +98,9 @@ def test_nested_groups_are_named(outline: Any, count: str) -> None:
     handler = keys["guarded / first"][0]
     root = f"{count}.root{count}.{handler}{count}"
     condition, loop = keys["guarded / passed"][-1], keys["guarded / sweep"][-1]
+    again = keys["guarded / refit / again / deep"]
+    branches = f"{root}.{again[1]}{count}"
+    assert again[1].startswith("condition-branches-")
     items = f"{root}.{loop}{count}.iteration-iterations"
     found = read(
         outline,
@@ -105,6 +115,8 @@ def test_nested_groups_are_named(outline: Any, count: str) -> None:
             f"{items}(1:1){count}.iteration-item{count}.{keys['guarded / sweep / fit'][-1]}{count}.executor{count}",
             "Running",
         ),
+        make_node(f"{branches}.{keys['guarded / as-evaluated'][-1]}", "Skipped", "Skipped", "x"),
+        make_node(f"{branches}.{'.'.join(key + count for key in again[2:])}.executor{count}", "Running"),
         make_node(f"{root}.inner{count}.{keys['guarded / inner / deep'][-1]}{count}.executor{count}", "Pending"),
         make_node(f"{count}.root{count}.{handler}.onExit{count}.{keys['inform'][-1]}{count}.executor{count}"),
     )
@@ -113,6 +125,8 @@ def test_nested_groups_are_named(outline: Any, count: str) -> None:
         "guarded / passed / publish": "RUNNING",
         "guarded / sweep[0] / fit": "SUCCEEDED",
         "guarded / sweep[1] / fit": "RUNNING",
+        "guarded / as-evaluated": "SKIPPED",
+        "guarded / refit / again / deep": "RUNNING",
         "guarded / inner / deep": "PENDING",
         "inform": "SUCCEEDED",
     }
@@ -182,3 +196,21 @@ def test_the_log_of_an_attempt_is_that_of_its_pod() -> None:
     case = load("task-failed")
     (task,) = (task for task in read_tasks(case.workflow, {}, now=NOW) if task.state == "FAILED")
     assert [task.log_id] == list(case.logs)
+
+
+def test_a_retraining_in_pods_as_the_cluster_reported_it() -> None:
+    workflow = json.loads((FOLDER / "retraining" / "published.json").read_text())
+    spec, *_ = yaml.safe_load_all(compile_pipeline("retraining", Tasks(platform="kfp")).text)
+    tasks = read_tasks(workflow, read_outline(spec), now=NOW)
+    assert [(task.name, task.state) for task in tasks if task.state != "SUCCEEDED"] == [
+        ("retraining / passed / as-evaluated", "SKIPPED")
+    ]
+    assert [task.name for task in tasks if task.state == "SUCCEEDED"] == [
+        *(f"retraining / {name}" for name in ("sessionize", "vocabulary", "train", "evaluate", "export", "gate")),
+        *(
+            f"retraining / passed / refit / {name}"
+            for name in ("vocabulary-2", "train-2", "export-2", "verify", "publish")
+        ),
+        "retraining / report",
+        "notify",
+    ]

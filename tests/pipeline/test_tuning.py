@@ -5,7 +5,6 @@ import json
 import pytest
 import yaml
 from google.protobuf import json_format
-from in_process import tasks_in_process
 from kfp import components
 from kfp.pipeline_spec import pipeline_spec_pb2
 
@@ -130,7 +129,7 @@ def test_no_rounds_are_refused():
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_search_runs_on_this_machine(small_log, tmp_path):
-    """The compiled YAML itself, with two rounds of two trials."""
+    """The compiled YAML itself, with two rounds of two trials at the same time, hence in processes of their own."""
     path = tmp_path / "tuning.yaml"
     path.write_text(compile_pipeline("tuning", Tasks(image=IMAGE, platform="vertex", search_rounds=ROUNDS)).text)
     arguments = {
@@ -139,7 +138,7 @@ def test_a_search_runs_on_this_machine(small_log, tmp_path):
         "search_space": "dropout: {low: 0.0, high: 0.4, step: 0.1}\nloss: {choices: [sampled, full]}",
         "trials_per_round": 2,
     }  # fmt: skip
-    with OutputFolder(tmp_path / "output") as folder, tasks_in_process():
+    with OutputFolder(tmp_path / "output") as folder:
         made = run_pipeline(components.load_component_from_file(str(path)), arguments, folder)
     trials = json.loads(made["trials"].read_text())
     assert [trial["number"] for trial in trials] == [1, 2, 3, 4]

@@ -33,6 +33,7 @@ COMMANDS = {
     "docs/serving.md": {"serve"},
     "docs/recommending.md": {"recommend"},
     "docs/extending.md": {"run", "compare"},
+    "docs/tuning.md": {"tune", "run", "compile", "submit"},
 }
 
 

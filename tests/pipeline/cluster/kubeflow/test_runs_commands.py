@@ -187,7 +187,8 @@ def test_a_cancellation_that_the_history_lacks(cluster: FakeKfp, started: str, r
     case = load("terminated")
     history = [status for status in case.run["state_history"] if status["state"] != "CANCELING"]
     workflow = {**case.workflow, "spec": {"activeDeadlineSeconds": 0}}
-    cluster.script = [{**case.end, "state_history": history, "workflow": workflow}]
+    answer = {"created_at": case.run["created_at"], "state_history": history, "workflow": workflow}
+    cluster.script = [{**case.end, **answer}]
     done = runs("follow", started)
     assert done.exit_code == 4, done.output
     assert "cancelled" in done.stdout

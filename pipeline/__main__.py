@@ -23,6 +23,7 @@ from pipeline.parameters_command import parameters_command
 from pipeline.recommend_command import recommend_command
 from pipeline.rollback_command import rollback_command
 from pipeline.run_command import run_command
+from pipeline.tune_command import tune_command
 from pipeline.versions_command import versions_command
 
 
@@ -33,6 +34,7 @@ def cli() -> None:
 
 
 cli.add_command(run_command)
+cli.add_command(tune_command)
 cli.add_command(check_command)
 cli.add_command(parameters_command)
 cli.add_command(compare_command)

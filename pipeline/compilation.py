@@ -14,10 +14,13 @@ from components.image import check_image_name
 from pipeline.retraining import make_retraining_pipeline
 from pipeline.tasks import Tasks
 from pipeline.training import make_training_pipeline
+from pipeline.tuning import make_raw_tuning_pipeline, make_tuning_pipeline
 
 # All pipelines: a factory for each.
 PIPELINES: dict[str, Callable[[Tasks], Any]] = {
     "training": make_training_pipeline,
+    "tuning": make_tuning_pipeline,
+    "raw-tuning": make_raw_tuning_pipeline,
     "retraining": make_retraining_pipeline,
 }
 # The default pipeline of a schedule.

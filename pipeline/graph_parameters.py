@@ -10,6 +10,7 @@ from components.notify.component import notify
 from components.publish.component import publish
 from components.report.component import report
 from components.sessionize.component import sessionize
+from components.suggest.component import suggest
 from components.train.component import train
 from components.verify.component import verify
 from components.vocabulary.component import vocabulary
@@ -20,14 +21,17 @@ _PUBLICATION = (gate, verify, publish, notify)
 # The components of each pipeline, in the order of their tasks.
 COMPONENTS = {
     "training": (ingest, *_MODEL),
+    "tuning": (ingest, suggest, *_MODEL),
+    "raw-tuning": (sessionize, suggest, *_MODEL),
     "retraining": (sessionize, *_MODEL, *_PUBLICATION),
 }
-ALL_COMPONENTS = (ingest, sessionize, *_MODEL, *_PUBLICATION)
+ALL_COMPONENTS = (ingest, sessionize, *_MODEL, *_PUBLICATION, suggest)
 
 # By what a task names its record. `Tasks` sets them.
 RECORD_PARAMETERS = ("run_id", "task_name")
-# All parameters that `Tasks` sets itself: of every component and of `vocabulary`, and of those after the gate.
-TASK_PARAMETERS = (*RECORD_PARAMETERS, "include_test")
+# All parameters that `Tasks` sets itself: of every component, of `vocabulary`, of the trials of a search, and of those
+# after the gate.
+TASK_PARAMETERS = (*RECORD_PARAMETERS, "include_test", "point", "trial", "outcomes")
 PUBLICATION_PARAMETERS = ("publication_key", "champion_version", "pipeline_name", "status")
 # With a gate, it judges the recall of the index, and `verify` that of the second one; the exports do not.
 UNCHECKED_INDEX = {"min_index_recall": 0.0}

@@ -8,7 +8,7 @@ from pipeline.parameter_table import Parameter, select, show_value
 
 HEAD = """# Parameters
 
-All parameters of both pipelines, by the first step that takes them. `two-tower parameters --markdown` writes this page.
+All parameters of the pipelines, by the first step that takes them. `two-tower parameters --markdown` writes this page.
 Set them with `--set NAME=VALUE`, in the file of `--config`, or in the form of the cluster's page. "Accepted" is empty
 where every value of the type is."""
 

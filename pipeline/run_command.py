@@ -104,7 +104,7 @@ def run_command(
     planned = make_local_run(options, settings, preset, Tasks(image=image), layout=layout or "", config=config)
     display = Display(detail=Detail.ALL if verbose else Detail.QUIET if quiet else Detail.STEPS)
     with OutputFolder(output_dir) as folder:
-        artifacts = _run(planned, folder, display, image if runner == "docker" else "")
+        artifacts = run_planned(planned, folder, display, image if runner == "docker" else "")
         documents = {name: json.loads(path.read_text()) for name, path in _list_documents(artifacts).items()}
     serving_uri = planned.arguments.get("serving_uri", "")
     if as_json:
@@ -116,7 +116,7 @@ def run_command(
     return ExitCode.GATE if serving_uri and "manifest" not in documents else ExitCode.DONE
 
 
-def _run(planned: LocalRun, folder: OutputFolder, display: Display, image: str) -> dict[str, Path]:
+def run_planned(planned: LocalRun, folder: OutputFolder, display: Display, image: str = "") -> dict[str, Path]:
     """Runs the pipeline; `image` is empty to run the tasks in processes of this machine."""
     started = datetime.now(UTC)
     arguments = dict(planned.arguments)

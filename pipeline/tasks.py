@@ -17,6 +17,7 @@ from components.publish.component import publish
 from components.recommend.component import recommend
 from components.report.component import report
 from components.sessionize.component import sessionize
+from components.suggest.component import suggest
 from components.train.component import train
 from components.verify.component import verify
 from components.vocabulary.component import vocabulary as count_items
@@ -67,6 +68,7 @@ class Tasks:
             webhook that is told how a retraining ended; empty for none.
         checkpoint_claim: kfp only: name of the PersistentVolumeClaim whose volume stores the checkpoints, so that a
             training resumes after its node is lost; empty for none. It fixes `checkpoint_root`.
+        search_rounds: number of rounds of trials, in the pipelines that search for parameters.
         resources: changes of the tasks' resources, as texts `TASK.FIELD=VALUE`.
         pods: kfp only: settings for the pods of all tasks.
 
@@ -81,6 +83,7 @@ class Tasks:
     object_store_secret: str = ""
     webhook_secret: str = ""
     checkpoint_claim: str = ""
+    search_rounds: int = 3
     resources: tuple[str, ...] = ()
     pods: PlatformSettings = NO_SETTINGS
 
@@ -98,6 +101,8 @@ class Tasks:
             raise ValueError(f"Expected at least 1 accelerator. Received: {self.num_accelerators}")
         if self.num_accelerators > 1 and not self.accelerator:
             raise ValueError(f"Expected the name of the accelerator. Received: {self.num_accelerators} without a name")
+        if self.search_rounds < 1:
+            raise ValueError(f"Expected at least 1 round of trials. Received: {self.search_rounds}")
         on_kubernetes = self.object_store_secret or self.webhook_secret or self.checkpoint_claim
         if on_kubernetes and self.platform != "kfp":
             raise ValueError(f"Expected the platform kfp for a secret or a volume claim. Received: {self.platform!r}")
@@ -167,6 +172,33 @@ class Tasks:
             parameters: values of the component's inputs by name; `sessions_path` and `serving_uri` at least.
         """
         return self._make(recommend, parameters, caching=False).outputs["recommendations"]
+
+    def vocabulary_of_trials(self, parameters: Mapping[str, Any]) -> Any:
+        """Creates the task that counts the items of train, for the trials of a search."""
+        values = {**parameters, "refit": False}
+        return self._make(count_items, values, caching=True, name="vocabulary-of-trials").outputs["vocabulary"]
+
+    def suggest(self, parameters: Mapping[str, Any], *, number: int) -> Any:
+        """Creates the task that proposes the points of a round; returns its outputs.
+
+        Args:
+            parameters: values of the component's inputs by name, and others.
+            number: number of the task in the pipeline.
+        """
+        return self._make(suggest, parameters, caching=True, name=f"suggest-{number}").outputs
+
+    def trial(self, parameters: Mapping[str, Any], point: Any) -> Any:
+        """Creates the task that tries a point; returns its outcome. It has no record, since those of a loop are one.
+
+        Args:
+            parameters: values of the inputs of `train` by name, and others.
+            point: the point, as a JSON object.
+        """
+        values = {**parameters, **self.fixed_parameters, "point": point, "trial": True, "refit": False}
+        tried = self._make(train, {**values, "records_uri": ""}, caching=True)
+        if self.checkpoint_claim:
+            mount_checkpoints(tried, self.checkpoint_claim)
+        return tried.outputs["Output"]
 
     def from_events(self, events: Any, parameters: Mapping[str, Any]) -> Artifacts:
         """Creates the tasks that follow the events: vocabulary, train, evaluate, export and report.

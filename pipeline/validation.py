@@ -73,6 +73,10 @@ def get_dataclass(step: str) -> type:
         from components.gate.parameters import GateParameters
 
         return GateParameters
+    if step == "suggest":
+        from components.suggest.parameters import SuggestParameters
+
+        return SuggestParameters
     if step == "verify":
         from components.verify.parameters import VerifyParameters
 

@@ -57,10 +57,9 @@ def load_index(index_dir: Path, *, signatures: Iterable[str]) -> Any:
         signatures: names of the signatures that are needed.
 
     Raises:
-        FileNotFoundError: the folder has no SavedModel.
+        FileNotFoundError: the folder has no SavedModel, or the index needs the package scann, which is not installed.
         OSError: the SavedModel cannot be read.
         ValueError: the SavedModel is not an index with these signatures.
-        RuntimeError: the index needs the package scann, which is not installed.
     """
     graph = read_meta_graph(index_dir)
     found = [name for name in graph.signature_def if not name.startswith("__")]
@@ -80,7 +79,7 @@ def load_index(index_dir: Path, *, signatures: Iterable[str]) -> Any:
         try:
             importlib.import_module("scann.scann_ops.py.scann_ops")  # registers them with TensorFlow
         except ModuleNotFoundError as error:
-            raise RuntimeError(
+            raise FileNotFoundError(
                 f"The index {index_dir} was exported with index_kind scann, which needs the package scann. Install "
                 f"scann 1.4.2. Received: {error}"
             ) from error

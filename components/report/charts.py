@@ -1,60 +1,13 @@
-"""Charts as inline SVG, drawn by Vega-Lite when the report is made.
+"""Charts of the report. Series differ in shape and dash too, not by colour alone."""
 
-Colours are CSS variables of the page, so that one picture serves light and dark. Series differ in shape and dash too,
-and each chart has a text that says what it shows.
-"""
-
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import vl_convert
-from markupsafe import Markup, escape
+from components.core.charts import ACCENT, OTHER, WIDTH, Chart, render
 
-VEGA_LITE = "5.21"
-WIDTH = 350  # in CSS pixels; fits a phone of 390
 ROW_HEIGHT = 26
 CHARACTER = 7.2
-ACCENT, OTHER, INK, MUTED, LINE = (f"var(--{name})" for name in ("accent", "other", "ink", "muted", "line"))
-
-CONFIG: dict[str, Any] = {
-    "aria": False,  # the picture as a whole has a text
-    "font": "system-ui, sans-serif",
-    "background": "transparent",
-    "view": {"stroke": None},
-    "axis": {
-        "labelColor": MUTED,
-        "titleColor": MUTED,
-        "titleFontWeight": "normal",
-        "titleFontSize": 12,
-        "labelFontSize": 12,
-        "labelLimit": 170,
-        "gridColor": LINE,
-        "domain": False,
-        "ticks": False,
-        "labelPadding": 6,
-        "labelOverlap": "greedy",
-        "labelSeparation": 10,
-    },
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chart:
-    """A picture.
-
-    Attributes:
-        svg: the SVG element.
-        title: what the reader sees above it.
-        text: what it shows, for those who do not see it.
-        series: names of its lines, in the order of their styles; empty for other charts.
-    """
-
-    svg: Markup
-    title: str
-    text: str
-    series: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +62,7 @@ def draw_dots(dots: Sequence[Dot], *, title: str, metric: str, model: str) -> Ch
     ]
     dots_text = (f"{dot.label}, {dot.series}: {dot.value:.3f}{_interval(dot)}" for dot in dots)
     text = f"{metric}: {'; '.join(dots_text)}"
-    return _render({"height": ROW_HEIGHT * len(labels), "data": {"values": values}, "layer": layers}, title, text)
+    return render({"height": ROW_HEIGHT * len(labels), "data": {"values": values}, "layer": layers}, title, text)
 
 
 def draw_lines(points: Sequence[Mapping[str, Any]], *, title: str, form: str = ".3f", from_zero: bool = False) -> Chart:
@@ -145,7 +98,7 @@ def draw_lines(points: Sequence[Mapping[str, Any]], *, title: str, form: str = "
         {"mark": {"type": "point", "filled": True, "size": 45, "opacity": 1}, "encoding": {**encoding, "shape": shape}},
     ]
     text = "; ".join(f"{point['series']}, epoch {point['epoch']}: {point['value']:{form}}" for point in points)
-    chart = _render({"height": 150, "data": {"values": list(points)}, "layer": layers}, title, text)
+    chart = render({"height": 150, "data": {"values": list(points)}, "layer": layers}, title, text)
     return replace(chart, series=tuple(series))
 
 
@@ -184,23 +137,8 @@ def draw_map(points: Sequence[Mapping[str, float]], marked: Sequence[Mapping[str
         },
     ]
     text = f"{len(points):,} items as points, of which {len(marked)} have the numbers of the list beside it."
-    return _render({"height": WIDTH, "layer": layers}, title, text)
+    return render({"height": WIDTH, "layer": layers}, title, text)
 
 
 def _interval(dot: Dot) -> str:
     return "" if dot.low is None else f" ({dot.low:.3f} to {dot.high:.3f})"
-
-
-def _render(spec: Mapping[str, Any], title: str, text: str) -> Chart:
-    full = {"width": WIDTH, "autosize": {"type": "fit-x", "contains": "padding"}, "padding": 2, **spec}
-    svg = vl_convert.vegalite_to_svg({**full, "config": CONFIG}, vl_version=VEGA_LITE, allowed_base_urls=[])
-    head = re.match(r'<svg [^>]*?width="([\d.]+)" height="([\d.]+)" viewBox="([^"]*)">', svg)
-    if head is None:
-        raise RuntimeError(f"Expected an SVG element with a size from vl-convert. Received: {svg[:200]}")
-    width, height, box = head.groups()
-    opened = (
-        f'<svg role="img" aria-label="{escape(f"{title}. {text}")}" width="{width}" height="{height}" viewBox="{box}">'
-    )
-    # Two decimals are a hundredth of a pixel. The texts between the tags keep all of theirs.
-    body = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d{2})\d+", r"\1", tag[0]), svg[head.end() :])
-    return Chart(svg=Markup(opened + body), title=title, text=text)  # noqa: S704 (made by vl-convert, which escapes)

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.core.charts import Chart
 from components.core.presentation import choose_cutoff, show_metric
-from components.report.charts import Chart, Dot, draw_dots
+from components.report.charts import Dot, draw_dots
 
 MODEL = "two-tower"
 AHEAD, UNCLEAR, BEHIND = "clearly ahead", "not clearly ahead", "behind"

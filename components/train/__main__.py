@@ -5,10 +5,9 @@ python -m components.train --events DIR --vocabulary FILE --model DIR --tensorbo
 
 import argparse
 import sys
-from dataclasses import fields
 from pathlib import Path
 
-from components.train.parameters import TrainParameters
+from components.train.options import add_parameters, read_parameters
 from components.train.step import train_model
 
 
@@ -23,20 +22,14 @@ def main() -> None:
     ):
         parser.add_argument(f"--{name}", type=Path, required=True, help=text)
     parser.add_argument("--checkpoint-root", type=Path, help="Checkpoint folder to resume from, shared by all workers.")
-    parameters = parser.add_argument_group("parameters", "See components/train/component.py.")
-    for field in fields(TrainParameters):
-        option = f"--{field.name.replace('_', '-')}"
-        if isinstance(field.default, bool):
-            parameters.add_argument(option, action=argparse.BooleanOptionalAction, default=field.default)
-        else:
-            parameters.add_argument(option, type=type(field.default), default=field.default, metavar=f"{field.default}")
+    add_parameters(parser)
     arguments = parser.parse_args()
     training = train_model(
         arguments.events,
         arguments.vocabulary,
         arguments.model,
         arguments.tensorboard,
-        TrainParameters(**{field.name: getattr(arguments, field.name) for field in fields(TrainParameters)}),
+        read_parameters(arguments),
         checkpoint_root=arguments.checkpoint_root,
     )
     sys.stdout.writelines(f"{name} {value:,.6g}\n" for name, value in training.figures.items())

@@ -42,10 +42,12 @@ def train(
     serving_uri: str = "",
     random_seed: int = 42,
     checkpoint_root: str = "",
+    point: str = "",
+    trial: bool = False,
     records_uri: str = "",
     run_id: str = "",
     task_name: str = "",
-) -> None:
+) -> str:
     """Trains a query tower and a candidate tower and saves both.
 
     Args:
@@ -86,8 +88,13 @@ def train(
             empty for none.
         random_seed: Random seed of sampling, initialisation, batches and dropout.
         checkpoint_root: Folder that outlives the task, for checkpoints to resume from after a restart; empty for none.
+        point: JSON object with training parameters that replace those given, a point of a search; empty for none.
+        trial: Whether to try the parameters only: no refit and no model, and a failure is a result.
         model: SavedModel of both towers, which takes item ids as strings.
         tensorboard: TensorBoard logs.
+
+    Returns:
+        JSON object with the point and the outcome of a trial; empty without `trial`.
     """
     arguments = dict(locals())
     from pathlib import Path
@@ -95,24 +102,35 @@ def train(
     from components.core.records import recorded
 
     with recorded(arguments) as record:
+        import json
+
         from components.core.parameters import make_parameters
         from components.core.progress import write_result
-        from components.train import step
+        from components.train.attempt import replace_values, run_trial
         from components.train.parameters import TrainParameters
 
+        values = replace_values(arguments, point)
+        checkpoints = Path(checkpoint_root) if checkpoint_root else None
+        if trial:
+            outcome = run_trial(Path(events.path), Path(vocabulary.path), values, checkpoint_root=checkpoints)
+            record.result = {"point": json.loads(point or "{}"), **outcome}
+            return json.dumps(record.result)
+
+        from components.train import step
+
+        parameters = make_parameters(TrainParameters, values)
         training = step.train_model(
             Path(events.path),
             Path(vocabulary.path),
             Path(model.path),
             Path(tensorboard.path),
-            make_parameters(TrainParameters, arguments),
+            parameters,
             evaluated_dir=Path(evaluated_model.path) if evaluated_model else None,
-            checkpoint_root=Path(checkpoint_root) if checkpoint_root else None,
+            checkpoint_root=checkpoints,
             serving_uri=serving_uri,
         )
         write_result(training.describe())
         record.result = {**training.figures, "checkpoint_dir": training.checkpoint_dir}
-        model.metadata.update(
-            {"framework": "tensorflow", "query_tower": query_tower, "embedding_dim": embedding_dim, "loss": loss}
-        )
-        model.metadata.update(training.figures)
+        shown = {name: getattr(parameters, name) for name in ("query_tower", "embedding_dim", "loss")}
+        model.metadata.update({"framework": "tensorflow", **shown, **training.figures})
+        return ""

@@ -125,7 +125,7 @@ def train_model(
         published = Published.fetch(serving_uri, Path(scratch, "published")) if parameters.warm_start else None
         root = Path(scratch)
         if checkpoint_root is not None:
-            root = checkpoint_root / _fingerprint(events_dir, vocabulary_path, parameters, evaluated, published)
+            root = checkpoint_root / fingerprint(events_dir, vocabulary_path, parameters, evaluated, published)
         selection, refit, pointer = History(best_epoch=1), None, None
         if evaluated:
             selection = History(best_epoch=evaluated["training"]["best_epoch"])
@@ -236,14 +236,22 @@ def _write_training(
     path.write_text(json.dumps(document, indent=2))
 
 
-def _fingerprint(
+def fingerprint(
     events_dir: Path,
     vocabulary_path: Path,
     parameters: TrainParameters,
-    evaluated: dict[str, Any] | None,
-    published: Published | None,
+    evaluated: dict[str, Any] | None = None,
+    published: Published | None = None,
 ) -> str:
-    """Hashes everything that determines a training, so that it never resumes from another training's checkpoints."""
+    """Hashes everything that determines a training, so that it never resumes from another training's checkpoints.
+
+    Args:
+        events_dir: the events artifact; its test split is only read with `evaluated`.
+        vocabulary_path: the vocabulary artifact.
+        parameters: the training parameters.
+        evaluated: the training metadata of the evaluated model; None to select the epoch.
+        published: the model that the training starts from; None for random weights.
+    """
     determinants = {"sources": hash_sources(), "runtime": describe_runtime(), "parameters": parameters.to_dict()}
     if evaluated:
         determinants["evaluated"] = [evaluated["training"]["best_epoch"], evaluated["pointer"]]

@@ -105,6 +105,11 @@ TASK_SETTINGS = (
         help="kfp: name of the PersistentVolumeClaim for checkpoints.",
     ),
     Setting(
+        name="search_rounds",
+        default=Tasks.search_rounds,
+        help="Number of rounds of trials, of the pipelines tuning and raw-tuning.",
+    ),
+    Setting(
         name="resource",
         default=Tasks.resources,
         attribute="resources",

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from components.suggest.spaces import parse_space
 from pipeline.compilation import compile_pipeline
 from pipeline.graph_parameters import COMPONENTS, OUTSIDE_PARAMETERS, list_inputs
+from pipeline.search_space import check_space
 from pipeline.settings import check_parameters
 from pipeline.tasks import Tasks
 from pipeline.validation import check_values
@@ -65,6 +67,8 @@ class Submission:
         inputs = compile_pipeline(self.pipeline, self.tasks).inputs
         check_parameters(self.parameters, inputs, list_owners(self.pipeline))
         check_values(COMPONENTS[self.pipeline], self.parameters)
+        if "search_space" in inputs:
+            check_space(parse_space(self.parameters.get("search_space", "default")), self.parameters)
         for name in sorted({name for names in OUTSIDE_PARAMETERS.values() for name in names} & self.parameters.keys()):
             # A mounted bucket has no conditional creation, by which a version is published once.
             addresses = _ADDRESSES["kfp" if name == "serving_uri" else self.tasks.platform]

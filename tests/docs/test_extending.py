@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"```python\n# In (\S+), (before|after|instead of): ([^\n]+)\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(r"```python\n# In (\S+), (before|after|instead of|new file): ?([^\n]*)\n(.*?)```", re.DOTALL)
 
 # Expected values are worked by hand.
 PROGRAM = """
@@ -56,9 +56,45 @@ assert metrics["baselines"]["adjacent"]["recall@20"] > metrics["baselines"]["pop
 """
 
 
+STEP_PROGRAM = """
+import json
+from pathlib import Path
+
+from components.bestsellers.component import bestsellers
+from components.core.events import SPLITS, read_split
+from pipeline.__main__ import cli
+from pipeline.compilation import compile_pipeline
+from pipeline.local import run_component
+from pipeline.parameter_table import list_parameters
+from pipeline.tasks import Tasks
+
+arguments = {"num_bestsellers": 3, "bestseller_days": 2}
+made = run_component(bestsellers, Path("out"), artifacts={"events": Path("events")}, arguments=arguments)
+rows = [row for split in SPLITS for row in read_split(Path("events"), split).to_pylist()]
+newest = max(row["time"] for row in rows)
+recent = [row["item_id"] for row in rows if row["time"] > newest - 2 * 86_400_000]
+expected = sorted(set(recent), key=lambda item: (-recent.count(item), item))[:3]
+assert made["bestsellers"] == Path("out", "bestsellers.json")
+assert json.loads(made["bestsellers"].read_text()) == expected
+for pipeline in ("training", "retraining"):
+    assert "comp-bestsellers" in compile_pipeline(pipeline, Tasks(platform="kfp")).text
+assert list_parameters()["num_bestsellers"].bounds == "at least 1"
+try:
+    cli.main(["run", "--set", "bestseller_days=0", "--output", "none"], standalone_mode=False)
+except ValueError as error:
+    assert "Expected bestseller_days to be at least 1. Received: 0" in str(error)
+else:
+    raise AssertionError("The value was not refused")
+"""
+
+
 def apply(block: tuple[str, str, str, str], root: Path) -> None:
-    """Inserts the code of a block before or after the one line that has its anchor, or replaces that line."""
+    """Writes a new file, or the code before or after the one line that has the block's anchor, or instead of it."""
     name, where, anchor, code = block
+    if where == "new file":
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(code)
+        return
     lines = (root / name).read_text().splitlines(keepends=True)
     (place,) = [number for number, line in enumerate(lines) if anchor in line]
     begin = place + 1 if where == "after" else place
@@ -67,27 +103,26 @@ def apply(block: tuple[str, str, str, str], root: Path) -> None:
 
 
 def test_each_block_has_a_place():
-    assert len(BLOCK.findall(PAGE)) == PAGE.count("```python") == 9
+    assert len(BLOCK.findall(PAGE)) == PAGE.count("```python") == 17
 
 
 @pytest.mark.slow
 def test_the_examples_work(small_log, tmp_path):
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "components", tmp_path / "components", ignore=ignored)
+    for name in ("components", "pipeline"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
     for path in small_log.values():
         shutil.copy(path, tmp_path)
     for block in BLOCK.findall(PAGE):
         apply(block, tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path), "TF_USE_LEGACY_KERAS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3_000:]
+    (tmp_path / "components" / "bestsellers" / "__init__.py").touch()
+    variables = {**os.environ, "PYTHONPATH": str(tmp_path), "TF_USE_LEGACY_KERAS": "1"}
+    for program in (PROGRAM, STEP_PROGRAM):
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-3_000:]
     # The examples keep the rules of the sources themselves.
-    ruff = [sys.executable, "-m", "ruff", "check", "--config", str(ROOT / "pyproject.toml"), "components"]
+    rules = ["check", "--config", str(ROOT / "pyproject.toml"), "components", "pipeline"]
+    ruff = [sys.executable, "-m", "ruff", *rules]
     checked = subprocess.run(ruff, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout

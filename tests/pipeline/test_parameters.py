@@ -23,6 +23,8 @@ from components.publish.parameters import PublishParameters
 from components.report.component import report
 from components.sessionize.component import sessionize
 from components.sessionize.step import SessionizeParameters
+from components.suggest.component import suggest
+from components.suggest.parameters import SuggestParameters
 from components.train.component import train
 from components.train.parameters import TrainParameters
 from components.verify.component import verify
@@ -58,7 +60,7 @@ def test_a_pipeline_has_the_parameters_of_its_components_and_no_other(components
     expected = {}
     for component in components:
         expected |= parameters_of(component)
-    assert found.keys() == expected.keys() - fixed - {"run_id", "task_name", "include_test", "status"}
+    assert found.keys() == expected.keys() - fixed - {"run_id", "task_name", "include_test", "point", "trial", "status"}
     for name, spec in found.items():
         assert (spec.type, spec.default, spec.optional) == (
             expected[name].type,
@@ -83,6 +85,7 @@ def test_a_pipeline_has_the_parameters_of_its_components_and_no_other(components
         (GateParameters, gate),
         (Acceptance, gate),
         (VerifyParameters, verify),
+        (SuggestParameters, suggest),
     ],
     ids=lambda value: value.__name__ if inspect.isclass(value) else value.name,
 )

@@ -8,14 +8,15 @@ from pipeline.names import explain_unknown, suggest
 from pipeline.parameter_table import list_parameters
 from pipeline.retraining import make_retraining_pipeline
 from pipeline.training import make_training_pipeline
+from pipeline.tuning import make_tuning_pipeline
 
 
 def run(*arguments):
     return CliRunner().invoke(cli, ["parameters", *arguments])
 
 
-def test_every_parameter_of_both_pipelines_is_listed_with_its_meaning():
-    pipelines = [make_training_pipeline(), make_retraining_pipeline()]
+def test_every_parameter_of_the_pipelines_is_listed_with_its_meaning():
+    pipelines = [make_training_pipeline(), make_retraining_pipeline(), make_tuning_pipeline()]
     inputs = [pipeline.component_spec.inputs for pipeline in pipelines]
     listed = list_parameters()
     assert listed.keys() == {name for each in inputs for name in each} - {"checkpoint_root", "records_uri"}

@@ -129,7 +129,7 @@ def test_progress_does_not_mix_with_the_answer(run, index_dir, log, tmp_path, mo
 
 
 def test_parameters_of_the_record_are_not_set_here(run, index_dir, tmp_path):
-    with pytest.raises(ValueError, match=r"Expected a parameter of the pipeline. Received: 'records_uri'"):
+    with pytest.raises(ValueError, match=r"Expected a parameter of recommend, .* Received: 'records_uri'"):
         run("--index", index_dir, "--sessions", "x", "--output", tmp_path / "out", "--set", "records_uri=x")
 
 

@@ -143,7 +143,7 @@ def test_a_fresh_process_loads_it(index_dir):
 
 def test_without_the_package_the_error_says_what_to_install(index_dir, monkeypatch):
     monkeypatch.setitem(sys.modules, "scann.scann_ops.py.scann_ops", None)
-    with pytest.raises(RuntimeError, match=r"needs the package scann. Install scann 1"):
+    with pytest.raises(FileNotFoundError, match=r"needs the package scann. Install scann 1"):
         load_index(index_dir, signatures=("recommend",))
 
 

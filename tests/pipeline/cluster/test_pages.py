@@ -32,6 +32,8 @@ COMMANDS = {
     "docs/serving-location.md": {"versions", "rollback"},
     "docs/serving.md": {"serve"},
     "docs/recommending.md": {"recommend"},
+    "docs/extending.md": {"run", "compare"},
+    "docs/tuning.md": {"tune", "run", "compile", "submit"},
 }
 
 

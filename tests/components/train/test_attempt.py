@@ -148,4 +148,4 @@ def test_a_trial_is_the_selection_of_a_training_and_reads_no_test_split(small_ar
 def test_a_loss_that_is_no_number_is_a_failed_trial(small_artifacts):
     outcome = run_trial(*small_artifacts, {**VALUES, "table_learning_rate": 1e30, "normalize": False, "max_epochs": 1})
     assert outcome["state"] == "failed"
-    assert "Expected a finite loss. Received: nan in epoch 1" in outcome["error"]
+    assert "Expected finite query embeddings. Received: NaN or infinity" in outcome["error"]

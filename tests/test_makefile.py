@@ -1,5 +1,6 @@
 """What `make` itself prints."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -24,7 +25,9 @@ def test_the_first_run_prints_one_line_about_the_installation_and_no_command_twi
     python.write_text(PYTHON)
     python.chmod(0o755)
     command = [shutil.which("make"), "run", f"PYTHON={python}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    # Under `make test` these would make it a make within a make, which prints more.
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=True, timeout=60)
     assert [line for line in done.stdout.splitlines() if line not in ("pip", "two-tower")] == [
         "Installing what the pipeline needs into .venv",
         "",

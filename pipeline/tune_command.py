@@ -24,9 +24,10 @@ from pipeline.summary import open_console
 from pipeline.task_keys import hash_files
 from pipeline.tasks import Tasks
 
-# The options of `run` that say what is trained on which data.
+# The options of `run` that say what is trained on which data, and what is shown.
 SHARED = (
-    "preset", "train_path", "valid_path", "test_path", "log_path", "layout", "as_of", "items_path", "config", "settings"
+    "preset", "train_path", "valid_path", "test_path", "log_path", "layout", "as_of", "items_path", "config",
+    "settings", "quiet", "as_json",
 )  # fmt: skip
 PRESET_RUN, BEST_RUN = "preset", "best"
 
@@ -53,8 +54,6 @@ PRESET_RUN, BEST_RUN = "preset", "best"
     show_default=True,
     help="Output folder of the search.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Show only the result.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def tune_command(
     preset: str,
     layout: str | None,

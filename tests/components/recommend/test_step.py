@@ -126,9 +126,8 @@ def test_each_session_gets_what_one_query_gives(sessions, log, index_dir, small_
     assert not (output / ".work").exists()
 
 
-def test_a_stopped_run_goes_on_with_the_next_part(log, index_dir, small_parts, tmp_path, monkeypatch):
-    whole, output = tmp_path / "whole", tmp_path / "out"
-    expected = recommend_sessions(log, index_dir, whole, parameters())
+def stop_at_third_part(monkeypatch):
+    """Interrupts the third answer; returns the list that gets the number of sessions of each part that is asked for."""
     answer, calls = BulkIndex.answer, []
 
     def answer_until_killed(self, sessions, **settings):
@@ -138,6 +137,13 @@ def test_a_stopped_run_goes_on_with_the_next_part(log, index_dir, small_parts, t
         return answer(self, sessions, **settings)
 
     monkeypatch.setattr(BulkIndex, "answer", answer_until_killed)
+    return calls
+
+
+def test_a_stopped_run_goes_on_with_the_next_part(log, index_dir, small_parts, tmp_path, monkeypatch):
+    whole, output = tmp_path / "whole", tmp_path / "out"
+    expected = recommend_sessions(log, index_dir, whole, parameters())
+    calls = stop_at_third_part(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         recommend_sessions(log, index_dir, output, parameters())
     assert not (output / "_report.json").exists()
@@ -156,15 +162,8 @@ def stopped(log, index_dir, small_parts, tmp_path, monkeypatch):
     """A folder whose run was stopped before its third part; and its index, loaded once for all runs."""
     loaded = BulkIndex(index_dir)
     monkeypatch.setattr(step, "BulkIndex", lambda _: loaded)
-    answer, calls = BulkIndex.answer, []
-
-    def answer_until_killed(self, sessions, **settings):
-        calls.append(len(sessions))
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return answer(self, sessions, **settings)
-
-    monkeypatch.setattr(BulkIndex, "answer", answer_until_killed)
+    answer = BulkIndex.answer
+    stop_at_third_part(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         recommend_sessions(log, index_dir, tmp_path / "stopped", parameters())
     monkeypatch.setattr(BulkIndex, "answer", answer)

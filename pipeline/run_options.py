@@ -128,8 +128,6 @@ def make_local_run(
     if config is not None:
         arguments.update(check_config(configured, config, parameters, others, owners=owners))
     arguments.update(parse_settings(settings, parameters, owners))
-    if arguments.get("warm_start") and not arguments.get("serving_uri"):
-        raise click.UsageError("Expected warm_start together with --serving. Received: warm_start alone")
     check_values(COMPONENTS[kind], arguments)
     inputs = []
     for name in LOCATIONS:

@@ -31,6 +31,11 @@ def check_values(components: Iterable[Any], arguments: Mapping[str, Any]) -> Non
             continue  # without a serving location nothing is published
         with suppress(ImportError):
             make_parameters(get_dataclass(component.name), {**PLACEHOLDERS, **get_defaults(component), **arguments})
+    if arguments.get("warm_start") and not arguments.get("serving_uri"):
+        raise ValueError(
+            "Expected serving_uri (--serving of `two-tower run`) with warm_start=true, as the location of the model to "
+            "start from. Received: none"
+        )
 
 
 def get_defaults(component: Any) -> dict[str, Any]:

@@ -84,6 +84,7 @@ def train(
         jit_compile: Compile the query tower's training step with XLA, which takes half a minute or more; seldom faster.
         refit: Train the final model again on train and valid, for the number of epochs that was best on valid.
         warm_start: Start from the weights of the newest published version, if there is one, instead of random weights.
+            If it was trained on the validation sessions, train for max_epochs epochs, since none can be selected.
         serving_uri: Serving location with the published model: a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX;
             empty for none.
         random_seed: Random seed of sampling, initialisation, batches and dropout.

@@ -87,11 +87,14 @@ def train_model(
 ) -> Training:
     """Selects the number of epochs on the validation sessions, refits if `refit` is set, and saves both towers.
 
-    With `refit` and `max_epochs=1` the selection is skipped: the model is trained once, on train and valid. With
-    `evaluated_dir` it is trained once on all splits, as the model there was, which cannot be evaluated any more.
+    With `refit` and `max_epochs=1` the selection is skipped: the model is trained once, on train and valid. It is also
+    skipped for a warm start from a model that was trained on valid, which then says nothing about new sessions: the
+    model is trained for `max_epochs` epochs and keeps the pointer's weights of the published one. With `evaluated_dir`
+    it is trained once on all splits, as the model there was, which cannot be evaluated any more.
 
     Args:
-        events_dir: the events artifact; its test split is only read with `evaluated_dir`.
+        events_dir: the events artifact; its test split is only read with `evaluated_dir`, and the times of its events
+            for a warm start.
         vocabulary_path: the vocabulary artifact.
         model_dir: where to write the SavedModel.
         tensorboard_dir: where to write TensorBoard logs.
@@ -109,7 +112,7 @@ def train_model(
     Raises:
         ValueError: the training or validation sessions contain no target, a checkpoint is damaged, the workers do not
             share the checkpoint folder, the evaluated model was trained with other parameters, or the published model
-            has another shape.
+            has another shape or was trained on test sessions.
         ServingError: the serving location cannot be read, or its newest version is damaged.
         RuntimeError: the saved model maps an id to a wrong index.
     """
@@ -127,9 +130,13 @@ def train_model(
         if checkpoint_root is not None:
             root = checkpoint_root / fingerprint(events_dir, vocabulary_path, parameters, evaluated, published)
         selection, refit, pointer = History(best_epoch=1), None, None
+        if published and not evaluated:
+            published.check_unseen(_find_span(events_dir, ["test"])[0])
         if evaluated:
             selection = History(best_epoch=evaluated["training"]["best_epoch"])
             pointer = None if evaluated["pointer"] is None else np.array(evaluated["pointer"], np.float32)
+        elif published and published.trained_until >= _find_span(events_dir, ["valid"])[0]:
+            selection, pointer = History(best_epoch=parameters.max_epochs), published.pointer
         elif parameters.max_epochs > 1 or not parameters.refit:
             model, selection = train(
                 parameters,
@@ -145,8 +152,9 @@ def train_model(
             )
             if model.pointer is not None:
                 pointer = model.pointer.served.numpy()
-        if evaluated or parameters.refit:
-            sessions = Sessions.concatenate(sessions, valid)
+        if parameters.refit or not selection.epochs:
+            if evaluated or parameters.refit:
+                sessions = Sessions.concatenate(sessions, valid)
             if evaluated:
                 test = Sessions.encode(read_split(events_dir, "test"), vocabulary)
                 sessions = Sessions.concatenate(sessions, test)
@@ -182,8 +190,9 @@ def train_model(
         checkpoint_dir=root.name if checkpoint_root else "",
     )
     if is_chief(strategy):
+        newest = _find_span(events_dir, splits)[1]
         data = {
-            "trained_until": _find_newest_time(events_dir, splits),
+            "trained_until": max(newest, published.trained_until) if published else newest,
             "data_sha256": _hash([split_path(events_dir, split) for split in splits]).hexdigest(),
             "started_from": published.manifest.version if published else None,
         }
@@ -205,11 +214,11 @@ def _read_evaluated(model_dir: Path, parameters: TrainParameters) -> dict[str, A
     return evaluated
 
 
-def _find_newest_time(events_dir: Path, splits: Iterable[str]) -> int:
-    """Returns the time of the newest event of the splits, in milliseconds since 1970."""
+def _find_span(events_dir: Path, splits: Iterable[str]) -> tuple[int, int]:
+    """Returns the times of the oldest and the newest event of the splits, in milliseconds since 1970."""
     times = pa.concat_tables(pq.read_table(split_path(events_dir, split), columns=["time"]) for split in splits)
-    newest: int = pc.max(times["time"]).as_py()
-    return newest
+    span = pc.min_max(times["time"])
+    return span["min"].as_py(), span["max"].as_py()
 
 
 def _write_training(
@@ -225,7 +234,8 @@ def _write_training(
         "training": training.figures,
         "selection": training.selection.epochs,
         "refit": training.refit.epochs if training.refit else [],
-        "trained_until": data["trained_until"],  # time of the newest event that the model was trained on, in ms
+        # Time of the newest event that the model, or the one that it started from, was trained on, in ms.
+        "trained_until": data["trained_until"],
         "data_sha256": data["data_sha256"],  # of the files of the splits that it was trained on, one after the other
         "started_from": data["started_from"],  # number of the published version; None for random weights
         "pointer": None if pointer is None else pointer.tolist(),  # weights fitted to valid; None if there was no fit

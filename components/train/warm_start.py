@@ -12,6 +12,7 @@ import tensorflow as tf
 from scipy import sparse
 
 from components.core.literal_paths import literal_path
+from components.core.presentation import show_time
 from components.core.saved_model import read_training
 from components.core.sequences import Sessions
 from components.core.serving.location import fetch, list_versions, open_location
@@ -24,7 +25,6 @@ from components.train.towers import LastItemTower
 # The parameters that decide which variables there are, and of which shapes.
 SHAPING = ("query_tower", "embedding_dim", "normalize", "pointer", "max_session_length")
 CHUNK = 65_536  # sessions whose rows are averaged at a time
-
 
 Rows = npt.NDArray[np.float32]
 
@@ -56,7 +56,7 @@ class Published:
 
         Raises:
             ServingError: the location cannot be read, or the version is damaged.
-            ValueError: there is no serving location.
+            ValueError: there is no serving location, or the manifest does not say until when the model was trained.
         """
         if not uri:
             raise ValueError("Expected serving_uri with warm_start=true. Received: no serving location")
@@ -64,9 +64,42 @@ class Published:
         if not versions:
             logger.info("%s holds no version yet. The training starts from random weights.", uri)
             return None
+        trained_until = versions[-1].document["trained_until"]
+        if type(trained_until) is not int:
+            raise ValueError(
+                f"Expected trained_until of version {versions[-1].version} in ms. Received: {trained_until!r}"
+            )
         fetch(open_location(uri), versions[-1], "model", folder)
         logger.info("The training starts from version %d in %s.", versions[-1].version, uri)
         return cls(manifest=versions[-1], folder=folder)
+
+    @property
+    def trained_until(self) -> int:
+        """Time of the newest event that the model was trained on, in milliseconds since 1970."""
+        return int(self.manifest.document["trained_until"])
+
+    @property
+    def pointer(self) -> npt.NDArray[np.float32] | None:
+        """[NUM_FEATURES] weights of its pointer that were fitted to sessions it had not seen; None for no such fit."""
+        weights = read_training(self.folder / TOWERS)["pointer"]
+        return None if weights is None else np.array(weights, np.float32)
+
+    def check_unseen(self, first_time: int) -> None:
+        """Checks that the model was trained on no session of the test split.
+
+        Args:
+            first_time: time of the first event of the split, in milliseconds since 1970.
+
+        Raises:
+            ValueError: it was, so a model that starts from it could not be evaluated.
+        """
+        if self.trained_until >= first_time:
+            raise ValueError(
+                f"Expected a published model that was trained until before {show_time(first_time)}, where the test "
+                f"split begins. Received: version {self.manifest.version}, trained until "
+                f"{show_time(self.trained_until)}. It knows test sessions, so a model that starts from it cannot be "
+                "evaluated on them. Use newer events, or set warm_start=false"
+            )
 
     def read(
         self, vocabulary: Vocabulary, sessions: Sessions, parameters: TrainParameters

@@ -178,7 +178,6 @@ def test_where_no_model_can_be_better_than_a_markov_chain(tmp_path, capsys):
     [
         (["--serving", "models"], "Expected --serving together with --events. Received: --serving alone"),
         (["--events", "LOG", "--set", "gate_override=Ada: sold out"], "Expected gate_override together with --serving"),
-        (["--events", "LOG", "--set", "warm_start=true"], "Expected warm_start together with --serving"),
         (["--events", "LOG", "--serving", "m", "--set", "serving_uri=m"], "Expected --serving or --set serving_uri="),
     ],
 )

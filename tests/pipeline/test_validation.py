@@ -26,6 +26,7 @@ RAW = {"log_path": "/log"}
         (RETRAINING, {**RAW, "as_of": "soon"}, "Expected as_of to be an ISO 8601 date"),
         (RETRAINING, {**RAW, "gate_min_targets": 0}, "Expected gate_min_targets to be at least 1"),
         (RETRAINING, {**RAW, "serving_uri": "/s", "keep_versions": 1}, "Expected keep_versions to be at least 2"),
+        (RETRAINING, {**RAW, "warm_start": True}, "Expected serving_uri .* with warm_start=true"),
         (RETRAINING, {**RAW, "serving_uri": "ftp://s"}, "Expected a local folder, s3:.* Received: 'ftp://s'"),
     ],
 )
@@ -71,6 +72,7 @@ CLUSTER = {
         ("retraining", {"gate_min_targets": 0}, "Expected gate_min_targets to be at least 1"),
         ("retraining", {"refit_min_overlap": 2.0}, "Expected refit_min_overlap to be from 0 to 1"),
         ("retraining", {"keep_versions": 1}, "Expected keep_versions to be at least 2"),
+        ("retraining", {"warm_start": True, "serving_uri": ""}, "Expected serving_uri .* with warm_start=true"),
     ],
 )
 def test_values_are_checked_before_anything_is_submitted_or_scheduled(pipeline, values, message):

@@ -3,24 +3,26 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
+from factories import make_events, make_vocabulary_of
 from served import DETAILS
 
-from components.core.saved_model import TRAINING_FILE
+from components.core.events import write_split
+from components.core.run_artifacts import TRAINING_FILE
+from components.core.saved_model import read_training
 from components.core.sequences import Sessions
 from components.core.serving.location import open_location
 from components.core.serving.manifest import TOWERS, VOCABULARY, Draft, ServingError, list_folder
-from components.core.vocabulary import Vocabulary
 from components.train.model import TwoTower
 from components.train.parameters import TrainParameters
+from components.train.pointer import NUM_FEATURES
+from components.train.step import train_model
 from components.train.string_model import save_model
 from components.train.warm_start import Published
+from components.vocabulary.step import make_vocabulary
 
 OLD, NEW = ["a", "b", "c"], ["d", "b", "f", "e", "a", "g"]
 SESSIONS = [["a", "d"], ["b", "d", "b"], ["c", "e", "?"], ["e"], ["f", "d", "f", "a"]]  # without c, which is gone
-
-
-def make_vocabulary(ids):
-    return Vocabulary(item_ids=pa.array(ids), counts=np.arange(len(ids), 0, -1))
+POINTER = [number / 8 for number in range(NUM_FEATURES)]
 
 
 def make_sessions(vocabulary):
@@ -42,16 +44,18 @@ def make_model(parameters, vocabulary, seed):
     return model
 
 
-def publish(uri, model, vocabulary, folder):
+def publish(uri, model, vocabulary, folder, *, trained_until=0):
     save_model(model, item_ids=vocabulary.item_ids, session_ids=None, model_dir=folder / TOWERS)
     (folder / TOWERS / TRAINING_FILE).parent.mkdir(exist_ok=True)
-    (folder / TOWERS / TRAINING_FILE).write_text(json.dumps({"parameters": model.parameters.to_dict()}))
+    (folder / TOWERS / TRAINING_FILE).write_text(
+        json.dumps({"parameters": model.parameters.to_dict(), "pointer": POINTER})
+    )
     vocabulary.write(folder / VOCABULARY)
     draft = Draft(
         publication_key="a run",
         index_files={"saved_model.pb": folder / TOWERS / "saved_model.pb"},
         model_files=list_folder(folder),
-        details=DETAILS,
+        details={**DETAILS, "trained_until": trained_until},
     )
     open_location(uri).publish(draft, keep=2)
 
@@ -59,7 +63,7 @@ def publish(uri, model, vocabulary, folder):
 @pytest.fixture
 def start_from(tmp_path):
     def start(parameters, **changed):
-        old, new = make_vocabulary(OLD), make_vocabulary(NEW)
+        old, new = make_vocabulary_of(OLD), make_vocabulary_of(NEW)
         earlier = make_model(parameters, old, seed=1)
         publish(str(tmp_path / "serving"), earlier, old, tmp_path / "made")
         parameters = TrainParameters(**{**parameters.to_dict(), **changed})
@@ -126,3 +130,59 @@ def test_a_location_that_is_missing_or_damaged_is_an_error(start_from, tmp_path)
         file.write(b"x")
     with pytest.raises(ServingError, match="The version is damaged"):
         Published.fetch(str(tmp_path / "serving"), tmp_path / "again")
+
+
+# What a training that starts from a published model may still learn from its log depends on what that model has seen.
+SPLIT_BEGINS = {"train": 1_000, "valid": 1_000_000, "test": 2_000_000}
+
+
+@pytest.fixture
+def train_after(tmp_path):
+    """Trains from a model that was published after it had been trained until a time, and returns the metadata."""
+
+    def train(trained_until, **changed):
+        sessions = {f"s{number}": ["a", "b", "c", "a"] for number in range(10)}
+        for split, begin in SPLIT_BEGINS.items():
+            write_split(make_events(sessions, begin), tmp_path / "events", split)
+        make_vocabulary(tmp_path / "events", tmp_path / "items", min_item_count=1, include_valid=True)
+        small = {"query_tower": "mean", "embedding_dim": 8, "num_negatives": 16, "max_epochs": 2, "patience": 2}
+        parameters = TrainParameters(**small, warm_start=True, **changed)
+        old, uri = make_vocabulary_of(OLD), str(tmp_path / "serving")
+        publish(uri, make_model(parameters, old, seed=1), old, tmp_path / "made", trained_until=trained_until)
+        paths = (tmp_path / name for name in ("events", "items", "model", "tensorboard"))
+        train_model(*paths, parameters, serving_uri=uri)
+        return read_training(tmp_path / "model")
+
+    return train
+
+
+@pytest.mark.slow
+def test_epochs_are_selected_on_valid_if_the_published_model_does_not_know_it(train_after):
+    training = train_after(trained_until=999_999)
+    assert (len(training["selection"]), training["started_from"]) == (2, 1)
+    assert training["pointer"] not in (None, POINTER)
+    assert training["trained_until"] == 1_009_003  # the newest event of valid
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("refit", [True, False])
+def test_nothing_is_selected_on_what_the_published_model_was_trained_on(train_after, refit):
+    training = train_after(trained_until=1_500_000, refit=refit)
+    assert training["selection"] == []
+    assert (len(training["refit"]), training["training"]["best_epoch"]) == (2, 2)
+    assert training["pointer"] == POINTER  # fitted before the published model saw these sessions
+    assert training["trained_until"] == 1_500_000  # it has learned from what the published model was trained on
+
+
+def test_a_model_that_knows_test_sessions_is_no_start(train_after):
+    message = "trained until before 1970-01-01 00:33:20.* Received: version 1, trained until 1970-01-01 00:33:20"
+    with pytest.raises(ValueError, match=message):
+        train_after(trained_until=2_000_000)
+
+
+def test_a_manifest_has_to_say_until_when_the_model_was_trained(tmp_path):
+    old, parameters = make_vocabulary_of(OLD), TrainParameters(query_tower="mean", embedding_dim=8)
+    uri = str(tmp_path / "serving")
+    publish(uri, make_model(parameters, old, seed=1), old, tmp_path / "made", trained_until=None)
+    with pytest.raises(ValueError, match="Expected trained_until of version 1 in ms"):
+        Published.fetch(uri, tmp_path / "fetched")

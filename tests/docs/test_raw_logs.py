@@ -35,6 +35,7 @@ def test_the_logs_of_these_tests_have_the_shape_of_their_layout(name, tmp_path):
         assert {suggest(line) for line in lines} == {name}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_options_of_a_command_split_the_raw_log(name, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)

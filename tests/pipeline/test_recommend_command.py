@@ -4,10 +4,9 @@ import json
 import click
 import pyarrow.parquet as pq
 import pytest
-from lookup_model import LookupModel, save_model
+from running_server import save_index
 
 from components.core.progress import SECONDS_VARIABLE
-from components.export.step import export
 from pipeline.__main__ import cli
 from pipeline.recommend_options import parse_line
 
@@ -16,19 +15,7 @@ ITEM_IDS = [f"i{number}" for number in range(40)]
 
 @pytest.fixture(scope="module")
 def index_dir(tmp_path_factory):
-    """An index that `export` wrote."""
-    from factories import make_events
-
-    from components.core.events import write_split
-    from components.vocabulary.step import make_vocabulary
-
-    folder = tmp_path_factory.mktemp("export")
-    for split in ("train", "test"):
-        write_split(make_events({"s": ITEM_IDS}), folder / "events", split)
-    make_vocabulary(folder / "events", folder / "vocabulary", min_item_count=1, include_valid=False)
-    save_model(LookupModel(ITEM_IDS), folder / "model")
-    export(folder / "events", folder / "vocabulary", folder / "model", folder / "index", folder / "embeddings")
-    return folder / "index"
+    return save_index(ITEM_IDS, tmp_path_factory.mktemp("saved") / "index")
 
 
 @pytest.fixture

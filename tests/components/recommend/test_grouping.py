@@ -57,6 +57,7 @@ def test_a_part_has_few_sessions_and_few_events_and_at_least_one_session(tmp_pat
     assert [[session for session, _ in part] for part in parts] == [["a", "b"], ["c"], ["d"], ["e", "f", "g"], ["h"]]
 
 
+@pytest.mark.slow
 def test_a_log_larger_than_the_memory_limit_is_sorted_on_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(grouping, "MEMORY", "128MiB")
     num_rows = 600_000  # with 200 bytes of each item id, more than the limit

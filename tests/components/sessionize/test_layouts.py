@@ -114,6 +114,7 @@ def test_a_log_of_each_layout_becomes_the_splits_that_it_holds(name, tmp_path):
     assert report.funnel == {"read": sum(dropped.values()) + sum(kept.values()), "dropped": dropped, "kept": kept}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPECTED)
 def test_lines_that_end_in_carriage_returns_are_the_same(name, tmp_path):
     for number, newline in enumerate(("\n", "\r\n")):

@@ -49,6 +49,7 @@ def split(sequence, position):
 CASES = [([2, 7, 2, 11, 5], 3), ([2, 7, 5, 2, 11, 5, 11], 1), ([5, 7, 5, 2, 11], 1), ([2, 0, 7, 0, 9, 1], 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("session_negatives", "with_pointer"), [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize("correct_sampling", [True, False])
 @pytest.mark.parametrize(("sequence", "position"), CASES)

@@ -46,6 +46,7 @@ def query(model, *sessions):
     return model.query(tf.fill([len(sessions)], ""), ids)["embedding"].numpy()
 
 
+@pytest.mark.slow
 def test_padding_may_stand_anywhere(model):
     one, two = make_hostile_id(30), make_hostile_id(75)
     alone = query(model, [one, two])
@@ -183,6 +184,7 @@ def fits(monkeypatch):
     return first_epochs
 
 
+@pytest.mark.slow
 def test_with_one_epoch_there_is_nothing_to_select_and_refit_trains_once(make_artifacts, tmp_path, fits):
     train = {f"s{number}": ["a", "b", "c", "a"] for number in range(10)}
     # Not even a target to select an epoch on; the refit reads both splits all the same.

@@ -59,6 +59,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.slow
 def test_the_bonuses_stand_at_the_places_of_the_input(both):
     model, saved = both
     answer = saved.query(tf.fill([len(ROWS)], ""), tf.constant(ROWS))

@@ -213,6 +213,7 @@ def test_checkpoints_lie_in_a_folder_of_any_name(data, tmp_path):
     assert second.epochs[0] == first.epochs[0]  # its time too: it was not trained again
 
 
+@pytest.mark.slow
 def test_the_model_has_the_weights_of_the_best_epoch(data, tmp_path, monkeypatch):
     # The recall is best in epoch 3, the sum in epoch 2.
     metrics = iter([(0.2, 0.1), (0.5, 0.3), (0.52, 0.2), (0.3, 0.35), (0.9, 0.9)])
@@ -256,6 +257,7 @@ def test_sessions_without_a_target_are_an_error(data, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("query_tower", "items"), [("mean", [3, 0, 0, 5, 0]), ("session_id", [0, 0, 0, 0, 0])])
 def test_sessions_without_a_known_target_are_an_error(data, tmp_path, query_tower, items):
     """The first event of a session is a target of the session_id tower alone."""

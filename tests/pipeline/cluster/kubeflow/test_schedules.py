@@ -107,7 +107,7 @@ def test_a_plan_names_what_differs(schedules: KfpSchedules, wanted: Schedule) ->
     [
         ("nothing", False),
         ("paused", False),
-        ("other", False),
+        pytest.param("other", False, marks=pytest.mark.slow),
         pytest.param("several", False, marks=pytest.mark.slow),
         pytest.param("other", True, marks=pytest.mark.slow),
     ],

@@ -221,6 +221,7 @@ def install(service: FakeVertex, schedules: VertexSchedules, wanted: Schedule, b
     installed.catch_up = before.get("catch_up", False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("applied", [False, True], ids=["lost request", "lost answer"])
 @pytest.mark.parametrize("once", [False, True], ids=["for good", "once"])
 @pytest.mark.parametrize("enabled", [True, False], ids=["enabled", "disabled"])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 CALLS_SECONDS = 120.0
+CLIENT_SECONDS = 1.0
 
 _T = TypeVar("_T")
 
@@ -35,6 +36,11 @@ class Deadline:
     def remaining(self) -> float:
         """Remaining seconds, at least 0."""
         return max(0.0, self._end - time.monotonic())
+
+    @property
+    def client_timeout(self) -> float:
+        """Seconds after which the client of a call ends it: after `call` has, which says what happened."""
+        return self.remaining + CLIENT_SECONDS
 
     def call(self, function: Callable[[], _T]) -> _T:
         """Calls a function in a new thread, and returns its result or raises its exception.

@@ -40,7 +40,7 @@ class CheckedApiClient(kfp_server_api.ApiClient):
         send = super().request
 
         def send_in_time() -> Any:
-            limit = max(0.001, self.deadline.remaining)
+            limit = self.deadline.client_timeout
             return send(method, url, **{**options, "_request_timeout": (limit, limit)})
 
         while True:

@@ -78,7 +78,7 @@ def start_run(
     from google.api_core.exceptions import AlreadyExists, ServerError
 
     def submit() -> None:
-        job.submit(service_account=submission.service_account or None, create_request_timeout=deadline.remaining)
+        job.submit(service_account=submission.service_account or None, create_request_timeout=deadline.client_timeout)
 
     for is_last in (False, True):
         try:

@@ -113,7 +113,7 @@ class VertexSchedules:
 
     def _call(self, method: Callable[..., Any], **arguments: Any) -> Any:
         """Calls a method of the service, with the remaining time as its timeout."""
-        return self.deadline.call(lambda: method(**arguments, timeout=self.deadline.remaining))
+        return self.deadline.call(lambda: method(**arguments, timeout=self.deadline.client_timeout))
 
     def _choose(self, schedule: Schedule) -> tuple[Installed | None, list[Installed]]:
         """Selects the schedule that needs the fewest changes, and the others of the same name."""

@@ -23,6 +23,7 @@ from pipeline.run_options import LocalRun, make_local_run
 from pipeline.summary import open_console, print_summary
 from pipeline.task_keys import hash_files, make_keys
 from pipeline.tasks import Tasks
+from pipeline.validation import check_index_package
 
 LOG_HELP = "a file, folder or glob; local, s3:// or gs://."
 
@@ -102,6 +103,8 @@ def run_command(
     if verbose and quiet:
         raise click.UsageError("Expected -v or -q. Received: both")
     planned = make_local_run(options, settings, preset, Tasks(image=image), layout=layout or "", config=config)
+    if runner != "docker":
+        check_index_package(planned.arguments)
     display = Display(detail=Detail.ALL if verbose else Detail.QUIET if quiet else Detail.STEPS)
     with OutputFolder(output_dir) as folder:
         artifacts = run_planned(planned, folder, display, image if runner == "docker" else "")

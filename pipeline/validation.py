@@ -1,5 +1,6 @@
 """Checks the values of parameters with the steps' own dataclasses, before a run or a submission starts."""
 
+import importlib.util
 import inspect
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -35,6 +36,19 @@ def check_values(components: Iterable[Any], arguments: Mapping[str, Any]) -> Non
         raise ValueError(
             "Expected serving_uri (--serving of `two-tower run`) with warm_start=true, as the location of the model to "
             "start from. Received: none"
+        )
+
+
+def check_index_package(arguments: Mapping[str, Any]) -> None:
+    """Checks that tasks that run with this Python can build the index; an image has all packages.
+
+    Raises:
+        ValueError: the package is not installed.
+    """
+    if arguments.get("index_kind") == "scann" and importlib.util.find_spec("scann") is None:
+        raise ValueError(
+            "Expected the package scann for index_kind scann: install scann 1.4.2, which there is for Linux and Python "
+            "3.11 and 3.12, or use index_kind=brute_force or --runner docker. Received: none"
         )
 
 

@@ -30,7 +30,8 @@ def export(
             of batches, the memory and size of the index, and the difference of its scores from the evaluated ones.
         serving_k: Number of items that a request to the index returns if it does not say how many.
         index_kind: How the index searches: brute_force, which is exact, or scann, which is faster for large
-            catalogues, misses some of the best, and needs the package scann wherever the index is loaded.
+            catalogues, misses some of the best, and needs the package scann wherever the index is loaded. Fewer than
+            1,000 items are always searched exactly.
         min_index_recall: Minimum share of the 20 best items by exact score that the index returns.
     """
     arguments = dict(locals())
@@ -59,7 +60,7 @@ def export(
                 "framework": "tensorflow",
                 "num_items": exported.num_items,
                 "serving_k": serving_k,
-                "index_kind": index_kind,
+                "index_kind": exported.index_check["index_kind"],
                 "index_recall": exported.index_check["index_recall"],
             }
         )

@@ -10,17 +10,12 @@ from components.export.exact_search import ExactSearch
 MIN_SCANN_ITEMS = 1_000  # the codes are learned from the candidates
 
 
-def check_index_kind(index_kind: str, num_items: int) -> None:
-    """Checks that an index of this kind can be built.
+def choose_index_kind(index_kind: str, num_items: int) -> str:
+    """Returns how to search a catalogue of this size: as asked for, or brute_force if it is too small for that.
 
-    Raises:
-        ValueError: the catalogue is too small for the kind.
+    The size is only known after the training, which must not be lost. A small catalogue is searched faster exactly.
     """
-    if index_kind == "scann" and num_items < MIN_SCANN_ITEMS:
-        raise ValueError(
-            f"Expected at least {MIN_SCANN_ITEMS:,} items for index_kind scann; use brute_force, which is exact. "
-            f"Received: {num_items:,}"
-        )
+    return "brute_force" if index_kind == "scann" and num_items < MIN_SCANN_ITEMS else index_kind
 
 
 def make_search(index_kind: str, candidates: npt.NDArray[np.float32]) -> Any:

@@ -26,7 +26,7 @@ from components.core.sequences import Sessions
 from components.core.vocabulary import Vocabulary
 from components.export.index import Index
 from components.export.parameters import ExportParameters
-from components.export.search import check_index_kind
+from components.export.search import choose_index_kind
 
 NUM_PROBES = 64  # sessions for which every score is compared
 NUM_QUERIES = 1_000  # sessions for which the best items are compared, one query at a time
@@ -55,7 +55,9 @@ class Exported:
 def describe(exported: Exported) -> str:
     """Returns the size of the index, its recall against exact search and the time of a query, in one line."""
     check = exported.index_check
-    figures = f"recall {check['index_recall']:.3f} of exact search, {check['p50_ms']:.1f} ms a query"
+    figures = (
+        f"{check['index_kind']}, recall {check['index_recall']:.3f} of exact search, {check['p50_ms']:.1f} ms a query"
+    )
     return f"{exported.num_items:,} items, {figures}"
 
 
@@ -79,19 +81,18 @@ def export(
         index_dir: folder to write the index to.
         embeddings_path: Parquet file to write, with item_id and embedding.
         serving_k: number of items that the signature `serving_default` of the index returns.
-        index_kind: how the index searches, one of INDEX_KINDS.
+        index_kind: how the index searches, one of INDEX_KINDS; see also `choose_index_kind`.
         min_index_recall: minimum share of the best items that the index returns.
 
     Raises:
-        ValueError: no test session has two events, a parameter is out of bounds, or the catalogue is too small for the
-            index.
+        ValueError: no test session has two events, or a parameter is out of bounds.
         RuntimeError: the results of the saved index differ from exact scores, it returns too few of the best items, or
             a package that it needs is missing.
     """
     ExportParameters(serving_k=serving_k, index_kind=index_kind, min_index_recall=min_index_recall)
     configure_tensorflow()
     vocabulary = Vocabulary.read(vocabulary_path)
-    check_index_kind(index_kind, vocabulary.num_items)
+    index_kind = choose_index_kind(index_kind, vocabulary.num_items)
     parameters = read_training(model_dir)["parameters"]
     max_length = parameters["max_session_length"]
     events = read_split(events_dir, "test")

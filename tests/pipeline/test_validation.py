@@ -2,14 +2,16 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 from factories import PATHS as ADDRESSES
 
+from pipeline.__main__ import cli
 from pipeline.cluster.cron import Cron
 from pipeline.cluster.schedule import Schedule
 from pipeline.cluster.submission import Submission
 from pipeline.graph_parameters import COMPONENTS
 from pipeline.tasks import Tasks
-from pipeline.validation import check_values
+from pipeline.validation import check_index_package, check_values
 
 TRAINING, RETRAINING = COMPONENTS["training"], COMPONENTS["retraining"]
 PATHS = {"train_path": "/a", "valid_path": "/b", "test_path": "/c"}
@@ -39,6 +41,15 @@ def test_the_defaults_are_accepted():
     check_values(TRAINING, PATHS)
     check_values(RETRAINING, RAW)
     check_values(RETRAINING, {**RAW, "serving_uri": "/serving"})
+
+
+def test_a_missing_package_is_named_before_the_run_and_not_after_the_training(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scann", None)
+    result = CliRunner().invoke(cli, ["run", "--set", "index_kind=scann", "--output", "out"], standalone_mode=False)
+    assert isinstance(result.exception, ValueError)
+    assert "Expected the package scann for index_kind scann: install scann 1.4.2" in str(result.exception)
+    check_index_package({"index_kind": "brute_force"})
+    check_index_package({})
 
 
 def test_the_check_loads_no_tensorflow():

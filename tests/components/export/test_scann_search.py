@@ -176,6 +176,14 @@ def test_the_export_measures_the_index(artifacts, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_catalogue_that_shrank_is_exported_all_the_same(artifacts, tmp_path, monkeypatch):
+    monkeypatch.setattr("components.export.search.MIN_SCANN_ITEMS", NUM_ITEMS + 1)
+    check = export(artifacts, tmp_path, index_kind="scann", min_index_recall=1.0).index_check
+    assert check["index_kind"] == "brute_force"
+    assert check["index_recall"] == 1.0
+
+
+@pytest.mark.slow
 def test_an_index_that_loses_too_many_items_fails_the_step(artifacts, tmp_path, monkeypatch):
     monkeypatch.setattr("components.export.scann_search.MIN_SEARCHED_LEAVES", 1)
     monkeypatch.setattr("components.export.scann_search.SHARE_OF_LEAVES", 0.001)

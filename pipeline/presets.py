@@ -24,6 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "normalize": False,
         "loss": "in_batch",
         "pointer": False,
+        "successor_half_count": 0.0,
         "correct_sampling": False,
         "remove_accidental_hits": False,
         "temperature": 1.0,

@@ -19,6 +19,7 @@ def train(
     correct_sampling: bool = True,
     session_negatives: bool = True,
     pointer: bool = True,
+    successor_half_count: float = 2000.0,
     remove_accidental_hits: bool = True,
     num_hard_negatives: int = 0,
     temperature: float = 0.08,
@@ -64,6 +65,8 @@ def train(
         correct_sampling: Subtract log q from the logits, where q is an item's sampling probability.
         session_negatives: Use the other items of a session as negatives of each of its targets (loss sampled).
         pointer: Learn what to add to the scores of the session's own items; false for the losses in_batch and bpr_max.
+        successor_half_count: Number of events of an item at which the vector of what follows it has half its weight; 0
+            for no such vectors. The session_id tower has none.
         remove_accidental_hits: Mask in-batch negatives equal to the target (loss in_batch; the other losses always do).
         num_hard_negatives: Number of in-batch negatives to keep per target, those with the highest scores; 0 for all.
         temperature: Softmax temperature; scores are divided by it.

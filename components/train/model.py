@@ -13,6 +13,7 @@ from components.train.distribution import replica_number
 from components.train.objectives import LossInputs, make_loss
 from components.train.parameters import TrainParameters
 from components.train.pointer import OwnItems, Pointer, own_features, own_items_of_positions, own_items_of_sessions
+from components.train.successors import SuccessorTable
 from components.train.towers import CandidateTower, derive_seed, make_query_tower, unit
 
 SEEDS_PER_STEP = 16  # maximum number of different seeds per step
@@ -43,6 +44,11 @@ class TwoTower(tfrs.Model):
         self.candidate_tower = CandidateTower(self.num_items, parameters.embedding_dim, normalize=parameters.normalize)
         self.query_tower = make_query_tower(parameters, num_items=self.num_items, num_sessions=num_sessions)
         self.pointer = Pointer() if parameters.pointer else None
+        self.successors = None
+        if parameters.successor_half_count and not parameters.reads_session_ids:
+            self.successors = SuccessorTable(
+                counts, dimension=parameters.embedding_dim, half_count=parameters.successor_half_count
+            )
         self.trend = None
         if trend is not None and trend.any():
             self.trend = tf.constant(np.append(0.0, parameters.temperature * trend), tf.float32)
@@ -65,6 +71,8 @@ class TwoTower(tfrs.Model):
             tower = tf.function(tower, jit_compile=True)
         queries = tower(session, items, tf.cast(embeddings, self.query_tower.compute_dtype), seed)
         queries = tf.cast(queries, tf.float32)
+        if self.successors is not None:
+            queries += self.successors(items, seed)
         return unit(queries) if self.parameters.normalize else queries
 
     @tf.function(

@@ -34,6 +34,7 @@ class TrainParameters:
     correct_sampling: bool = True
     session_negatives: bool = True
     pointer: bool = True
+    successor_half_count: float = 2000.0
     remove_accidental_hits: bool = True
     num_hard_negatives: int = 0
     temperature: float = 0.08
@@ -71,7 +72,7 @@ class TrainParameters:
             _expect(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         _expect(self.max_session_length >= 2, "max_session_length", "at least 2", self.max_session_length)
         _expect(0 <= self.random_seed <= MAX_SEED, "random_seed", f"from 0 to {MAX_SEED}", self.random_seed)
-        for name, lowest in (("temperature", MIN_TEMPERATURE), ("table_learning_rate", 0)):
+        for name, lowest in (("temperature", MIN_TEMPERATURE), ("table_learning_rate", 0), ("successor_half_count", 0)):
             value = getattr(self, name)
             _expect(lowest <= value < math.inf, name, f"finite and at least {lowest:g}", value)
         _expect(0 < self.learning_rate < math.inf, "learning_rate", "finite and above 0", self.learning_rate)

@@ -24,6 +24,7 @@ from components.train.towers import LastItemTower
 
 # The parameters that decide which variables there are, and of which shapes.
 SHAPING = ("query_tower", "embedding_dim", "normalize", "pointer", "max_session_length")
+SUCCESSORS = "model/successors/successors/.ATTRIBUTES/VARIABLE_VALUE"  # its size depends on the counts
 CHUNK = 65_536  # sessions whose rows are averaged at a time
 
 Rows = npt.NDArray[np.float32]
@@ -108,7 +109,8 @@ class Published:
 
         Rows of items that both vocabularies know move to their new indices, as does the row of the unknown item. The
         row of a new item is the mean of the rows of the known items in its sessions, each as often as it stands there.
-        An item that no session holds together with a known one keeps its random row. All other weights carry over, and
+        An item that no session holds together with a known one keeps its random row. What follows an item is moved too,
+        and is 0 for a new item. All other weights carry over, and
         the optimizer starts anew.
 
         Args:
@@ -137,7 +139,10 @@ class Published:
             towers["pointer"] = earlier.pointer
         checkpoint = tf.train.Checkpoint(model=tf.train.Checkpoint(**towers))
         with literal_path(self.folder / TOWERS) as path:
-            checkpoint.read(f"{path}/variables/variables").assert_existing_objects_matched().expect_partial()
+            variables = f"{path}/variables/variables"
+            checkpoint.read(variables).assert_existing_objects_matched().expect_partial()
+            reader = tf.train.load_checkpoint(variables)
+            successors = reader.get_tensor(SUCCESSORS) if reader.has_tensor(SUCCESSORS) else None
         moved = np.append(UNKNOWN, known.encode(pa.chunked_array([vocabulary.item_ids])))
         is_known = (moved != UNKNOWN) | (np.arange(len(moved)) == UNKNOWN)
 
@@ -149,8 +154,19 @@ class Published:
                     variable.assign(_fill(rows, is_known, sessions))
                 else:
                     variable.assign(found)
+            if model.successors is not None and successors is not None:
+                _move_successors(model.successors.table, successors, moved)
 
         return start
+
+
+def _move_successors(table: tf.Variable, found: Rows, moved: npt.NDArray[np.int32]) -> None:
+    """Moves the rows of items that have one in both tables; the others stay 0."""
+    rows = table.numpy()
+    places = moved[: len(rows)]
+    has_row = (places != UNKNOWN) & (places < len(found))
+    rows[has_row] = found[places[has_row]]
+    table.assign(rows)
 
 
 def _list_variables(model: TwoTower) -> list[tf.Variable]:

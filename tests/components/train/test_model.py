@@ -140,7 +140,7 @@ def test_the_full_loss_is_that_of_the_scores_that_are_served():
 
 @pytest.mark.parametrize("loss", ["sampled", "full"])
 def test_the_pointer_and_both_towers_are_trained(loss):
-    model = of("gru_attention", loss=loss, num_negatives=4)
+    model = of("gru_attention", loss=loss, num_negatives=4, successor_half_count=1.0)
     model.compile(optimizer="sgd")
     with tf.GradientTape() as tape:
         value = model.compute_loss(BATCH, training=True)

@@ -22,6 +22,8 @@ from components.train.towers import QUERY_TOWERS
         ({"learning_rate": math.inf}, "Expected learning_rate to be finite"),
         ({"table_learning_rate": -0.1}, "Expected table_learning_rate to be finite and at least 0. Received: -0.1"),
         ({"table_learning_rate": math.inf}, "Expected table_learning_rate to be finite"),
+        ({"successor_half_count": -1.0}, "Expected successor_half_count to be finite and at least 0. Received: -1.0"),
+        ({"successor_half_count": math.inf}, "Expected successor_half_count to be finite and at least 0."),
         ({"trend_weight": 1.5}, "Expected trend_weight to be from 0 to 1. Received: 1.5"),
         ({"trend_weight": math.nan}, "Expected trend_weight to be from 0 to 1. Received: nan"),
         ({"dropout": 1.0}, "Expected dropout to be 0, or from 1e-05 to 0.99999. Received: 1.0"),

@@ -38,7 +38,11 @@ def make_model(parameters, vocabulary, seed):
     model = TwoTower(parameters, counts=vocabulary.counts, num_sessions=0)
     model.build_variables()
     rng = np.random.default_rng(seed)
-    for part in (model.candidate_tower, model.query_tower, model.pointer):
+    # The vectors of what follows an item are only 0 in a model that is yet to be trained, which seed 2 is.
+    parts = [model.candidate_tower, model.query_tower, model.pointer]
+    if seed == 1 and model.successors is not None:
+        parts.append(model.successors)
+    for part in parts:
         for variable in part.variables:
             variable.assign(rng.normal(size=variable.shape))
     return model
@@ -104,6 +108,22 @@ def test_both_tables_of_the_last_item_move(start_from):
     earlier, model, _ = start_from(TrainParameters(query_tower="last_item", embedding_dim=8))
     (old,), (new,) = earlier.query_tower.variables, model.query_tower.variables
     np.testing.assert_array_equal(new.numpy()[[0, 2, 5]], old.numpy()[[0, 2, 1]])
+
+
+def test_what_follows_an_item_moves_too(start_from, monkeypatch):
+    monkeypatch.setattr("components.train.successors.MIN_WEIGHT", 0.0)
+    parameters = TrainParameters(query_tower="mean", embedding_dim=8, successor_half_count=1.0)
+    earlier, model, _ = start_from(parameters)
+    old, new = earlier.successors.table.numpy(), model.successors.table.numpy()
+    np.testing.assert_array_equal(new[[0, 2, 5]], [np.zeros(8), old[2], old[1]])  # unknown, b and a
+    np.testing.assert_array_equal(new[[1, 3, 4, 6]], np.zeros((4, 8)))
+
+
+def test_a_model_without_successors_can_be_started_from(start_from):
+    parameters = TrainParameters(query_tower="mean", embedding_dim=8, successor_half_count=0.0)
+    earlier, model, random = start_from(parameters, successor_half_count=1.0)
+    assert not model.successors.table.numpy().any()
+    check_rows(earlier.candidate_tower.table.numpy(), model.candidate_tower.table.numpy(), random)
 
 
 @pytest.mark.parametrize(

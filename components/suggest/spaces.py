@@ -19,6 +19,7 @@ SPACES: dict[str, dict[str, dict[str, Any]]] = {
         "trend_weight": {"low": 0.0, "high": 0.5, "step": 0.125},
         "dropout": {"low": 0.0, "high": 0.5, "step": 0.1},
         "input_dropout": {"low": 0.1, "high": 0.7, "step": 0.1},
+        "successor_half_count": {"low": 250.0, "high": 4000.0, "log": True},
         "learning_rate": {"low": 0.0005, "high": 0.008, "log": True},
         "table_learning_rate": {"low": 0.004, "high": 0.06, "log": True},
     },

@@ -34,6 +34,11 @@ class Progress:
         self.seconds = float(os.environ.get(SECONDS_VARIABLE, DEFAULT_SECONDS))
         self.last = self.begin
 
+    def restart(self) -> None:
+        """Starts the clock anew; the work so far, such as compiling a graph, does not show the speed of the rest."""
+        self.first = self.done
+        self.begin = self.last = self.clock()
+
     def is_due(self) -> bool:
         """Whether a line may be written now."""
         return self.clock() - self.last >= self.seconds

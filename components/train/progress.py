@@ -46,6 +46,7 @@ class _Steps(tf.keras.callbacks.Callback):
         self.name = name
         self.num_steps = num_steps
         self.num_epochs = num_epochs
+        self.is_compiled = False  # the first step compiles the graph, which takes as long as many steps
         self.begin = 0.0
         self.step = 0
         self.epoch = 0
@@ -58,7 +59,11 @@ class _Steps(tf.keras.callbacks.Callback):
         """Counts a step."""
         self.step += 1
         self.progress.done += 1
-        if self.progress.is_due():
+        if not self.is_compiled:
+            self.is_compiled = True
+            self.progress.restart()
+            self.begin, self.step = perf_counter(), 0
+        elif self.progress.is_due():
             speed = self.history.num_targets * self.step / self.num_steps / max(1e-9, perf_counter() - self.begin)
             self.progress.write(self._describe(speed))
 

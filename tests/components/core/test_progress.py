@@ -39,6 +39,18 @@ def test_what_an_earlier_attempt_did_counts_as_done_and_not_as_speed(clock, monk
     assert capsys.readouterr().out == "[progress 62%] epoch 5/8  about 3 min left\n"
 
 
+def test_a_slow_start_does_not_count_as_speed(clock, monkeypatch, capsys):
+    monkeypatch.setenv(SECONDS_VARIABLE, "5")
+    progress = Progress(100, clock=clock)
+    clock.now += 60
+    progress.done += 1
+    progress.restart()
+    assert not progress.is_due()
+    clock.now += 10
+    progress.advance(10, "10 steps in 10 s")
+    assert capsys.readouterr().out == "[progress 11%] 10 steps in 10 s  about 89 s left\n"
+
+
 def test_no_estimate_without_work_and_after_all_of_it(clock, monkeypatch, capsys):
     monkeypatch.setenv(SECONDS_VARIABLE, "0")
     for progress in (Progress(0, clock=clock), Progress(5, clock=clock)):

@@ -34,20 +34,20 @@ class Checkpoints:
     """Weights and optimizer state of the last and the best epoch on disk, and the training history.
 
     Args:
-        model: compiled model whose tower, pointer and optimizer variables are built.
+        model: compiled model whose variables and optimizer are built.
         checkpoint_dir: folder of this training; created if missing.
+
+    Raises:
+        ValueError: the model has weights that `TwoTower.parts` leaves out, so a checkpoint would lose them.
     """
 
     def __init__(self, model: TwoTower, checkpoint_dir: Path) -> None:
         # Excludes the model's metrics: they differ between workers, so every worker would have to write its own.
-        parts = {
-            "query_tower": model.query_tower,
-            "candidate_tower": model.candidate_tower,
-            "optimizer": model.optimizer,
-        }
-        if model.pointer is not None:
-            parts["pointer"] = model.pointer
-        self.checkpoint = tf.train.Checkpoint(**parts)
+        kept = {variable.ref() for part in model.parts.values() for variable in part.variables}
+        lost = [variable.name for variable in model.trainable_variables if variable.ref() not in kept]
+        if lost:
+            raise ValueError(f"Expected TwoTower.parts to hold all weights. Missing: {', '.join(lost)}")
+        self.checkpoint = tf.train.Checkpoint(**model.parts, optimizer=model.optimizer)
         self.dir = checkpoint_dir
         self.dir.mkdir(parents=True, exist_ok=True)
 

@@ -72,7 +72,8 @@ def train(
         temperature: Softmax temperature; scores are divided by it.
         trend_weight: Strength, from 0 to 1, of the correction towards recent popularity after training.
         dropout: Dropout rate of the query tower.
-        input_dropout: Dropout rate of the embeddings that the GRU of the gru_attention tower reads.
+        input_dropout: Dropout rate of the embeddings that the GRU of the gru_attention tower reads, and of the vectors
+            of what follows an item.
         mask_rate: Share of the input items that training replaces by the unknown item.
         optimizer: Optimizer: adam or adagrad.
         learning_rate: Peak learning rate.

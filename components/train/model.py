@@ -47,13 +47,27 @@ class TwoTower(tfrs.Model):
         self.successors = None
         if parameters.successor_half_count and not parameters.reads_session_ids:
             self.successors = SuccessorTable(
-                counts, dimension=parameters.embedding_dim, half_count=parameters.successor_half_count
+                counts,
+                dimension=parameters.embedding_dim,
+                half_count=parameters.successor_half_count,
+                rate=parameters.input_dropout,
             )
         self.trend = None
         if trend is not None and trend.any():
             self.trend = tf.constant(np.append(0.0, parameters.temperature * trend), tf.float32)
         self.mean_loss = tf.keras.metrics.Mean(name="mean_loss")
         self.objective = make_loss(parameters, counts=counts, candidate_tower=self.candidate_tower)
+
+    @property
+    def parts(self) -> dict[str, tf.keras.layers.Layer]:
+        """The layers that hold all weights, by name."""
+        layers = {
+            "query_tower": self.query_tower,
+            "candidate_tower": self.candidate_tower,
+            "pointer": self.pointer,
+            "successors": self.successors,
+        }
+        return {name: layer for name, layer in layers.items() if layer is not None}
 
     def build_variables(self) -> None:
         """Creates all variables now; layers would otherwise create them on their first call."""

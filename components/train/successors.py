@@ -8,7 +8,6 @@ from components.core.vocabulary import UNKNOWN
 from components.train.towers import derive_seed, dropout
 
 MIN_WEIGHT = 0.01  # an item with less weight gets no row, which keeps the table small
-DROPOUT = 0.5
 SEED = 5  # the query towers use the draws before
 
 
@@ -26,10 +25,12 @@ class SuccessorTable(tf.keras.layers.Layer):
         counts: [num_items] number of events per item in the training sessions; entry i belongs to index i + 1.
         dimension: number of coordinates of a query.
         half_count: number of events at which a row has half its weight, above 0.
+        rate: dropout rate.
     """
 
-    def __init__(self, counts: npt.NDArray[np.int64], *, dimension: int, half_count: float) -> None:
+    def __init__(self, counts: npt.NDArray[np.int64], *, dimension: int, half_count: float, rate: float) -> None:
         super().__init__()
+        self.rate = rate
         weights = np.append(0.0, counts / (counts + half_count))
         num_rows = 1 + np.max(np.flatnonzero(weights >= MIN_WEIGHT), initial=UNKNOWN)
         self.weights_of_rows = tf.constant(weights[:num_rows], tf.float32)
@@ -47,4 +48,4 @@ class SuccessorTable(tf.keras.layers.Layer):
         """
         rows = tf.where(items < self.table.shape[0], tf.maximum(items, UNKNOWN), UNKNOWN)
         vectors = tf.gather(self.table, rows) * tf.gather(self.weights_of_rows, rows)[..., tf.newaxis]
-        return dropout(vectors, DROPOUT, derive_seed(seed, SEED))
+        return dropout(vectors, self.rate, derive_seed(seed, SEED))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from components.train.towers import LastItemTower
 
 # The parameters that decide which variables there are, and of which shapes.
 SHAPING = ("query_tower", "embedding_dim", "normalize", "pointer", "max_session_length")
-SUCCESSORS = "model/successors/successors/.ATTRIBUTES/VARIABLE_VALUE"  # its size depends on the counts
+SUCCESSORS = "model/successors/successors/.ATTRIBUTES/VARIABLE_VALUE"
 CHUNK = 65_536  # sessions whose rows are averaged at a time
 
 Rows = npt.NDArray[np.float32]
@@ -132,12 +132,10 @@ class Published:
                     f"Received: {getattr(parameters, name)!r}. Set warm_start=false to train a model of another shape"
                 )
         known = Vocabulary.read(self.folder / VOCABULARY)
-        earlier = TwoTower(parameters, counts=known.counts, num_sessions=0)
+        # The size of the successors' table depends on counts that the published model does not say.
+        earlier = TwoTower(replace(parameters, successor_half_count=0.0), counts=known.counts, num_sessions=0)
         earlier.build_variables()
-        towers = {"query_tower": earlier.query_tower, "candidate_tower": earlier.candidate_tower}
-        if earlier.pointer is not None:
-            towers["pointer"] = earlier.pointer
-        checkpoint = tf.train.Checkpoint(model=tf.train.Checkpoint(**towers))
+        checkpoint = tf.train.Checkpoint(model=tf.train.Checkpoint(**earlier.parts))
         with literal_path(self.folder / TOWERS) as path:
             variables = f"{path}/variables/variables"
             checkpoint.read(variables).assert_existing_objects_matched().expect_partial()
@@ -170,8 +168,7 @@ def _move_successors(table: tf.Variable, found: Rows, moved: npt.NDArray[np.int3
 
 
 def _list_variables(model: TwoTower) -> list[tf.Variable]:
-    parts = [model.candidate_tower, model.query_tower, *([model.pointer] if model.pointer is not None else [])]
-    return [variable for part in parts for variable in part.variables]
+    return [variable for name, part in model.parts.items() if name != "successors" for variable in part.variables]
 
 
 def _list_tables(model: TwoTower) -> list[tf.Variable]:

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from components.core.sequences import PADDING
+from components.train.checkpoints import Checkpoints
 from components.train.model import TwoTower
 from components.train.parameters import TrainParameters
 from components.train.successors import SuccessorTable
@@ -11,7 +12,7 @@ COUNTS = np.array([300, 100, 2, 1, 0])  # items 1 to 5
 
 
 def make_table(half_count, value=1.0):
-    table = SuccessorTable(COUNTS, dimension=3, half_count=half_count)
+    table = SuccessorTable(COUNTS, dimension=3, half_count=half_count, rate=0.5)
     table.table.assign(tf.fill(table.table.shape, value))
     return table
 
@@ -30,13 +31,13 @@ def test_rare_items_have_no_row_and_unknown_items_and_padding_add_nothing():
 
 def test_an_item_that_became_rare_keeps_the_rows_before_it():
     """After a refit, the indices are not in the order of the counts of train alone."""
-    table = SuccessorTable(np.array([100, 0, 50]), dimension=2, half_count=100.0)
+    table = SuccessorTable(np.array([100, 0, 50]), dimension=2, half_count=100.0, rate=0.5)
     table.table.assign(tf.ones_like(table.table))
     np.testing.assert_allclose(table(tf.constant([[1, 2, 3]]), None)[0, :, 0], [1 / 2, 0, 1 / 3], rtol=1e-6)
 
 
 def test_training_drops_half_of_the_coordinates():
-    table = SuccessorTable(np.array([100]), dimension=2_000, half_count=100.0)
+    table = SuccessorTable(np.array([100]), dimension=2_000, half_count=100.0, rate=0.5)
     table.table.assign(tf.ones_like(table.table))
     added = table(tf.constant([[1]]), tf.constant([1, 2])).numpy()
     assert set(np.unique(added)) == {0.0, 1.0}  # 1/2, and twice that where it is kept
@@ -83,6 +84,15 @@ def test_the_gradient_reaches_the_row_of_the_newest_item_alone():
         loss = model.compute_loss(batch, training=True)
     gradient = tf.convert_to_tensor(tape.gradient(loss, model.successors.table)).numpy()
     assert np.flatnonzero(np.abs(gradient).sum(axis=1)).tolist() == [2]
+
+
+def test_a_checkpoint_that_would_lose_weights_is_refused(tmp_path, monkeypatch):
+    model = make_model()
+    model.compile(optimizer="sgd")
+    Checkpoints(model, tmp_path)
+    monkeypatch.setattr(TwoTower, "parts", {"candidate_tower": model.candidate_tower})
+    with pytest.raises(ValueError, match="Missing: pointer:0, successors:0"):
+        Checkpoints(model, tmp_path)
 
 
 def test_the_session_id_tower_has_no_successors():

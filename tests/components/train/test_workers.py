@@ -24,6 +24,7 @@ SETTINGS = {
     "max_epochs": 2,
     "max_session_length": 8,
     "dropout": 0.0,
+    "input_dropout": 0.0,
     "mask_rate": 0.0,
 }
 # Two replicas in one process, as on two GPUs; CPU devices can be multiplied at will.

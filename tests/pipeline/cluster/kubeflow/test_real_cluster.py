@@ -106,7 +106,7 @@ def test_a_wrong_path_has_its_cause(settings: dict[str, str]) -> None:
 
 def test_a_pod_that_finds_no_room_ends_the_command(settings: dict[str, str]) -> None:
     command = ["submit", "--image", settings["IMAGE"], "--resource", "ingest.cpu=1000"]
-    command += ["--resource", "ingest.cpu_limit=1000", "--pending-minutes", "0.5", "--cancel-pending"]
+    command += ["--resource", "ingest.cpu_limit=1000", "--pending-minutes", "2", "--cancel-pending"]
     done = CliRunner().invoke(cli, [*command, *to_options([f"{name}={path}" for name, path in PATHS.items()])])
     assert done.exit_code == 6
     assert "needs 1000 CPUs, no node has them free: --resource ingest.cpu=500" in done.stderr

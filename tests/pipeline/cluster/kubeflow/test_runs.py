@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import urllib3
 from click.testing import CliRunner, Result
 from factories import PATHS
 from kfp_server import FakeKfp
@@ -16,7 +17,7 @@ from pipeline.__main__ import cli
 from pipeline.cluster.kubeflow import client as kfp_client
 from pipeline.cluster.kubeflow import runs as kfp_runs
 from pipeline.cluster.kubeflow.client import connect, explain_errors
-from pipeline.cluster.submission import ClusterError, Submission, check_run_name, make_run_name
+from pipeline.cluster.submission import ClusterError, Submission, UnreachableError, check_run_name, make_run_name
 from pipeline.tasks import Tasks
 
 SETTINGS = [f"--set={name}={value}" for name, value in PATHS.items()]
@@ -222,3 +223,13 @@ def test_a_wrong_host_is_named_within_ten_seconds(
     with pytest.raises(ClusterError, match=f"Expected a Kubeflow Pipelines API at {url}"):
         connect(host=url)
     assert time.monotonic() - start < 3
+
+
+def test_a_refused_connection_is_all_that_the_message_says() -> None:
+    message = (
+        "Expected a Kubeflow Pipelines API at http://there (--host). Received: Failed to establish a new connection: "
+    )
+    with pytest.raises(UnreachableError) as raised, explain_errors("there"):
+        urllib3.PoolManager(retries=1).request("GET", "http://127.0.0.1:9/apis/v2beta1/runs")
+    assert str(raised.value).startswith(message)
+    assert str(raised.value).removeprefix(message) == "[Errno 111] Connection refused"

@@ -104,6 +104,7 @@ def test_a_wrong_path_has_its_cause(settings: dict[str, str]) -> None:
     assert "two-tower: ingest failed in attempt 1: FileNotFoundError: Expected a file" in done.stderr
 
 
+@pytest.mark.timeout(900)
 def test_a_pod_that_finds_no_room_ends_the_command(settings: dict[str, str]) -> None:
     command = ["submit", "--image", settings["IMAGE"], "--resource", "ingest.cpu=1000"]
     command += ["--resource", "ingest.cpu_limit=1000", "--pending-minutes", "2", "--cancel-pending"]

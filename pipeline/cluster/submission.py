@@ -122,18 +122,19 @@ def list_owners(pipeline: str) -> dict[str, str]:
 def make_run_name(submission: Submission) -> str:
     """Generates a unique name, by which a retry of the start finds the run.
 
-    Web pages cut names after about 30 characters, so what tells runs apart comes first: the pipeline, the time and a
-    random part, then the preset, the data and as many changed parameters as fit.
+    Kubeflow's list of runs shows about 30 characters of a name. So what tells runs apart follows the pipeline and the
+    time: a preset other than the default, the data and as many changed parameters as fit. A random part ends the name.
     """
-    name = f"{submission.pipeline}-{datetime.now(tz=UTC):%m%d-%H%M}-{uuid.uuid4().hex[:8]}"
+    name, end = f"{submission.pipeline}-{datetime.now(tz=UTC):%m%d-%H%M}", f"-{uuid.uuid4().hex[:8]}"
     log, train = (str(submission.parameters.get(key, "")).rstrip("/") for key in ("log_path", "train_path"))
     # A file of split logs is called train in every data set; its folder tells more.
     data = (log or train.rpartition("/")[0]).rpartition("/")[2].partition(".")[0]
-    for part in (submission.preset, data, *(f"{key}-{value}" for key, value in submission.changes.items())):
+    preset = "" if submission.preset == "default" else submission.preset
+    for part in (preset, data, *(f"{key}-{value}" for key, value in submission.changes.items())):
         clean = re.sub("[^a-z0-9]+", "-", part.lower()).strip("-")
-        if clean and len(name) + len(clean) < _MAX_GENERATED_NAME:
+        if clean and len(name) + len(clean) + len(end) < _MAX_GENERATED_NAME:
             name += f"-{clean}"
-    return name
+    return name + end
 
 
 def check_run_name(name: str) -> str:

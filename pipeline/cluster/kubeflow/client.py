@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,7 +98,15 @@ def explain_errors(where: str) -> Iterator[None]:
         kind = UnreachableError if error.status in _AWAY_STATUSES else ClusterError
         raise kind(f"Expected {where} to accept the request. Received: {message}") from error
     except (urllib3.exceptions.HTTPError, ConnectionError, CallError) as error:
-        raise UnreachableError(f"Expected a Kubeflow Pipelines API at {where} (--host). Received: {error}") from error
+        raise UnreachableError(
+            f"Expected a Kubeflow Pipelines API at {where} (--host). Received: {_find_reason(error)}"
+        ) from error
+
+
+def _find_reason(error: Exception) -> str:
+    """Returns why a connection failed, without the pool, the host and the path that urllib3 puts around it."""
+    reason = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason else error
+    return re.sub(r"^\w+\(host=[^)]*\): ", "", str(reason))
 
 
 @contextlib.contextmanager

@@ -251,7 +251,7 @@ def test_the_report_shows_the_funnel_first(tmp_path):
     rows = [*make_visits("ab"), (END, 1, "a|b", "a")]
     report = sessionize(write_log(tmp_path / "log.csv", rows), tmp_path / "events", SessionizeParameters())
     text = (tmp_path / "events" / "report.md").read_text()
-    assert text.startswith("# Data report\n\n## What became of each line\n\n|  | lines | share |\n")
+    assert text.startswith("# Data report\n\n## What became of each line\n\n|  | number of lines | share |\n")
     rows = ["read | 601 | 100.00%", "event type: a\\|b | 1 | 0.17%", "train | 300 | 49.92%", "valid | 140 | 23.29%"]
     assert "\n".join(f"| {row} |" for row in rows) in text
     assert DataReport.read(tmp_path / "events" / "report.json") == report

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import urllib3
 from click.testing import CliRunner, Result
 from factories import PATHS
 from kfp_server import FakeKfp
@@ -16,7 +17,7 @@ from pipeline.__main__ import cli
 from pipeline.cluster.kubeflow import client as kfp_client
 from pipeline.cluster.kubeflow import runs as kfp_runs
 from pipeline.cluster.kubeflow.client import connect, explain_errors
-from pipeline.cluster.submission import ClusterError, Submission, check_run_name, make_run_name
+from pipeline.cluster.submission import ClusterError, Submission, UnreachableError, check_run_name, make_run_name
 from pipeline.tasks import Tasks
 
 SETTINGS = [f"--set={name}={value}" for name, value in PATHS.items()]
@@ -108,8 +109,8 @@ def test_whoever_interrupts_the_command_learns_how_to_follow_the_run_again(
 def test_the_name_and_the_description_of_a_run_say_what_it_is(cluster: FakeKfp, host: str) -> None:
     assert run_cli("--host", host, "--no-follow", "--preset", "sample", "--set", "batch_size=64").exit_code == 0
     (run,) = cluster.runs.values()
-    # Cut after 30 characters, names still differ: by the time and a random part.
-    assert re.fullmatch(r"training-\d{4}-\d{4}-[0-9a-f]{8}-sample-logs-.*", run["display_name"])
+    # Cut after 30 characters, names still say when the run began, and from what.
+    assert re.fullmatch(r"training-\d{4}-\d{4}-sample-logs-.*-[0-9a-f]{8}", run["display_name"])
     assert "-embedding-dim-64-" in run["display_name"]
     assert len(run["display_name"]) <= 80
     assert run["description"] == (
@@ -144,7 +145,18 @@ def test_the_name_of_a_run_has_the_data(pipeline: str, parameters: dict[str, str
     )
     name = make_run_name(submission)
     assert check_run_name(name) == name
-    assert name.partition("-default")[2] == (f"-{data}" if data else "")
+    assert re.fullmatch(rf"{pipeline}-\d{{4}}-\d{{4}}{f'-{data}' if data else ''}-[0-9a-f]{{8}}", name)
+
+
+def test_what_tells_runs_apart_is_in_the_part_of_a_name_that_the_page_shows() -> None:
+    parameters = {**PATHS, "embedding_dim": 16, "learning_rate": 0.02, "random_seed": 7, "query_tower": "mean"}
+    submission = Submission(
+        pipeline="training", tasks=Tasks(image="r.io/x:1", platform="kfp"), parameters=parameters, preset="fast"
+    )
+    name = make_run_name(submission)
+    assert re.fullmatch(r"training-\d{4}-\d{4}-fast-logs-embedding-dim-16-[0-9a-z-]*[0-9a-f]{8}", name)
+    assert len(name) <= 80
+    assert name != make_run_name(submission)
 
 
 def test_a_log_of_this_machine_is_refused(host: str) -> None:
@@ -211,3 +223,13 @@ def test_a_wrong_host_is_named_within_ten_seconds(
     with pytest.raises(ClusterError, match=f"Expected a Kubeflow Pipelines API at {url}"):
         connect(host=url)
     assert time.monotonic() - start < 3
+
+
+def test_a_refused_connection_is_all_that_the_message_says() -> None:
+    message = (
+        "Expected a Kubeflow Pipelines API at http://there (--host). Received: Failed to establish a new connection: "
+    )
+    with pytest.raises(UnreachableError) as raised, explain_errors("there"):
+        urllib3.PoolManager(retries=1).request("GET", "http://127.0.0.1:9/apis/v2beta1/runs")
+    assert str(raised.value).startswith(message)
+    assert str(raised.value).removeprefix(message) == "[Errno 111] Connection refused"

@@ -229,7 +229,7 @@ def test_a_refused_connection_is_all_that_the_message_says() -> None:
     message = (
         "Expected a Kubeflow Pipelines API at http://there (--host). Received: Failed to establish a new connection: "
     )
-    with pytest.raises(UnreachableError) as raised, explain_errors("there"):
+    with pytest.raises(UnreachableError) as raised, explain_errors("http://there"):
         urllib3.PoolManager(retries=1).request("GET", "http://127.0.0.1:9/apis/v2beta1/runs")
     assert str(raised.value).startswith(message)
     assert str(raised.value).removeprefix(message) == "[Errno 111] Connection refused"

@@ -109,9 +109,8 @@ class Published:
 
         Rows of items that both vocabularies know move to their new indices, as does the row of the unknown item. The
         row of a new item is the mean of the rows of the known items in its sessions, each as often as it stands there.
-        An item that no session holds together with a known one keeps its random row. What follows an item is moved too,
-        and is 0 for a new item. All other weights carry over, and
-        the optimizer starts anew.
+        An item that no session holds together with a known one keeps its random row. The vectors of what
+        follows an item move too; those of new items are 0. All other weights carry over, and the optimizer starts anew.
 
         Args:
             vocabulary: the vocabulary of the training.
@@ -141,6 +140,11 @@ class Published:
             checkpoint.read(variables).assert_existing_objects_matched().expect_partial()
             reader = tf.train.load_checkpoint(variables)
             successors = reader.get_tensor(SUCCESSORS) if reader.has_tensor(SUCCESSORS) else None
+        if successors is not None and not parameters.successor_half_count:
+            raise ValueError(
+                f"Expected successor_half_count above 0 for a warm start, since version {self.manifest.version} knows "
+                "what follows an item. Received: 0. Set warm_start=false to train a model without"
+            )
         moved = np.append(UNKNOWN, known.encode(pa.chunked_array([vocabulary.item_ids])))
         is_known = (moved != UNKNOWN) | (np.arange(len(moved)) == UNKNOWN)
 

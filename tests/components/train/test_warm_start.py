@@ -131,6 +131,7 @@ def test_a_model_without_successors_can_be_started_from(start_from):
     [
         ({"embedding_dim": 16}, "Expected embedding_dim=8 for a warm start.* Received: 16. Set warm_start=false"),
         ({"pointer": False}, "Expected pointer=True for a warm start.* Received: False"),
+        ({"successor_half_count": 0.0}, "Expected successor_half_count above 0 for a warm start.* Received: 0"),
     ],
 )
 def test_a_model_of_another_shape_is_refused(start_from, changed, message):

@@ -41,6 +41,8 @@ def serve_seaweedfs(bucket: str, folder: Path) -> Iterator[dict[str, str]]:
     options = [f"-{name}={port}" for name, port in ports.items()]
     # Its other services have fixed ports, and statistics would leave this machine.
     options += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
+    # By default it refuses to write when less than 1% of the disk is free, however large that is.
+    options += ["-volume.minFreeSpace=500MiB"]
     options += ["-s3", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-master.volumeSizeLimitMB=64"]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen([weed, "server", *options], stdout=log, stderr=log, cwd=folder)

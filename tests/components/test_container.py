@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +89,23 @@ def test_containers_end_with_the_metrics_of_the_subprocess_runner(tmp_path: Path
     assert leave_out_measured(documents["docker"]) == leave_out_measured(documents["subprocess"])
 
 
-def test_a_retraining_in_containers_publishes_to_a_bucket_and_tells_the_webhook(tmp_path: Path) -> None:
+@pytest.fixture(params=["moto", "seaweedfs"])
+def bucket_access(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment variables that point clients to a server with the bucket `served`."""
+    if request.param == "moto":
+        serving = s3_server.serve("served")
+    else:
+        (tmp_path / "weed").mkdir()
+        serving = s3_server.serve_seaweedfs("served", tmp_path / "weed")
+    with serving as variables:
+        yield variables
+
+
+def test_a_retraining_in_containers_publishes_to_a_bucket_and_tells_the_webhook(
+    tmp_path: Path, bucket_access: dict[str, str]
+) -> None:
     SHOP.write(tmp_path / "log")
-    with s3_server.serve("served") as variables, serve_webhook((200, b"ok")) as served:
-        url, bodies = served
+    with serve_webhook((200, b"ok")) as (url, bodies):
         subprocess.run(
             [
                 *(sys.executable, "-m", "pipeline", "run", "--runner", "docker", "--image", IMAGE),
@@ -101,10 +114,10 @@ def test_a_retraining_in_containers_publishes_to_a_bucket_and_tells_the_webhook(
                 *(option for setting in WEEKLY_SETTINGS for option in ("--set", setting)),
             ],
             check=True,
-            env={**os.environ, **variables, WEBHOOK_VARIABLE: url},
+            env={**os.environ, **bucket_access, WEBHOOK_VARIABLE: url},
         )
         with pytest.MonkeyPatch.context() as patch:
-            for name, value in variables.items():
+            for name, value in bucket_access.items():
                 patch.setenv(name, value)
             (published,) = list_versions("s3://served/models")
     assert published.document["verification"]["overlap"] > 0.5
@@ -112,7 +125,7 @@ def test_a_retraining_in_containers_publishes_to_a_bucket_and_tells_the_webhook(
     assert (told["status"], told["version"], told["serving_uri"]) == ("published", 1, "s3://served/models")
     printed = (tmp_path / "output" / "run.log").read_text()
     assert url not in printed
-    assert variables["AWS_SECRET_ACCESS_KEY"] not in printed
+    assert bucket_access["AWS_SECRET_ACCESS_KEY"] not in printed
 
 
 def test_a_task_that_fails_in_its_container_fails_the_run(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def read_records(uri: str, run_id: str, *, on_unreadable: Callable[[str], None] 
         except Exception as error:  # a store has its own kinds
             reason = " ".join(str(error).split())[:400]
             on_unreadable(f"{records.name}/{name} is not the record of a task. {type(error).__name__}: {reason}")
-    return {record.task: record for record in sorted(found, key=lambda each: each.started)}
+    return {record.task: record for record in sorted(found, key=lambda each: (each.started, each.ended, each.task))}
 
 
 def _parse(content: bytes) -> Record:
@@ -180,4 +180,4 @@ def _warned(task: str, records: _Records) -> Iterator[None]:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return datetime.now(UTC).isoformat(timespec="microseconds")

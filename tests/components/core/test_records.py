@@ -41,6 +41,14 @@ def test_a_task_leaves_its_result_and_one_that_raises_its_error(uri):
     assert read_records(uri, "run-2") == {}
 
 
+def test_tasks_that_start_within_a_millisecond_keep_their_order(tmp_path):
+    tasks = [f"task-{number}" for number in reversed(range(10, 40))]
+    for task in tasks:
+        with recorded(name(str(tmp_path), task)):
+            pass
+    assert list(read_records(str(tmp_path), "run-1")) == tasks
+
+
 def test_a_second_attempt_replaces_the_record_of_the_first(uri):
     with pytest.raises(ValueError, match="first"), recorded(name(uri)):
         raise ValueError("first attempt")

@@ -30,7 +30,7 @@ def limit_arrow_threads() -> None:
     pa.set_cpu_count(min(pa.cpu_count(), count_cpus()))
 
 
-def configure_tensorflow() -> None:
+def configure_tensorflow(*, num_streams: int = 1) -> None:
     """Limits the threads of TensorFlow to the CPUs that this process may use, and lets GPUs compute in float32.
 
     It also starts the drivers of the devices, without the messages that take the absence of a GPU for an error.
@@ -38,14 +38,17 @@ def configure_tensorflow() -> None:
     By default, TensorFlow rounds the factors of float32 matrix products to the 11 significant bits of TF32 on GPUs that
     support it, so scores would differ from those of a CPU by 1e-4. The limit on the threads has no effect after
     TensorFlow has run an operation in this process.
+
+    Args:
+        num_streams: number of large operations that run at the same time; each gets its share of the threads.
     """
     import tensorflow as tf
 
     tf.config.experimental.enable_tensor_float_32_execution(False)
     num_cpus = count_cpus()
-    if num_cpus < (os.cpu_count() or 1):
+    if num_streams > 1 or num_cpus < (os.cpu_count() or 1):
         with contextlib.suppress(RuntimeError):
-            tf.config.threading.set_intra_op_parallelism_threads(num_cpus)
+            tf.config.threading.set_intra_op_parallelism_threads(math.ceil(num_cpus / num_streams))
             tf.config.threading.set_inter_op_parallelism_threads(num_cpus)
     _start_devices()
 

@@ -49,8 +49,11 @@ def log_partition_of_others(score: ScoreTile, pairs: OwnPairs, *, num_queries: i
     others = add_bonus(score, pairs.query, pairs.item - 1, np.full(len(pairs.item), -np.inf, np.float32))
 
     def sum_tile(rows: slice) -> None:
-        # NumPy's exp takes several times as long.
-        log_partition[rows] = tf.reduce_logsumexp(others(rows), axis=1).numpy()
+        tile = others(rows)
+        highest = np.maximum(tile.max(axis=1), np.finfo(np.float32).min)  # finite also where all items are own items
+        np.subtract(tile, highest[:, np.newaxis], out=tile)
+        # NumPy's exp takes several times as long, and tf.reduce_logsumexp copies the tile three times.
+        log_partition[rows] = tf.math.log(tf.reduce_sum(tf.exp(tile), axis=1)).numpy() + highest
 
     for_each_tile(sum_tile, num_queries=num_queries, num_items=num_items)
     return log_partition

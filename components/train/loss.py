@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from components.train.halves import split_rows
+
 MASKED = -1e9  # logit of a masked item; its softmax probability is exactly 0 in float32
 
 
@@ -90,7 +92,7 @@ def sampled_softmax(
     hits = find_hits(find_columns(positive_ids, negative_ids)[:, tf.newaxis])
     if masked is not None:
         hits = tf.concat([hits, masked], axis=0)
-    sampled_part = _log_weighted_sum_exp(queries / temperature, negatives, tf.exp(-negative_log_q), hits)
+    sampled_part = _log_weighted_sum_exp_of_halves(queries / temperature, negatives, tf.exp(-negative_log_q), hits)
     certain = [positive_logits] if certain_logits is None else [positive_logits, certain_logits]
     certain_part = tf.reduce_logsumexp(tf.concat(certain, axis=1), axis=1)
     partition = certain_part + tf.math.softplus(sampled_part - certain_part)
@@ -111,6 +113,19 @@ def find_hits(columns: tf.Tensor) -> tf.Tensor:
     """Returns [row, column] of each entry of columns [num_rows, ...] that is not -1, [num_hits, 2] int32."""
     hit = tf.where(columns >= 0)
     return tf.stack([tf.cast(hit[:, 0], tf.int32), tf.gather_nd(columns, hit)], axis=1)
+
+
+def _log_weighted_sum_exp_of_halves(
+    queries: tf.Tensor, candidates: tf.Tensor, weights: tf.Tensor, masked: tf.Tensor
+) -> tf.Tensor:
+    """As `_log_weighted_sum_exp`, computed in halves of the queries."""
+    sums, begin = [], 0
+    for part in split_rows(queries):
+        end = begin + tf.shape(part)[0]
+        is_here = (masked[:, 0] >= begin) & (masked[:, 0] < end)
+        sums.append(_log_weighted_sum_exp(part, candidates, weights, tf.boolean_mask(masked, is_here) - [begin, 0]))
+        begin = end
+    return tf.concat(sums, axis=0)
 
 
 @tf.custom_gradient

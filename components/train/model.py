@@ -10,6 +10,7 @@ import tensorflow_recommenders as tfrs
 from components.core.sequences import PADDING
 from components.core.vocabulary import UNKNOWN
 from components.train.distribution import replica_number
+from components.train.halves import split_rows
 from components.train.objectives import LossInputs, make_loss
 from components.train.parameters import TrainParameters
 from components.train.pointer import OwnItems, Pointer, own_features, own_items_of_positions, own_items_of_sessions
@@ -17,6 +18,7 @@ from components.train.successors import SuccessorTable
 from components.train.towers import CandidateTower, derive_seed, make_query_tower, unit
 
 SEEDS_PER_STEP = 16  # maximum number of different seeds per step
+HALF_SEEDS = 1 << 19  # difference between the seeds of the halves of a batch
 REPLICA_SEEDS = 1 << 20  # difference between the seeds of consecutive replicas
 
 
@@ -80,10 +82,15 @@ class TwoTower(tfrs.Model):
     def _embed_queries(
         self, session: tf.Tensor, items: tf.Tensor, embeddings: tf.Tensor, seed: tf.Tensor | None = None
     ) -> tf.Tensor:
-        tower = self.query_tower
-        if seed is not None and self.parameters.jit_compile:
-            tower = tf.function(tower, jit_compile=True)
-        queries = tower(session, items, tf.cast(embeddings, self.query_tower.compute_dtype), seed)
+        embeddings = tf.cast(embeddings, self.query_tower.compute_dtype)
+        if seed is None:
+            queries = self.query_tower(session, items, embeddings, None)
+        elif self.parameters.jit_compile:
+            queries = tf.function(self.query_tower, jit_compile=True)(session, items, embeddings, seed)
+        else:
+            halves = enumerate(zip(*map(split_rows, (session, items, embeddings)), strict=True))
+            seeds_between = tf.constant([HALF_SEEDS, 0])
+            queries = tf.concat([self.query_tower(*half, seed + n * seeds_between) for n, half in halves], axis=0)
         queries = tf.cast(queries, tf.float32)
         if self.successors is not None:
             queries += self.successors(items, seed)

@@ -25,6 +25,7 @@ from components.core.sources import hash_sources
 from components.core.vocabulary import Vocabulary
 from components.train.checkpoints import History
 from components.train.distribution import describe_runtime, is_chief, make_strategy
+from components.train.halves import NUM_HALVES
 from components.train.parameters import TrainParameters
 from components.train.progress import TrainingProgress
 from components.train.projector import write_projector
@@ -116,7 +117,7 @@ def train_model(
         ServingError: the serving location cannot be read, or its newest version is damaged.
         RuntimeError: the saved model maps an id to a wrong index.
     """
-    configure_tensorflow()
+    configure_tensorflow(num_streams=NUM_HALVES)
     strategy = make_strategy()
     evaluated = _read_evaluated(evaluated_dir, parameters) if evaluated_dir else None
     vocabulary = Vocabulary.read(vocabulary_path)

@@ -9,6 +9,8 @@ A query tower is created as `Tower(parameters, num_items=num_items, num_sessions
     seed: [2] int32 dropout seed in training; None at inference.
     returns: [batch_size, length, embedding_dim]; position i depends only on the items 0 to i.
 
+In training on a CPU, a tower is called with each half of a batch (halves.py).
+
 The graphs are traced without AutoGraph, which would take longer than the rest: what depends on the value of a tensor
 needs `tf.where`, `tf.cond` or `tf.while_loop`.
 """

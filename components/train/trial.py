@@ -22,6 +22,7 @@ from components.core.sequences import Sessions
 from components.core.vocabulary import Vocabulary
 from components.train.attempt import end_with_stdin
 from components.train.distribution import is_chief, make_strategy
+from components.train.halves import NUM_HALVES
 from components.train.options import add_parameters, read_parameters
 from components.train.parameters import TrainParameters
 from components.train.progress import TrainingProgress
@@ -48,7 +49,7 @@ def try_parameters(
     Raises:
         ValueError: the loss of the best epoch is not finite, or as for `train_model`.
     """
-    configure_tensorflow()
+    configure_tensorflow(num_streams=NUM_HALVES)
     strategy = make_strategy()
     vocabulary = Vocabulary.read(vocabulary_path)
     valid = Sessions.encode(read_split(events_dir, "valid"), vocabulary)

@@ -93,7 +93,7 @@ from components.core import machine
 machine.count_cpus = lambda: {num_cpus}
 os.cpu_count = lambda: 4
 import tensorflow as tf
-machine.configure_tensorflow()
+machine.configure_tensorflow(num_streams={num_streams})
 print(tf.config.threading.get_intra_op_parallelism_threads())
 tf.constant(1) + 1
 machine.count_cpus = lambda: 1
@@ -103,10 +103,15 @@ print(tf.config.threading.get_intra_op_parallelism_threads())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("num_cpus", "num_threads"), [(3, 3), (4, 0)])
-def test_tensorflow_gets_no_more_threads_than_a_quota_lets_it_use(num_cpus, num_threads):
+@pytest.mark.parametrize(
+    ("num_cpus", "num_streams", "num_threads"), [(3, 1, 3), (4, 1, 0), (4, 2, 2), (3, 2, 2), (1, 2, 1)]
+)
+def test_tensorflow_gets_no_more_threads_than_a_quota_lets_it_use(num_cpus, num_streams, num_threads):
     """0 is TensorFlow's own choice, left where there is no quota. After its first operation nothing changes."""
     ran = subprocess.run(
-        [sys.executable, "-c", LIMIT.format(num_cpus=num_cpus)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", LIMIT.format(num_cpus=num_cpus, num_streams=num_streams)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert ran.stdout.split() == [str(num_threads)] * 2

@@ -121,13 +121,15 @@ class Tasks:
         Args:
             component: the component.
             values: values of its inputs by name, and others.
-            caching: whether its result may come from an earlier run.
+            caching: whether its result may come from an earlier run. On Kubeflow it never does: KFP's cache knows
+                artifacts by their ids, and those of the log are new in each run.
             name: name of its record; by default that of the component.
         """
         values = {**values, "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER, "task_name": name or component.name}
         task = component(**{name: values[name] for name in component.component_spec.inputs if name in values})
         task.set_container_image(self.image)
-        task.set_caching_options(caching)
+        # A task that KFP may cache fails if the API server is away when it ends, after all its work.
+        task.set_caching_options(caching and self.platform != "kfp")
         if self.platform != "local":
             resources = get_resources(component.name, self.resources)
             accelerator = self.accelerator if resources.accelerated else ""

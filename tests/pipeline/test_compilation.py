@@ -314,7 +314,9 @@ def test_what_reads_the_outside_world_and_the_gate_are_not_cached(compiled: tupl
     first = {"training": {"ingest"}, "retraining": {"sessionize", "evaluate", *GATE}}[compiled[0]]
     uncached = first | {"report"}
     for name, task in list_tasks(read(compiled[2])[0]).items():
-        assert task.body.get("cachingOptions", {}).get("enableCache", False) == (name not in uncached), name
+        # On Kubeflow, a task that may be cached fails if the API server is away when it ends.
+        is_cached = compiled[1] != "kfp" and name not in uncached
+        assert task.body.get("cachingOptions", {}).get("enableCache", False) == is_cached, name
 
 
 def test_tasks_have_resources_and_retries(compiled: tuple[str, str, Path]) -> None:

@@ -13,6 +13,8 @@ _SMALLER = {"": "m", "Ti": "Gi", "Gi": "Mi", "Mi": "Ki", "T": "G", "G": "M", "M"
 
 # A line of KFP's launcher, in the format of glog.
 _LAUNCHER_LINE = re.compile(r"[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ \S+\.go:\d+\] ")
+# What KFP's drivers say of a task whose own driver was started again after it had registered the task.
+_REGISTERED_TWICE = re.compile(r'two tasks have the same task name "([^"]+)_\d+"')
 _EXCEPTION = re.compile(r"(?:[A-Za-z_]\w*\.)*([A-Z]\w*)(?:: (.*))?")
 _MAX_MESSAGE = 1_000  # characters
 # Before the causes of the pod that KFP starts before that of the task.
@@ -65,7 +67,8 @@ def _no_room(_: re.Match[str], message: str, component: str, resources: Mapping[
     if re.search(r"taint|affinity|selector", message):
         return Cause(
             kind="room",
-            text=f"no node accepts its pod; tolerations and node_selector are set in the file of --platform ({said})",
+            text="no node accepts its pod: kubectl get nodes says whether they are ready; tolerations and "
+            f"node_selector are set in the file of --platform ({said})",
         )
     return Cause(kind="room", text=f"no node has room for its pod ({said})")
 
@@ -165,9 +168,17 @@ def find_exception(log: str) -> str:
 
 
 def find_fatal(log: str) -> str:
-    """Returns the error with which KFP's own driver or launcher ended, if it was its own; empty otherwise."""
+    """Returns the error with which KFP's own driver or launcher ended, if it was its own; empty otherwise.
+
+    A task that is registered twice stays so: all tasks that read outputs then fail, in a retry of the run too.
+    """
     fatal = [line for line in log.splitlines() if line.startswith("F") and _LAUNCHER_LINE.match(line)]
     message = _LAUNCHER_LINE.sub("", fatal[-1]).removeprefix("failed to execute component: ") if fatal else ""
+    if twice := _REGISTERED_TWICE.search(message):
+        return (
+            f"KFP has registered the task {twice[1]} twice, since the pod of its driver was lost; submit again, since "
+            f"`runs retry` fails in the same way ({twice[0]})"
+        )
     return "" if message.startswith("exit status") else message[:_MAX_MESSAGE]
 
 

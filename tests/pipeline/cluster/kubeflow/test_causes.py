@@ -26,7 +26,7 @@ MESSAGES = [
     (
         "Unschedulable: 0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. preemption: 0/1",
         "room",
-        "node_selector are set in the file of --platform",
+        "kubectl get nodes says whether they are ready; .* node_selector are set in the file of --platform",
     ),
     (
         'Unschedulable: 0/1 nodes are available: persistentvolumeclaim "checkpoints" not found. not found',
@@ -173,6 +173,12 @@ FATAL = "F1126 14:33:47.352174      16 main.go:59] failed to execute component: 
             "failed to upload output artifact model: no bucket",
         ),
         ("F1126 14:33:47.352174       1 main.go:88] KFP driver: no secret\n", "KFP driver: no secret"),
+        (
+            "F1127 17:05:37.000000      16 main.go:88] KFP driver: failed to resolve inputs: failed to get executions "
+            'in DAG(executionID=230): two tasks have the same task name "index-check_230", id1=237 id2=240\n',
+            "KFP has registered the task index-check twice, since the pod of its driver was lost; submit again, since "
+            '`runs retry` fails in the same way (two tasks have the same task name "index-check_230")',
+        ),
         ("", ""),
         ("First epoch\n", ""),
     ],

@@ -40,17 +40,20 @@ def configure_tensorflow(*, num_streams: int = 1) -> None:
     TensorFlow has run an operation in this process.
 
     Args:
-        num_streams: number of large operations that run at the same time; each gets its share of the threads.
+        num_streams: number of large operations that run at the same time; each gets its share of the threads. It has no
+            effect where a GPU computes them.
     """
     import tensorflow as tf
 
     tf.config.experimental.enable_tensor_float_32_execution(False)
+    _start_devices()
+    if tf.config.list_physical_devices("GPU"):
+        num_streams = 1
     num_cpus = count_cpus()
     if num_streams > 1 or num_cpus < (os.cpu_count() or 1):
         with contextlib.suppress(RuntimeError):
             tf.config.threading.set_intra_op_parallelism_threads(math.ceil(num_cpus / num_streams))
             tf.config.threading.set_inter_op_parallelism_threads(num_cpus)
-    _start_devices()
 
 
 @functools.cache  # once, since it redirects the standard error of all threads

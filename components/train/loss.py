@@ -119,8 +119,11 @@ def _log_weighted_sum_exp_of_halves(
     queries: tf.Tensor, candidates: tf.Tensor, weights: tf.Tensor, masked: tf.Tensor
 ) -> tf.Tensor:
     """As `_log_weighted_sum_exp`, computed in halves of the queries."""
+    parts = split_rows(queries)
+    if len(parts) == 1:
+        return _log_weighted_sum_exp(queries, candidates, weights, masked)
     sums, begin = [], 0
-    for part in split_rows(queries):
+    for part in parts:
         end = begin + tf.shape(part)[0]
         is_here = (masked[:, 0] >= begin) & (masked[:, 0] < end)
         sums.append(_log_weighted_sum_exp(part, candidates, weights, tf.boolean_mask(masked, is_here) - [begin, 0]))

@@ -7,6 +7,8 @@ import tensorflow as tf
 from components.train.halves import split_rows
 
 MASKED = -1e9  # logit of a masked item; its softmax probability is exactly 0 in float32
+MAX_BOUND = 40.0  # of logits whose exponentials are summed as they are: with weights up to 1e20, their sum is finite
+SMALLEST_SUM = 1e-30  # of exponentials with weights
 
 
 def sampling_distribution(counts: tf.Tensor, exponent: float) -> tf.Tensor:
@@ -60,6 +62,7 @@ def sampled_softmax(
     positive_bonus: tf.Tensor | float = 0.0,
     certain_logits: tf.Tensor | None = None,
     masked: tf.Tensor | None = None,
+    is_cosine: bool = False,
 ) -> tf.Tensor:
     """Softmax over the target, shared sampled negatives and, if given, certain (not sampled) negatives.
 
@@ -84,6 +87,7 @@ def sampled_softmax(
         positive_bonus: [num_targets] added to the logits of the targets.
         certain_logits: [num_targets, num_certain] s_c; MASKED for missing items and for the target.
         masked: [num_masked, 2] int32 pairs of target and sample to leave out of the first sum.
+        is_cosine: whether queries and negatives have length 1, so that their logits are bounded by 1 / temperature.
 
     Returns:
         [] sum over the targets.
@@ -92,7 +96,10 @@ def sampled_softmax(
     hits = find_hits(find_columns(positive_ids, negative_ids)[:, tf.newaxis])
     if masked is not None:
         hits = tf.concat([hits, masked], axis=0)
-    sampled_part = _log_weighted_sum_exp_of_halves(queries / temperature, negatives, tf.exp(-negative_log_q), hits)
+    is_bounded = is_cosine and temperature >= 1 / MAX_BOUND
+    sampled_part = _log_weighted_sum_exp_of_halves(
+        queries / temperature, negatives, tf.exp(-negative_log_q), hits, is_bounded=is_bounded
+    )
     certain = [positive_logits] if certain_logits is None else [positive_logits, certain_logits]
     certain_part = tf.reduce_logsumexp(tf.concat(certain, axis=1), axis=1)
     partition = certain_part + tf.math.softplus(sampled_part - certain_part)
@@ -116,45 +123,54 @@ def find_hits(columns: tf.Tensor) -> tf.Tensor:
 
 
 def _log_weighted_sum_exp_of_halves(
-    queries: tf.Tensor, candidates: tf.Tensor, weights: tf.Tensor, masked: tf.Tensor
+    queries: tf.Tensor, candidates: tf.Tensor, weights: tf.Tensor, masked: tf.Tensor, *, is_bounded: bool
 ) -> tf.Tensor:
     """As `_log_weighted_sum_exp`, computed in halves of the queries."""
     parts = split_rows(queries)
     if len(parts) == 1:
-        return _log_weighted_sum_exp(queries, candidates, weights, masked)
+        return _log_weighted_sum_exp(queries, candidates, weights, masked, is_bounded=is_bounded)
     sums, begin = [], 0
     for part in parts:
         end = begin + tf.shape(part)[0]
         is_here = (masked[:, 0] >= begin) & (masked[:, 0] < end)
-        sums.append(_log_weighted_sum_exp(part, candidates, weights, tf.boolean_mask(masked, is_here) - [begin, 0]))
+        here = tf.boolean_mask(masked, is_here) - [begin, 0]
+        sums.append(_log_weighted_sum_exp(part, candidates, weights, here, is_bounded=is_bounded))
         begin = end
     return tf.concat(sums, axis=0)
 
 
-@tf.custom_gradient
 def _log_weighted_sum_exp(
-    queries: tf.Tensor, candidates: tf.Tensor, weights: tf.Tensor, masked: tf.Tensor
-) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, None, None]]]:
+    queries: tf.Tensor, candidates: tf.Tensor, weights: tf.Tensor, masked: tf.Tensor, *, is_bounded: bool
+) -> tf.Tensor:
     """Returns log sum_j weights[j] exp(queries[i] . candidates[j]) without the pairs (i, j) in `masked`, [num_queries].
 
     The matrix of dot products is by far the largest tensor, so the code minimises the number of passes over it: the
-    weights are applied in the sum instead of in the exponents, and each row's gradient scale is applied to the smaller
-    factors of the matrix products.
+    weights are applied in the sum instead of in the exponents, each row's gradient scale is applied to the smaller
+    factors of the matrix products, and with `is_bounded`, no dot product is so large that its row's maximum must be
+    found and subtracted first.
     """
-    logits = tf.matmul(queries, candidates, transpose_b=True)
-    logits = tf.tensor_scatter_nd_update(logits, masked, tf.fill([tf.shape(masked)[0]], MASKED))
-    highest = tf.reduce_max(logits, axis=1, keepdims=True)
-    exponentials = tf.exp(logits - highest)
-    column = weights[:, tf.newaxis]
-    total = tf.matmul(exponentials, column)
 
-    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None, None]:
-        row = upstream[:, tf.newaxis] / total
-        by_queries = row * tf.matmul(exponentials, column * candidates)
-        by_candidates = column * tf.matmul(exponentials, row * queries, transpose_a=True)
-        return by_queries, by_candidates, None, None
+    @tf.custom_gradient
+    def compute(
+        queries: tf.Tensor, candidates: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
+        logits = tf.matmul(queries, candidates, transpose_b=True)
+        logits = tf.tensor_scatter_nd_update(logits, masked, tf.fill([tf.shape(masked)[0]], MASKED))
+        highest = tf.zeros([]) if is_bounded else tf.reduce_max(logits, axis=1, keepdims=True)
+        exponentials = tf.exp(logits if is_bounded else logits - highest)
+        column = weights[:, tf.newaxis]
+        total = tf.maximum(tf.matmul(exponentials, column), SMALLEST_SUM)  # 0 where all candidates are masked
 
-    return (tf.math.log(total) + highest)[:, 0], gradient
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            row = upstream[:, tf.newaxis] / total
+            by_queries = row * tf.matmul(exponentials, column * candidates)
+            by_candidates = column * tf.matmul(exponentials, row * queries, transpose_a=True)
+            return by_queries, by_candidates
+
+        return (tf.math.log(total) + highest)[:, 0], gradient
+
+    result: tf.Tensor = compute(queries, candidates)
+    return result
 
 
 def full_softmax(

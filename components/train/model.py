@@ -1,6 +1,7 @@
 """The two-tower model and its loss as a `tfrs.Model`."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from components.train.towers import CandidateTower, derive_seed, make_query_towe
 SEEDS_PER_STEP = 16  # maximum number of different seeds per step
 HALF_SEEDS = 1 << 19  # difference between the seeds of the halves of a batch
 REPLICA_SEEDS = 1 << 20  # difference between the seeds of consecutive replicas
+
+RunSteps = Callable[[Iterator[Mapping[str, tf.Tensor]]], dict[str, tf.Tensor]]
 
 
 class TwoTower(tfrs.Model):
@@ -165,6 +168,26 @@ class TwoTower(tfrs.Model):
         if self.trend is None:
             return embeddings
         return tf.concat([embeddings, tf.gather(self.trend, tf.maximum(items, UNKNOWN))[..., tf.newaxis]], axis=-1)
+
+    def make_train_function(self, force: bool = False) -> RunSteps:
+        """Creates the function that `fit` calls, once per `steps_per_execution` steps.
+
+        Keras' own loop over several steps traces a step twice, which takes as long as a hundred steps.
+        """
+        num_steps = self._steps_per_execution
+        if num_steps.numpy() == 1:
+            self.train_function: RunSteps = super().make_train_function(force)
+        elif force or self.train_function is None:
+            self.train_function = tf.function(functools.partial(self._run_steps, num_steps), autograph=False)
+        return self.train_function
+
+    def _run_steps(self, num_steps: tf.Variable, batches: Iterator[Mapping[str, tf.Tensor]]) -> dict[str, tf.Tensor]:
+        def run_step(number: tf.Tensor) -> tf.Tensor:
+            self.train_step(next(batches))
+            return number + 1
+
+        tf.while_loop(lambda number: number < num_steps, run_step, [tf.constant(0, num_steps.dtype)])
+        return {metric.name: metric.result() for metric in self.metrics}
 
     @tf.autograph.experimental.do_not_convert
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:

@@ -160,6 +160,7 @@ class SampledSoftmax:
             positive_bonus=inputs.positive_bonus,
             certain_logits=certain_logits,
             masked=masked,
+            is_cosine=self.parameters.normalize,
         )
 
 

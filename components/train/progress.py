@@ -48,17 +48,20 @@ class _Steps(tf.keras.callbacks.Callback):
         self.num_epochs = num_epochs
         self.is_compiled = False  # the first step compiles the graph, which takes as long as many steps
         self.begin = 0.0
-        self.step = 0
+        self.step = 0  # number of steps since `begin`
+        self.last_step = 0  # number of steps of this epoch
         self.epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Starts the epoch's clock."""
-        self.begin, self.step, self.epoch = perf_counter(), 0, epoch
+        self.begin, self.step, self.last_step, self.epoch = perf_counter(), 0, 0, epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Counts a step."""
-        self.step += 1
-        self.progress.done += 1
+        """Counts the steps since the last call; `batch` is the number of the last one in its epoch, from 0."""
+        new = batch + 1 - self.last_step
+        self.last_step = batch + 1
+        self.step += new
+        self.progress.done += new
         if not self.is_compiled:
             self.is_compiled = True
             self.progress.restart()

@@ -15,7 +15,7 @@ import tensorflow as tf
 from components.core.sequences import PADDING, Batch, Sessions, Windows, make_batch, make_pairs, pad_batch, plan_batches
 from components.core.vocabulary import UNKNOWN
 from components.train.checkpoints import Checkpoints, History
-from components.train.distribution import is_chief, take_from_chief
+from components.train.distribution import has_gpu, is_chief, take_from_chief
 from components.train.model import TwoTower
 from components.train.optimizers import LazyAdam
 from components.train.parameters import TrainParameters
@@ -27,6 +27,7 @@ SELECTION_METRICS = ("recall@20", "mrr@20")  # their sum selects the epoch
 VALIDATION_KS = (1, 10, 20)
 MIN_BATCH_SIZE = 64  # of a batch of a small log
 WARMUP_EPOCHS = 0.5  # length of the cosine schedule's linear warm-up
+STEPS_PER_CALL = 16  # number of steps on a CPU between two returns to Python, where the cores would wait
 
 
 def train(
@@ -88,6 +89,7 @@ def train(
     batch_size = choose_batch_size(parameters, windows.num_targets)
     tf.keras.utils.set_random_seed(parameters.random_seed)
     num_steps = len(plan_batches(windows.length, batch_size=batch_size))
+    steps_per_call = 1 if has_gpu() or strategy.num_replicas_in_sync > 1 else min(STEPS_PER_CALL, num_steps)
     make_model = functools.partial(
         TwoTower,
         parameters,
@@ -99,7 +101,7 @@ def train(
     def build() -> TwoTower:
         model = make_model()
         model.build_variables()
-        model.compile(optimizer=make_optimizer(parameters, num_steps))
+        model.compile(optimizer=make_optimizer(parameters, num_steps), steps_per_execution=steps_per_call)
         model.optimizer.build(model.trainable_variables)
         return model
 
@@ -268,7 +270,7 @@ class EpochEnd(tf.keras.callbacks.Callback):
         """Ends the epoch; entries added to `logs` are shown in TensorBoard and the terminal."""
         seconds = perf_counter() - self.begin
         for name in ("loss", "regularization_loss", "total_loss"):
-            logs.pop(name)  # they cover only the last batch
+            logs.pop(name, None)  # they cover only the last batch
         logs["mean_loss"] = float(self.model.mean_loss.result())  # over all replicas; `logs` has a sum over them
         logs["seconds"] = seconds
         logs["targets_per_second"] = self.history.num_targets / seconds

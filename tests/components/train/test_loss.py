@@ -150,6 +150,38 @@ def test_bonuses_and_masked_samples_by_hand():
     assert float(value) == pytest.approx(first + second, rel=1e-5)
 
 
+def sum_exponentials(temperature, is_cosine, masked=None):
+    """The loss of vectors of length 1 and its gradients."""
+    angles = tf.constant([0.0, 0.7, 2.0, 3.1])
+    queries, positives, negatives = (tf.stack([tf.cos(a), tf.sin(a)], 1) for a in (angles, angles + 0.1, angles + 0.3))
+    with tf.GradientTape() as tape:
+        tape.watch([queries, negatives])
+        value = loss.sampled_softmax(
+            queries,
+            positives,
+            negatives,
+            positive_ids=tf.range(1, 5),
+            negative_ids=tf.constant([2, 5, 6, 7]),
+            negative_log_q=tf.math.log(tf.constant([1e-7, 0.5, 1.0, 1e-3])),
+            temperature=temperature,
+            masked=masked,
+            is_cosine=is_cosine,
+        )
+    return [value, *tape.gradient(value, [queries, negatives])]
+
+
+WHOLE_ROW = [[0, 0], [0, 1], [0, 2], [0, 3], [2, 1]]
+
+
+@pytest.mark.parametrize("temperature", [0.08, 1 / loss.MAX_BOUND, 0.005, 1e-5])
+@pytest.mark.parametrize("masked", [None, WHOLE_ROW], ids=["none masked", "one row masked"])
+def test_bounded_logits_need_no_maximum(temperature, masked):
+    masked = None if masked is None else tf.constant(masked)
+    for one, other in zip(*(sum_exponentials(temperature, each, masked) for each in (True, False)), strict=True):
+        assert np.isfinite(one).all()
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
 def test_bpr_max_by_hand():
     value = loss.bpr_max(
         QUERIES,

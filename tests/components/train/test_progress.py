@@ -30,3 +30,23 @@ def test_the_first_step_says_nothing_about_the_pace(clock, monkeypatch, capsys):
         "[progress 61%] epoch 1/1  10 targets/s  about 39 s left",
         "[progress 81%] epoch 1/1  10 targets/s  about 19 s left",
     ]
+
+
+def test_a_call_may_run_several_steps(clock, monkeypatch, capsys):
+    monkeypatch.setenv(SECONDS_VARIABLE, "20")
+    history = History(epochs=[{"targets_per_second": 7}])
+    history.num_targets = 1_000
+    steps = TrainingProgress(3).follow(history, num_steps=50, num_epochs=3)
+    steps.progress.clock = lambda: clock[0]
+    steps.progress.restart()
+    for epoch in (1, 2):
+        steps.on_epoch_begin(epoch)
+        for last in (15, 31, 47, 49):
+            clock[0] += 16
+            steps.on_train_batch_end(last)
+    assert steps.progress.done == 150
+    assert capsys.readouterr().out.splitlines() == [
+        "[progress 65%] epoch 2/3  20 targets/s  about 52 s left",
+        "[progress 77%] epoch 3/3  20 targets/s  about 44 s left",
+        "[progress 99%] epoch 3/3  20 targets/s  about 2 s left",
+    ]

@@ -127,6 +127,47 @@ def test_the_same_seed_gives_the_same_metrics(data, tmp_path):
     assert first != other
 
 
+@pytest.fixture
+def calls(monkeypatch):
+    """The number of the last step of each call of the function that `fit` calls, counted from 0 in each epoch."""
+    last_steps = []
+    follow = trainer.TrainingProgress.follow
+
+    def record(self, *args, **kwargs):
+        callback = follow(self, *args, **kwargs)
+        on_train_batch_end = callback.on_train_batch_end
+
+        def count(batch, logs=None):
+            last_steps.append(batch)
+            on_train_batch_end(batch, logs)
+
+        callback.on_train_batch_end = count
+        return callback
+
+    monkeypatch.setattr(trainer.TrainingProgress, "follow", record)
+    return last_steps
+
+
+def test_several_steps_in_a_call_are_the_steps_one_by_one(tmp_path, monkeypatch, calls):
+    settings = {**SMALL, "min_steps_per_epoch": 0, "batch_size": 500}  # 7 steps per epoch
+    trained = {}
+    for steps_per_call in (1, 4):
+        monkeypatch.setattr(trainer, "STEPS_PER_CALL", steps_per_call)
+        folder = tmp_path / str(steps_per_call)
+        model, history = trainer.train(TrainParameters(**settings), **RING, num_epochs=2, checkpoint_dir=folder)
+        assert int(model.optimizer.iterations) == 14
+        trained[steps_per_call] = history.epochs[1]["mean_loss"], model.embed_candidates()
+    assert calls == [*range(7), *range(7), 3, 6, 3, 6]
+    assert trained[4][0] == pytest.approx(trained[1][0], rel=1e-5)
+    np.testing.assert_allclose(trained[4][1], trained[1][1], atol=1e-5)
+
+
+def test_a_gpu_runs_one_step_in_a_call(tmp_path, monkeypatch, calls):
+    monkeypatch.setattr(trainer, "has_gpu", lambda: True)
+    learn(tmp_path, min_steps_per_epoch=0, batch_size=1_500, max_epochs=1)
+    assert calls == [0, 1, 0, 1]
+
+
 class KilledError(Exception):
     pass
 

@@ -9,7 +9,7 @@ from scann.scann_ops.py import scann_ops
 
 LEAVES_PER_ROOT = 2  # partitions, divided by the square root of the number of candidates
 SHARE_OF_LEAVES = 0.15  # of the partitions, searched for each query
-MIN_SEARCHED_LEAVES = 100
+MIN_SEARCHED_LEAVES = 140
 REORDERED = 4  # candidates whose exact score is computed, for each one that is returned
 MIN_REORDERED = 200
 MAX_SHARE = 0.05  # of the candidates; queries for more are answered exactly
@@ -17,6 +17,9 @@ MAX_SHARE = 0.05  # of the candidates; queries for more are answered exactly
 # https://github.com/google-research/google-research/blob/master/scann/docs/algorithms.md
 DIMENSIONS_PER_CODE = 2
 ANISOTROPIC_THRESHOLD = 0.2
+# ScaNN's operation uses one core for up to 256 queries, so a batch is searched in parts, at the same time.
+NUM_PARTS = 4
+MIN_QUERIES = 32  # of a part, if there are as many; ScaNN is faster with more
 
 
 class ScannSearch(tf.Module):
@@ -72,11 +75,12 @@ class ScannSearch(tf.Module):
         # Twice as many as the candidates to reorder fill, since partitions differ in size.
         filled = 2 * num_reordered * self.num_leaves // self.num_items
         num_leaves = tf.minimum(tf.maximum(filled, self.searched_leaves), self.num_leaves)
-        found = scann_ops.scann_search_batched(searcher, queries, num_best, num_reordered, num_leaves, True)
-        rows, scores = found[0], found[1]
-        scores = tf.where(tf.math.is_nan(scores), -np.inf, scores)
-        padding = [[0, 0], [0, num_best - tf.shape(rows)[1]]]  # as many columns come as the fullest row has
-        return tf.pad(scores, padding, constant_values=-np.inf), tf.pad(rows, padding)
+        best = [
+            _fill(scann_ops.scann_search_batched(searcher, part, num_best, num_reordered, num_leaves, True), num_best)
+            for part in _split(queries)
+        ]
+        scores, rows = (tf.concat(parts, axis=0) for parts in zip(*best, strict=True))
+        return scores, rows
 
     def _search_all(self, queries: tf.Tensor, num_best: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tuple(tf.math.top_k(tf.matmul(queries, self.table, transpose_b=True), k=num_best))
@@ -85,3 +89,20 @@ class ScannSearch(tf.Module):
         """Candidates [..., dimension] of rows [...]."""
         # A gather from the variable itself makes TensorFlow copy the whole table at every later read.
         return tf.gather(tf.convert_to_tensor(self.table), rows)
+
+
+def _split(queries: tf.Tensor) -> list[tf.Tensor]:
+    """Splits queries [num_queries, dimension] into NUM_PARTS parts, of which the last ones may be empty."""
+    num_queries = tf.shape(queries)[0]
+    size = tf.maximum((num_queries + NUM_PARTS - 1) // NUM_PARTS, MIN_QUERIES)
+    ends = tf.minimum(size * tf.range(NUM_PARTS + 1), num_queries)
+    parts: list[tf.Tensor] = tf.split(queries, ends[1:] - ends[:-1], num=NUM_PARTS)
+    return parts
+
+
+def _fill(found: tuple[tf.Tensor, tf.Tensor], num_best: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns scores and rows [num_queries, num_best] of what ScaNN found, which has the columns of its fullest row."""
+    rows, scores = found[0], found[1]
+    scores = tf.where(tf.math.is_nan(scores), -np.inf, scores)
+    padding = [[0, 0], [0, num_best - tf.shape(rows)[1]]]
+    return tf.pad(scores, padding, constant_values=-np.inf), tf.pad(rows, padding)

@@ -57,6 +57,16 @@ def test_a_batch_may_be_empty_and_vectors_are_the_candidates(searched):
     np.testing.assert_array_equal(search.vectors(tf.constant([[5, 0]])), candidates[[[5, 0]]])
 
 
+@pytest.mark.parametrize("num_queries", [1, 32, 33, 129, 300])
+def test_the_parts_of_a_batch_are_in_order(searched, num_queries):
+    search, _, queries = searched
+    rows = np.arange(num_queries) % len(queries)
+    whole = search(tf.constant(queries[rows]), tf.constant(7))
+    one_by_one = [search(tf.constant(query[np.newaxis]), tf.constant(7)) for query in queries]
+    for found, each in zip(whole, zip(*one_by_one, strict=True), strict=True):
+        np.testing.assert_allclose(found, np.concatenate(each)[rows], rtol=1e-5, atol=1e-6)
+
+
 def save_index(index_dir, num_items, index_kind):
     item_ids = ITEM_IDS[:num_items]
     model = LookupModel(item_ids)

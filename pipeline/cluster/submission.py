@@ -31,6 +31,10 @@ class UnreachableError(ClusterError):
     """The cluster does not answer, or cannot answer now; it may later."""
 
 
+class NoLogError(ClusterError):
+    """The cluster has no log of a pod."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Submission:
     """What to run on a cluster.

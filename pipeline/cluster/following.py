@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.cluster.run import EXIT_CODES, FAILED, PENDING, RETRYING, Cause, Run, Snapshot, TaskState
-from pipeline.cluster.submission import ClusterError, UnreachableError
+from pipeline.cluster.submission import ClusterError, NoLogError, UnreachableError
 
 # How long a pod may wait before the reason is shown.
 REASON_SECONDS = 20.0
@@ -96,7 +96,10 @@ class Follower:
         key = (task.name, task.attempt)
         if task.state in (FAILED, RETRYING) and task.cause and task.cause.is_in_log:
             if key not in explained:
-                explained[key] = explain_task(self.run, task).cause or task.cause
+                found = explain_task(self.run, task)
+                if not found.log_id:
+                    return found  # not kept: the log may be readable at the next look
+                explained[key] = found.cause or task.cause
             return dataclasses.replace(task, cause=explained[key])
         if task.state == PENDING and task.attempt_seconds < REASON_SECONDS:
             return dataclasses.replace(task, cause=None)
@@ -113,6 +116,8 @@ class Follower:
 def explain_task(run: Run, task: TaskState) -> TaskState:
     """Replaces the cause of a failed attempt by what its log says, if it says more and can be read.
 
+    Without a log, the cause says so, and the task has no `log_id`.
+
     Raises:
         UnreachableError: the cluster does not answer.
     """
@@ -122,5 +127,9 @@ def explain_task(run: Run, task: TaskState) -> TaskState:
         return dataclasses.replace(task, cause=run.explain(task))
     except UnreachableError:
         raise
+    except NoLogError:
+        # KFP's launcher ends a task that it cannot read or write artifacts for, and then its log cannot be archived.
+        text = f"{task.cause.text} and no log, as when the object store is away; if it was, `runs retry` goes on"
+        return dataclasses.replace(task, cause=dataclasses.replace(task.cause, text=text), log_id="")
     except ClusterError:  # without the log, the cause is less exact
         return task

@@ -31,6 +31,10 @@ class UnreachableError(ClusterError):
     """The cluster does not answer, or cannot answer now; it may later."""
 
 
+class NoLogError(ClusterError):
+    """The cluster has no log of a pod."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Submission:
     """What to run on a cluster.
@@ -124,8 +128,9 @@ def make_run_name(submission: Submission) -> str:
 
     Kubeflow's list of runs shows about 30 characters of a name. So what tells runs apart follows the pipeline and the
     time: a preset other than the default, the data and as many changed parameters as fit. A random part ends the name.
+    The time has seconds, since runs of a series may differ only in a parameter that is cut off or does not fit.
     """
-    name, end = f"{submission.pipeline}-{datetime.now(tz=UTC):%m%d-%H%M}", f"-{uuid.uuid4().hex[:8]}"
+    name, end = f"{submission.pipeline}-{datetime.now(tz=UTC):%m%d-%H%M%S}", f"-{uuid.uuid4().hex[:8]}"
     log, train = (str(submission.parameters.get(key, "")).rstrip("/") for key in ("log_path", "train_path"))
     # A file of split logs is called train in every data set; its folder tells more.
     data = (log or train.rpartition("/")[0]).rpartition("/")[2].partition(".")[0]

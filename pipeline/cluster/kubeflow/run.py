@@ -15,7 +15,7 @@ from pipeline.cluster.kubeflow.client import Client, explain_errors, list_all, m
 from pipeline.cluster.kubeflow.outline import PlannedTask, TaskPath, name_component, read_outline
 from pipeline.cluster.kubeflow.workflow import read_details, read_tasks
 from pipeline.cluster.run import EXIT_CODES, Cause, ListedRun, Snapshot, TaskState
-from pipeline.cluster.submission import ClusterError
+from pipeline.cluster.submission import NoLogError
 
 # Time limit of the calls of one look at a run.
 LOOK_SECONDS = 60.0
@@ -80,7 +80,7 @@ class Run:
         """Returns the whole log of a pod, from the pod or from the cluster's archive.
 
         Raises:
-            ClusterError: the cluster has no log of the pod.
+            NoLogError: the cluster has no log of the pod.
         """
         path = "/apis/v1alpha1/runs/{run_id}/nodes/{node_id}/log"
         with explain_errors(self.host):
@@ -91,8 +91,9 @@ class Run:
         # The server answers with the status 200 before it looks for the log.
         if text.startswith('{"error_message"'):
             message = json.loads(text.partition("\n")[0])["error_message"]
-            raise ClusterError(
-                f"The cluster has no log of the pod {log_id}: it is gone, and its log was not archived. {message[:300]}"
+            raise NoLogError(
+                f"The cluster has no log of the pod {log_id}: its log was not archived, as when the pod was lost or "
+                f"the object store was away. {message[:300]}"
             )
         return text
 

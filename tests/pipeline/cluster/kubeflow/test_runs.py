@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime, tzinfo
 
 import pytest
 import urllib3
@@ -110,7 +111,7 @@ def test_the_name_and_the_description_of_a_run_say_what_it_is(cluster: FakeKfp, 
     assert run_cli("--host", host, "--no-follow", "--preset", "sample", "--set", "batch_size=64").exit_code == 0
     (run,) = cluster.runs.values()
     # Cut after 30 characters, names still say when the run began, and from what.
-    assert re.fullmatch(r"training-\d{4}-\d{4}-sample-logs-.*-[0-9a-f]{8}", run["display_name"])
+    assert re.fullmatch(r"training-\d{4}-\d{6}-sample-logs-.*-[0-9a-f]{8}", run["display_name"])
     assert "-embedding-dim-64-" in run["display_name"]
     assert len(run["display_name"]) <= 80
     assert run["description"] == (
@@ -145,7 +146,7 @@ def test_the_name_of_a_run_has_the_data(pipeline: str, parameters: dict[str, str
     )
     name = make_run_name(submission)
     assert check_run_name(name) == name
-    assert re.fullmatch(rf"{pipeline}-\d{{4}}-\d{{4}}{f'-{data}' if data else ''}-[0-9a-f]{{8}}", name)
+    assert re.fullmatch(rf"{pipeline}-\d{{4}}-\d{{6}}{f'-{data}' if data else ''}-[0-9a-f]{{8}}", name)
 
 
 def test_what_tells_runs_apart_is_in_the_part_of_a_name_that_the_page_shows() -> None:
@@ -154,9 +155,38 @@ def test_what_tells_runs_apart_is_in_the_part_of_a_name_that_the_page_shows() ->
         pipeline="training", tasks=Tasks(image="r.io/x:1", platform="kfp"), parameters=parameters, preset="fast"
     )
     name = make_run_name(submission)
-    assert re.fullmatch(r"training-\d{4}-\d{4}-fast-logs-embedding-dim-16-[0-9a-z-]*[0-9a-f]{8}", name)
+    assert re.fullmatch(r"training-\d{4}-\d{6}-fast-logs-embedding-dim-16-[0-9a-z-]*[0-9a-f]{8}", name)
     assert len(name) <= 80
     assert name != make_run_name(submission)
+
+
+@pytest.mark.parametrize("pipeline", ["training", "retraining"])
+def test_runs_of_a_series_within_a_minute_differ_where_the_page_cuts_a_name(
+    pipeline: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter((5, 59))
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Clock":
+            return cls(2026, 11, 26, 14, 33, next(seconds), tzinfo=tz)
+
+    monkeypatch.setattr("pipeline.cluster.submission.datetime", Clock)
+    data = PATHS if pipeline == "training" else {"log_path": "s3://logs/days"}
+    names = [
+        make_run_name(
+            Submission(
+                pipeline=pipeline,
+                tasks=Tasks(image="r.io/x:1", platform="kfp"),
+                parameters={**data, "embedding_dim": 16, "num_negatives": 64, "max_epochs": 1, "learning_rate": rate},
+                preset="default",
+            )
+        )
+        for rate in (0.01, 0.02)
+    ]
+    shown = [name[:30] for name in names]
+    assert shown[0].startswith(f"{pipeline}-1126-143305-")
+    assert shown[1].startswith(f"{pipeline}-1126-143359-")
 
 
 def test_a_log_of_this_machine_is_refused(host: str) -> None:

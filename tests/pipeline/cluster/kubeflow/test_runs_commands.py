@@ -119,7 +119,34 @@ def test_the_whole_log_of_a_task(cluster: FakeKfp, started: str, runs: Runs) -> 
         done.exception
     )
     cluster.logs = {}
-    assert "it is gone, and its log was not archived" in str(runs("logs", started, "train").exception)
+    assert "its log was not archived, as when the pod was lost or " in str(runs("logs", started, "train").exception)
+
+
+def test_a_failure_without_a_log_says_so_and_advises_no_log(cluster: FakeKfp, started: str, runs: Runs) -> None:
+    """As on a real back end whose object store was away for 60 s."""
+    cluster.script, cluster.logs = [load("task-failed").end], {}
+    for command in ("follow", "show"):
+        done = runs(command, started)
+        assert done.stderr == (
+            "two-tower: ingest failed in attempt 1: Error (exit code 1) and no log, as when the object store is away; "
+            "if it was, `runs retry` goes on\n"
+        )
+
+
+def test_a_log_that_can_be_read_later_is_read_later(
+    cluster: FakeKfp, started: str, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = load("task-failed")
+    cluster.script = [{**case.end, "state": "RUNNING"}, case.end]
+
+    def archive(_: float) -> None:
+        cluster.logs = case.logs
+
+    monkeypatch.setattr("pipeline.cluster.following.time.sleep", archive)
+    done = runs("follow", started)
+    assert done.exit_code == 3, done.output
+    assert "two-tower: ingest failed in attempt 1: FileNotFoundError: Expected a file" in done.stderr
+    assert "the whole log: " in done.stderr
 
 
 EXECUTOR = "metadata-0-2-retry-system-container-impl"

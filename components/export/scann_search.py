@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from scann.scann_ops.py import scann_ops
+from tensorflow.python.framework.auto_control_deps_utils import register_read_only_resource_op
 
 LEAVES_PER_ROOT = 2  # partitions, divided by the square root of the number of candidates
 SHARE_OF_LEAVES = 0.15  # of the partitions, searched for each query
@@ -20,6 +21,9 @@ ANISOTROPIC_THRESHOLD = 0.2
 # ScaNN's operation uses one core for up to 256 queries, so a batch is searched in parts, at the same time.
 NUM_PARTS = 4
 MIN_QUERIES = 32  # of a part, if there are as many; ScaNN is faster with more
+SEARCH_OPERATION = "Scann>ScannSearchBatched"
+# Otherwise, TensorFlow lets each search with a searcher wait for the one before, as if it changed the searcher.
+register_read_only_resource_op(SEARCH_OPERATION)
 
 
 class ScannSearch(tf.Module):

@@ -13,7 +13,7 @@ from components.core.events import write_split
 from components.core.saved_model import load_index
 from components.export import index, step
 from components.export.index import Index
-from components.export.scann_search import MAX_SHARE, ScannSearch
+from components.export.scann_search import MAX_SHARE, NUM_PARTS, SEARCH_OPERATION, ScannSearch
 from components.recommend.answers import BulkIndex
 from components.serve.loaded_index import LoadedIndex
 
@@ -65,6 +65,19 @@ def test_the_parts_of_a_batch_are_in_order(searched, num_queries):
     one_by_one = [search(tf.constant(query[np.newaxis]), tf.constant(7)) for query in queries]
     for found, each in zip(whole, zip(*one_by_one, strict=True), strict=True):
         np.testing.assert_allclose(found, np.concatenate(each)[rows], rtol=1e-5, atol=1e-6)
+
+
+def test_the_parts_of_a_batch_do_not_wait_for_each_other(searched):
+    signature = [tf.TensorSpec([None, 9], tf.float32), tf.TensorSpec([], tf.int32)]
+    graph = tf.function(searched[0], input_signature=signature).get_concrete_function().graph.as_graph_def()
+    [searches] = [
+        parts
+        for function in graph.library.function
+        if (parts := [node for node in function.node_def if node.op == SEARCH_OPERATION])
+    ]
+    assert len(searches) == NUM_PARTS
+    names = {node.name for node in searches}
+    assert not [node.name for node in searches if names & {each.lstrip("^").split(":")[0] for each in node.input}]
 
 
 def save_index(index_dir, num_items, index_kind):

@@ -43,10 +43,9 @@ tensorboard: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-# The tests that take over 5 s. The folders with the longest ones come first, so that the workers end at the same time.
+# The tests that take over 5 s.
 slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m slow --timeout 900 \
-		tests/pipeline/test_publication.py tests/test_benchmarks.py tests/docs tests/pipeline tests
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m slow --timeout 900
 
 # Exact ranks beside the bare matrix product and TFRS' own metric. The front door's: tests/benchmarks/front_door.py.
 bench: $(VENV)/.installed-dev

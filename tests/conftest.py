@@ -17,6 +17,14 @@ from components.core.events import SCHEMA, SPLITS, read_split, write_split
 from components.ingest.step import IngestParameters, ingest
 from components.vocabulary.step import make_vocabulary
 
+# The files whose slow tests take longest. They come first, so that no worker is alone with one of them at the end.
+LONGEST = ("test_publication.py", "test_benchmarks.py", "test_tuning.py", "test_workers.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Moves the tests of the LONGEST files to the front."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Names long bytes by their argument: compressed ones hold a time, and workers must agree on the names of tests."""

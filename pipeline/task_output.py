@@ -1,5 +1,6 @@
 """What KFP and the tasks of a local run print: all of it goes to the log, the parts that matter to the terminal."""
 
+import builtins
 import contextlib
 import io
 import logging
@@ -96,13 +97,18 @@ class TaskOutput(io.TextIOBase):
 
 @contextlib.contextmanager
 def kfp_logs_to(stream: io.TextIOBase) -> Iterator[None]:
-    """Sends the messages that KFP logs between tasks to the stream; those within a task go to stdout."""
+    """Sends the messages that KFP logs between tasks to the stream; those within a task go to stdout.
+
+    Afterwards the root logger and `print` are as before. KFP replaces both while it runs a task, and runs the tasks of a
+    loop in threads, each of which may put back what another one had set.
+    """
     logger = logging.getLogger()
-    handler, level = logging.StreamHandler(stream), logger.level
-    logger.addHandler(handler)
+    handlers, level, print_line = logger.handlers[:], logger.level, builtins.print
+    logger.addHandler(logging.StreamHandler(stream))
     logger.setLevel(logging.INFO)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        logger.handlers[:] = handlers
         logger.setLevel(level)
+        builtins.print = print_line

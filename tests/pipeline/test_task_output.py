@@ -1,6 +1,11 @@
+import builtins
 import io
+import logging
+import threading
 
-from pipeline.task_output import TaskOutput
+from kfp.local.logging_utils import indented_print, local_logger_context
+
+from pipeline.task_output import TaskOutput, kfp_logs_to
 
 
 class Watcher:
@@ -77,3 +82,24 @@ def test_a_killed_process_is_said():
     output.write("02 - ERROR - Task 'train' finished with status FAILURE\n")
     assert output.failed == "train"
     assert "killed by signal 9" in output.error
+
+
+def test_after_a_loop_whose_tasks_ran_in_threads_logging_and_print_are_as_before():
+    before = logging.getLogger().handlers[:], logging.getLogger().level, builtins.print
+    entered, left = threading.Event(), threading.Event()
+
+    def run_second_task():
+        with local_logger_context(), indented_print():
+            entered.set()
+            left.wait()
+
+    with kfp_logs_to(io.StringIO()):
+        thread = threading.Thread(target=run_second_task)
+        with local_logger_context(), indented_print():
+            thread.start()
+            entered.wait()
+        left.set()
+        thread.join()
+        assert builtins.print is not before[2]
+        assert len(logging.getLogger().handlers) == 1  # that of the first task, which has ended
+    assert (logging.getLogger().handlers, logging.getLogger().level, builtins.print) == before

@@ -17,6 +17,7 @@ from components.ingest.component import ingest as ingest_component
 from components.sessionize.component import sessionize as sessionize_component
 from pipeline.graph_parameters import ALL_COMPONENTS
 from pipeline.layout_settings import LAYOUT_HELP, get_layout_settings
+from pipeline.output_folder import check_outside
 from pipeline.report import print_findings, print_funnel, print_splits
 from pipeline.run_options import SPLIT_OPTIONS, check_once
 from pipeline.settings import parse_settings
@@ -28,7 +29,9 @@ from pipeline.settings import parse_settings
 @click.option("--as-of", metavar="DATE", help="End of the time window of a raw log. [default: the newest event]")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a parameter; repeatable.")
 @click.option(
-    "--keep", type=click.Path(file_okay=False, path_type=Path), help="Folder for the events and the rejected lines."
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="New or empty folder for the events and the rejected lines.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the data report as JSON.")
 def check_command(
@@ -49,10 +52,14 @@ def check_command(
         raise click.UsageError(
             f"Expected one raw log, or three logs: train, valid and test. Received: {len(paths)} paths"
         )
+    if keep and keep.exists() and any(keep.iterdir()):
+        raise click.UsageError(f"Expected --keep to be a new or empty folder. Received: {keep}, which is not empty")
+    if keep:
+        check_outside(keep, paths)
     component = sessionize_component if len(paths) == 1 else ingest_component
     arguments = _make_arguments(component, layout or "", as_of, settings)
     with tempfile.TemporaryDirectory(prefix="two-tower-check-") as folder:
-        events_dir = keep or Path(folder) / "events"
+        events_dir = keep.absolute() if keep else Path(folder) / "events"
         try:
             with contextlib.redirect_stdout(sys.stderr):  # where the step says how far it is
                 document = _read(paths, events_dir, arguments)

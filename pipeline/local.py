@@ -69,7 +69,8 @@ def run_pipeline(
     names = [name for name, spec in (pipeline.component_spec.outputs or {}).items() if "@" in spec.type]
     expected = {*names, *(_list_artifacts(pipeline.pipeline_spec) & NAMES.keys())}
     attempts = Attempts(keys or {})
-    run_dir = folder.begin((NAMES.get(name, name) for name in names), can_continue=attempts.can_continue)
+    shown = {*NAMES.values(), RECORDS, *(NAMES.get(name, name) for name in names)}
+    run_dir = folder.begin(shown, can_continue=attempts.can_continue)
     if "records_uri" in (pipeline.component_spec.inputs or {}):
         arguments = {**arguments, "records_uri": str(run_dir / RECORDS)}
     started = datetime.now(UTC)
@@ -177,7 +178,8 @@ def run_component(
         FileNotFoundError: an input artifact does not exist.
         OutputFolderError: the output folder cannot be used.
         RunError: the task failed.
-        ValueError: the output folder contains runs of a pipeline, or KFP cannot pass an argument to a task.
+        OutputFolderError: the output folder contains runs of a pipeline.
+        ValueError: KFP cannot pass an argument to a task.
     """
     artifacts = artifacts or {}
     for name, path in artifacts.items():
@@ -192,8 +194,7 @@ def run_component(
         return classes[spec.type.partition("@")[0]]
 
     with OutputFolder(output_dir) as folder, contextlib.ExitStack() as stack:
-        if folder.current is not None:
-            raise ValueError(f"{output_dir} contains runs of a pipeline. Choose another folder for a single component.")
+        folder.check_shows_no_run("a single component")
         held = {name: stack.enter_context(hold_run(path)) for name, path in artifacts.items()}
 
         @dsl.pipeline(name=f"run-{component.name}")

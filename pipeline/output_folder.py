@@ -9,7 +9,6 @@ of the old run or all of the new one. The previous run is kept until the next on
 have it open. All links are relative, so the folder can be moved.
 """
 
-import ctypes
 import json
 import logging
 import os
@@ -55,7 +54,6 @@ CHECKPOINTS = ".checkpoints"
 UNUSABLE = "?\\"  # DuckDB ends a path at the first and reads the second as a slash
 
 _RUN_ID = re.compile(r"\d{8}-\d{6}-\d{6}")  # only folders with such names are ever removed
-_ADOPTED = "adopted-"
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +122,18 @@ class OutputFolder:
         run_dir = self.path / link.readlink() if link.is_symlink() else link
         return run_dir if run_dir.is_dir() else None
 
+    def check_shows_no_run(self, purpose: str) -> None:
+        """Refuses a folder with runs, whose artifacts would be written over.
+
+        Args:
+            purpose: what the folder is wanted for.
+
+        Raises:
+            OutputFolderError: the folder shows a run.
+        """
+        if self.current is not None:
+            raise OutputFolderError(f"{self.path} contains runs of a pipeline. Choose another folder for {purpose}.")
+
     def begin(self, names: Iterable[str] = (), *, can_continue: Callable[[Path], bool] = lambda run_dir: False) -> Path:
         """Creates the folder of a new run and removes those of failed and killed runs.
 
@@ -133,13 +143,12 @@ class OutputFolder:
                 such folder is returned instead of a new one.
 
         Raises:
-            OutputFolderError: another file or folder has the name of a link and cannot be moved aside.
+            OutputFolderError: another file or folder has the name of a link.
         """
         with self._explained():
+            links = {CURRENT, *OUTPUT_NAMES.values(), RECORD_NAME, LOG_NAME, CONFIG_NAME, *names}
+            self._check_free(name for name in links if not (self.path / name).is_symlink())
             (self.path / RUNS).mkdir(exist_ok=True)
-            if _is_real(self.path / CURRENT):
-                raise OutputFolderError(f"{self.path / CURRENT} is not a link. Move it or choose another folder.")
-            self._adopt(sorted({*OUTPUT_NAMES.values(), RECORD_NAME, LOG_NAME, CONFIG_NAME, *names}))
             unfinished = (each for each in self._list_unfinished() if can_continue(each))
             run_dir = next(unfinished, self.path / RUNS / _make_id())
             self._remove_old_runs(run_dir)
@@ -179,33 +188,19 @@ class OutputFolder:
         draft.symlink_to(target)
         draft.replace(link)
 
-    def _adopt(self, names: Iterable[str]) -> None:
-        """Moves files and folders of older versions, which had no links, into a folder beside the runs.
-
-        Each is exchanged atomically with its link, so that it remains readable throughout.
-        """
-        found = [name for name in names if _is_real(self.path / name)]
-        if not found:
-            return
-        current = self.current
-        # If an earlier process was killed at this point, some are already moved.
-        is_unfinished = current is not None and current.name.startswith(_ADOPTED)
-        if current is not None and is_unfinished and not any(_is_real(current / name) for name in found):
-            folder = current
-        else:
-            folder = self.path / RUNS / f"{_ADOPTED}{_make_id()}"
-            folder.mkdir()
-        if current is None:
-            self._set_link(CURRENT, f"{RUNS}/{folder.name}")
-        for name in found:
-            (folder / name).unlink(missing_ok=True)
-            (folder / name).symlink_to(f"{CURRENT}/{name}")
-            _exchange(self.path / name, folder / name)
-        logger.warning("Moved %s to %s; delete that folder when you no longer need it.", ", ".join(found), folder)
+    def _check_free(self, names: Iterable[str]) -> None:
+        """Refuses files and folders in the place of links: they belong to someone else."""
+        found = sorted(name for name in names if (self.path / name).exists())
+        if found:
+            verb = "is not a link" if len(found) == 1 else "are not links"
+            raise OutputFolderError(
+                f"In {self.path}, {', '.join(found)} {verb} to a run, so a run would replace what is there. "
+                "Move it or choose another folder."
+            )
 
     def _list_unfinished(self) -> list[Path]:
         """Lists the folders of the runs that were begun after the published one, the newest first."""
-        newest = self.current.name.removeprefix(_ADOPTED) if self.current is not None else ""
+        newest = self.current.name if self.current is not None else ""
         runs = (each for each in (self.path / RUNS).iterdir() if _RUN_ID.fullmatch(each.name) and each.name > newest)
         return sorted(runs, reverse=True)
 
@@ -214,7 +209,7 @@ class OutputFolder:
         kept = {begun.name} if begun is not None else set()
         if self.current is not None:
             kept.add(self.current.name)
-            with suppress(OSError, ValueError, LookupError):  # an adopted folder has no record
+            with suppress(OSError, ValueError, LookupError):  # someone has damaged the record
                 kept.add(json.loads((self.current / RECORD_NAME).read_text())["previous"])
         for run_dir in (self.path / RUNS).iterdir():
             if run_dir.name in kept or not _RUN_ID.fullmatch(run_dir.name):
@@ -237,23 +232,24 @@ class OutputFolder:
             raise OutputFolderError(f"The output folder {self.path} cannot be used: {error}") from error
 
 
-def _exchange(first: Path, second: Path) -> None:
-    """Exchanges two paths atomically, with renameat2(2).
+def check_outside(folder: Path, logs: Iterable[str]) -> None:
+    """Refuses an output folder in the folder of a log: a log has all files below its folder, also those of this run.
+
+    Args:
+        folder: the output folder, which need not exist.
+        logs: local paths of logs.
 
     Raises:
-        OutputFolderError: the file system does not support it.
+        OutputFolderError: the log would have the files of the output folder.
     """
-    at_fdcwd, rename_exchange = -100, 2
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(at_fdcwd, os.fsencode(first), at_fdcwd, os.fsencode(second), rename_exchange) != 0:
-        reason = os.strerror(ctypes.get_errno())
-        raise OutputFolderError(
-            f"{first} is not a link and cannot be moved aside ({reason}). Move it or choose another folder."
-        )
-
-
-def _is_real(path: Path) -> bool:
-    return path.exists() and not path.is_symlink()
+    for log in map(Path, logs):
+        if not log.is_dir() or not folder.resolve().is_relative_to(log.resolve()):
+            continue
+        if not any(part.startswith((".", "_")) for part in folder.resolve().relative_to(log.resolve()).parts):
+            raise OutputFolderError(
+                f"{folder} lies in {log}, so the files that are written there would be read as a part of the log. "
+                "Choose an output folder outside of it."
+            )
 
 
 def _make_id() -> str:

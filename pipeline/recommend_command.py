@@ -18,6 +18,7 @@ from components.core.run_artifacts import find_index, hold_run
 from components.recommend.component import recommend as component
 from pipeline.graph_parameters import WITHOUT_EFFECT
 from pipeline.names import suggest
+from pipeline.output_folder import check_outside
 from pipeline.recommend_options import parse_line, parse_session
 from pipeline.report import escape, print_items
 from pipeline.settings import parse_settings
@@ -101,6 +102,7 @@ def recommend_command(
     if k < 1:
         raise ValueError(f"Expected k to be at least 1. Received: {k}")
     if sessions is not None and output is not None:
+        check_outside(output, [sessions])
         arguments = _make_arguments(settings, k=k, exclude_seen=exclude_seen)
         with _open_index(path, serving_uri) as index_dir:
             _answer_log(sessions, index_dir, output, arguments, as_json=as_json)

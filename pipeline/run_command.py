@@ -17,7 +17,7 @@ from pipeline.containers import make_docker_runner
 from pipeline.display import Detail, Display
 from pipeline.exit_codes import ExitCode
 from pipeline.layout_settings import LAYOUT_HELP
-from pipeline.output_folder import OutputFolder
+from pipeline.output_folder import OutputFolder, check_outside
 from pipeline.provenance import add_to_metrics, describe_run
 from pipeline.run_options import LocalRun, make_local_run
 from pipeline.summary import open_console, print_summary
@@ -105,6 +105,7 @@ def run_command(
     planned = make_local_run(options, settings, preset, Tasks(image=image), layout=layout or "", config=config)
     if runner != "docker":
         check_index_package(planned.arguments)
+    check_outside(output_dir, planned.find_local_logs(planned.arguments).values())
     display = Display(detail=Detail.ALL if verbose else Detail.QUIET if quiet else Detail.STEPS)
     with OutputFolder(output_dir) as folder:
         artifacts = run_planned(planned, folder, display, image if runner == "docker" else "")
@@ -134,7 +135,7 @@ def run_planned(planned: LocalRun, folder: OutputFolder, display: Display, image
         serving = Path(uri) if uri and "://" not in uri else None
         runner = make_docker_runner(image, writable=folder.path, serving=serving, readable=planned.inputs)
     inputs = planned.pipeline.component_spec.inputs
-    data = hash_files({name: arguments[name] for name in planned.list_local_logs(arguments)})
+    data = hash_files(planned.find_local_logs(arguments))
     parameters = effective_values(inputs, arguments)
     keys = make_keys(
         planned.pipeline.pipeline_spec,

@@ -55,9 +55,10 @@ class LocalRun:
     needs_sample_log: bool
     inputs: tuple[Path, ...]
 
-    def list_local_logs(self, arguments: Mapping[str, Any]) -> list[str]:
-        """Returns the parameters with the location of a log on this machine; `arguments` are the run's, all of them."""
-        return [name for name in LOCATIONS if arguments.get(name) and "://" not in arguments[name]]
+    def find_local_logs(self, arguments: Mapping[str, Any]) -> dict[str, str]:
+        """Returns the paths of the logs on this machine by parameter; `arguments` are the run's, all of them."""
+        found = {name: arguments.get(name) for name in LOCATIONS}
+        return {name: location for name, location in found.items() if location and "://" not in location}
 
 
 def make_local_run(

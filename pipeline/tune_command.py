@@ -14,7 +14,7 @@ from components.suggest.spaces import SPACES
 from pipeline.configuration import effective_values, make_config
 from pipeline.display import Detail, Display
 from pipeline.exit_codes import ExitCode
-from pipeline.output_folder import CONFIG_NAME, OutputFolder
+from pipeline.output_folder import CONFIG_NAME, OutputFolder, check_outside
 from pipeline.run_command import run_command, run_planned
 from pipeline.run_options import LocalRun, make_local_run
 from pipeline.search import LOGS, Plan, Search
@@ -86,17 +86,18 @@ def tune_command(
     if planned.arguments.get("serving_uri"):
         raise click.UsageError("A search publishes nothing. Expected no serving_uri")
     space = read_space(space_location, planned.arguments)
+    check_outside(output_dir, planned.find_local_logs(planned.arguments).values())
     display = Display(detail=Detail.QUIET if quiet else Detail.STEPS)
     with OutputFolder(output_dir) as folder:
+        folder.check_shows_no_run("a search")
         planned = _with_sample_log(planned, folder.path)
-        local_logs = {name: planned.arguments[name] for name in planned.list_local_logs(planned.arguments)}
         plan = Plan(
             run=planned,
             space=space,
             sampler=RANDOM if is_random else TPE,
             random_seed=search_seed,
             source_version=SOURCE_VERSION,
-            data=hash_files(local_logs),
+            data=hash_files(planned.find_local_logs(planned.arguments)),
         )
         search = Search(plan, folder.path, display)
         try:

@@ -85,18 +85,6 @@ def test_only_what_has_failed_is_run_again(start, tmp_path):
     assert log.count("Executing task") == 3
 
 
-def test_a_run_beside_artifacts_of_an_older_version_goes_on_too(start, tmp_path):
-    (tmp_path / "output").mkdir()
-    (tmp_path / "output" / "metrics.json").write_text("old")  # no link, so it is moved aside
-    (tmp_path / "broken").touch()
-    for _ in range(2):
-        with pytest.raises(RunError):
-            start()
-    (tmp_path / "broken").unlink()
-    _, display = start()
-    assert (count(tmp_path), display.reused) == ("a", ["make"])
-
-
 @pytest.mark.parametrize("change", [{"text": "b"}, {"version": "w"}])
 def test_another_run_starts_anew_and_clears_the_failed_one(start, tmp_path, change):
     (tmp_path / "broken").touch()

@@ -1,6 +1,7 @@
 """The command `check` on real files, in this process."""
 
 import json
+import shutil
 import signal
 import sys
 
@@ -89,6 +90,24 @@ def test_the_window_ends_at_as_of(check, raw_log):
     code, _, errors = check(raw_log, *ALL_ITEMS, "--as-of", "2020-01-01")
     assert code == ExitCode.REFUSED
     assert "Expected at least one event in" in errors
+
+
+def test_a_folder_that_holds_something_is_not_kept_into(check, small_log, tmp_path):
+    """It may hold the very logs that are checked."""
+    for split in SPLITS:
+        shutil.copy(small_log[split], tmp_path / f"{split}.parquet")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    code, _, errors = check(*(small_log[split] for split in SPLITS), "--keep", tmp_path)
+    assert code == ExitCode.USAGE
+    assert f"Expected --keep to be a new or empty folder. Received: {tmp_path}, which is not empty" in errors
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_events_are_kept_in_the_empty_folder_of_the_shell(check, raw_log, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert check(raw_log, *ALL_ITEMS, "--keep", ".")[0] == ExitCode.DONE
+    assert (tmp_path / "here" / "train.parquet").is_file()
 
 
 def test_a_refused_log_says_why_and_how_to_keep_the_rejected_lines(check, raw_log, tmp_path):

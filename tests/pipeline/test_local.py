@@ -180,7 +180,7 @@ def test_a_training_removes_its_own_checkpoints_and_no_others(tmp_path):
 
 @pytest.mark.slow
 def test_single_components_and_runs_do_not_share_a_folder(run, small_log):
-    with pytest.raises(ValueError, match=r"contains runs of a pipeline\. Choose another folder"):
+    with pytest.raises(OutputFolderError, match=r"contains runs of a pipeline\. Choose another folder"):
         run_component(ingest, run, arguments=paths_of(small_log))
 
 

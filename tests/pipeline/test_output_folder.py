@@ -5,12 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from components.core.run_artifacts import hold_run
-from pipeline.output_folder import OUTPUT_NAMES, OutputFolder, OutputFolderError
+from pipeline.__main__ import cli
+from pipeline.local import RECORDS
+from pipeline.output_folder import GATE_NAMES, OUTPUT_NAMES, OutputFolder, OutputFolderError, check_outside
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("events", "model", "tensorboard", "index")
@@ -107,36 +111,55 @@ def test_only_runs_are_removed(tmp_path):
     assert "monday" in runs_in(tmp_path)
 
 
-def test_what_an_older_version_left_is_moved_aside_and_said(tmp_path, caplog):
-    write_artifacts(tmp_path, "old")
-    with OutputFolder(tmp_path) as output:
-        output.begin()
-        assert is_whole(tmp_path, "old")
-        assert all((tmp_path / name).is_symlink() for name in OUTPUT_NAMES.values())
+@pytest.mark.parametrize("name", ["current", "events", "model", "run.log", "config.yaml", "records", "manifest.json"])
+def test_what_is_not_of_a_run_is_refused_and_stays(tmp_path, name):
     show(tmp_path, "a")
-    show(tmp_path, "b")
-    assert is_whole(tmp_path, "b")
-    (adopted,) = (tmp_path / "runs").glob("adopted-*")
-    assert is_whole(adopted, "old")
-    assert f"Moved {', '.join(sorted(OUTPUT_NAMES.values()))} to {adopted}" in caplog.text
+    path = tmp_path / name
+    path.unlink(missing_ok=True)
+    for make in (lambda: path.write_text("mine"), path.mkdir):
+        make()
+        with (
+            OutputFolder(tmp_path) as output,
+            pytest.raises(OutputFolderError, match=rf"In {tmp_path}, {name} is not a link to a run, .* choose another"),
+        ):
+            output.begin({*GATE_NAMES.values(), RECORDS})
+        assert path.is_dir() or path.read_text() == "mine"
+        path.rmdir() if path.is_dir() else path.unlink()
 
 
-def test_real_files_in_the_place_of_links_are_moved_aside_too(tmp_path):
-    write_artifacts(tmp_path, "old")
-    show(tmp_path, "a")
-    for label in ("b", "c"):
-        (tmp_path / "metrics.json").unlink()
-        (tmp_path / "metrics.json").write_text(f"before {label}")
-        show(tmp_path, label)
-        assert is_whole(tmp_path, label)
-    contents = {path.read_text() for path in (tmp_path / "runs").glob("adopted-*/metrics.json")}
-    assert contents == {"old", "before b", "before c"}
-
-
-def test_what_is_in_the_way_is_said(tmp_path):
-    (tmp_path / "current").mkdir()
-    with OutputFolder(tmp_path) as output, pytest.raises(OutputFolderError, match="current is not a link"):
+def test_all_that_is_in_the_way_is_said(tmp_path):
+    write_artifacts(tmp_path, "mine")
+    with OutputFolder(tmp_path) as output, pytest.raises(OutputFolderError, match=r"vocabulary\.parquet are not links"):
         output.begin()
+    assert is_whole(tmp_path, "mine")
+
+
+@pytest.mark.parametrize(("folder", "is_refused"), [
+    ("logs", True), ("logs/output", True), ("logs/a/b", True), ("link/output", True),
+    ("output", False), ("logs2", False), ("logs/_output", False), ("logs/.work/output", False),
+])  # fmt: skip
+def test_a_folder_in_that_of_the_log_is_refused(tmp_path, monkeypatch, folder, is_refused):
+    """The next run would read what this one wrote."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "link").symlink_to("logs")
+    (tmp_path / "file.csv").touch()
+    monkeypatch.chdir(tmp_path)
+    context = pytest.raises(OutputFolderError, match="lies in logs, so the files") if is_refused else nullcontext()
+    with context:
+        check_outside(Path(folder), ["file.csv", "logs"])
+
+
+def test_commands_refuse_an_output_folder_in_that_of_the_log(tmp_path):
+    for command in (
+        ["run", "--events", tmp_path, "--output", tmp_path / "output"],
+        ["tune", "--events", tmp_path, "--output", tmp_path / "output"],
+        ["check", tmp_path, "--keep", tmp_path / "output"],
+        ["recommend", "--index", tmp_path, "--sessions", tmp_path, "--output", tmp_path / "output"],
+    ):
+        done = CliRunner().invoke(cli, [str(part) for part in command])
+        assert isinstance(done.exception, OutputFolderError), done.output
+        assert "Choose an output folder outside of it" in str(done.exception)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused():
@@ -207,7 +230,7 @@ def show_until(folder, fatal):
 
     def watch(event, _):
         nonlocal count
-        if event == "open" or event.startswith(("os.", "shutil.", "ctypes.dlsym")):
+        if event == "open" or event.startswith(("os.", "shutil.")):
             count += 1
             if count == fatal:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -239,10 +262,6 @@ def make_nothing(folder):
     folder.mkdir()
 
 
-def make_older_version(folder):
-    write_artifacts(folder, "old")
-
-
 def make_one_run(folder):
     show(folder, "old")
 
@@ -255,7 +274,7 @@ def make_two_runs_and_a_failed_one(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [make_nothing, make_older_version, make_one_run, make_two_runs_and_a_failed_one])
+@pytest.mark.parametrize("make", [make_nothing, make_one_run, make_two_runs_and_a_failed_one])
 def test_a_kill_at_any_operation_leaves_all_old_or_all_new_and_the_next_run_repairs(make, tmp_path):
     template = tmp_path / "template"
     make(template)
@@ -275,7 +294,7 @@ def test_a_kill_at_any_operation_leaves_all_old_or_all_new_and_the_next_run_repa
     show_in_each("none", "newer", folders)
     for folder in folders:
         assert is_whole(folder, "newer")
-        assert len([name for name in runs_in(folder) if not name.startswith("adopted-")]) <= 2
+        assert len(runs_in(folder)) <= 2
         assert {path.name for path in folder.iterdir()} == {
             *OUTPUT_NAMES.values(), "run.json", "current", "runs", ".lock",
         }  # fmt: skip

@@ -39,7 +39,7 @@ def make_search(small_log, tmp_path):
     def make(space=SPACE, folder="output", *settings, **changes):
         options = {f"{split}_path": str(path) for split, path in small_log.items()}
         run = make_local_run(options, settings, "", Tasks())
-        data = hash_files({name: run.arguments[name] for name in run.list_local_logs(run.arguments)})
+        data = hash_files(run.find_local_logs(run.arguments))
         values = {"sampler": "tpe", "random_seed": 1, "source_version": "1", "data": data, **changes}
         plan = Plan(run=run, space=check_space(parse_space(space), run.arguments), **values)
         (tmp_path / folder).mkdir(exist_ok=True)

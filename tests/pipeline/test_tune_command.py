@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.__main__ import cli
+from pipeline.output_folder import OutputFolder, OutputFolderError
 from pipeline.search_results import Final
 
 
@@ -53,6 +54,17 @@ def test_wrong_usage(arguments, message, folder):
     assert done.exit_code == 2
     assert message in done.output
     assert not (folder / "tuned").exists()
+
+
+def test_a_folder_with_runs_is_refused_for_a_search(folder):
+    with OutputFolder(folder / "output") as output:
+        run_dir = output.begin()
+        (run_dir / "vocabulary.parquet").write_text("of the run")
+        output.publish(run_dir, {})
+    done = tune("--output", "output")
+    assert isinstance(done.exception, OutputFolderError)
+    assert "contains runs of a pipeline. Choose another folder for a search." in str(done.exception)
+    assert (folder / "output" / "vocabulary.parquet").read_text() == "of the run"
 
 
 def test_without_optuna_the_command_says_what_to_install(monkeypatch):

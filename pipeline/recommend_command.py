@@ -189,6 +189,10 @@ def _answer_log(sessions: str, index_dir: Path, output: Path, arguments: dict[st
         f"recommended. {report['num_sessions_without_known_item']:,} sessions have no item that the index knows; they "
         "got the most popular ones."
     )
+    if report["num_other_types"]:
+        click.echo(
+            f"{report['num_other_types']:,} events are of other types than those in event_types: they do not count."
+        )
     if report["num_unknown_events"]:
         examples = ", ".join(f"'{escape(item)}' ({count:,})" for item, count in report["most_frequent_unknown"].items())
         click.echo(

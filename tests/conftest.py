@@ -34,6 +34,11 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
+def pytest_sessionfinish() -> None:
+    """Lets the interpreter free everything when it ends."""
+    gc.unfreeze()
+
+
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Names long bytes by their argument: compressed ones hold a time, and workers must agree on the names of tests."""
     return argname if isinstance(val, bytes) and len(val) > 20 else None

@@ -13,6 +13,8 @@ def recommend(
     serving_version: int = 0,
     session_column: str = "SessionId",
     item_column: str = "ItemId",
+    event_column: str = "event",
+    event_types: List[str] = ["view"],  # noqa: B006
     time_column: str = "Time",
     time_format: str = "auto",
     time_offset_column: str = "",
@@ -37,6 +39,8 @@ def recommend(
         serving_version: Published version to use; 0 for the newest.
         session_column: Name of the session id column.
         item_column: Name of the item id column.
+        event_column: Name of the event type column, which a log need not have; empty if every event counts.
+        event_types: Event types that count; events of other types are ignored, as in training.
         time_column: Name of the time column.
         time_format: Format of the times: auto, seconds, milliseconds, microseconds, nanoseconds or iso.
         time_offset_column: Name of a column with milliseconds to add to the time; empty for none.

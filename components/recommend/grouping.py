@@ -35,10 +35,12 @@ class Intake:
     Attributes:
         num_lines: number of lines.
         num_rejected: number of rejected lines.
+        num_other_types: number of events whose type does not count.
     """
 
     num_lines: int
     num_rejected: int
+    num_other_types: int
 
 
 def group_sessions(
@@ -127,7 +129,7 @@ def _find_part(sessions: pa.Table, part_sessions: int, part_events: int) -> int:
 
 
 def _stage(files: list[LogFile], path: Path, rejected_path: Path, parameters: RecommendParameters) -> Intake:
-    rejected, num_lines, num_events = RejectedLines(rejected_path), 0, 0
+    rejected, num_lines, num_events, num_other_types = RejectedLines(rejected_path), 0, 0, 0
     progress = Progress(sum(file.num_bytes for file in files))
     try:
         with pq.ParquetWriter(path, STAGED, compression="zstd", write_statistics=False) as writer:
@@ -137,7 +139,9 @@ def _stage(files: list[LogFile], path: Path, rejected_path: Path, parameters: Re
                 if batch.rejected is not None:
                     rejected.add(batch.rejected)
                 _check_share(rejected, num_lines + batch.max_lines_left, parameters.max_rejected_share)
-                session, item, time = batch.events.columns
+                events = _select(batch.events, parameters.event_types)
+                num_other_types += len(batch.events) - len(events)
+                session, item, time = events.columns
                 rows = pa.array(np.arange(num_events, num_events + len(time)))
                 num_events += len(time)
                 columns = [session.cast(pa.string()), item.cast(pa.string()), time.cast(pa.int64()), rows]
@@ -145,9 +149,22 @@ def _stage(files: list[LogFile], path: Path, rejected_path: Path, parameters: Re
     finally:
         rejected.close()
     _check_share(rejected, num_lines, parameters.max_rejected_share)
+    if not num_events and num_other_types:
+        raise ValueError(
+            f"Expected events of the types in event_types. Received: none of the {num_other_types:,} events in "
+            f"{files[0].name} is of type {' or '.join(parameters.event_types)}. With an empty event_column every event "
+            "counts"
+        )
     if not num_events:
         raise ValueError(f"Expected sessions in {files[0].name}. Received: no event. {rejected.describe()}".strip())
-    return Intake(num_lines=num_lines, num_rejected=rejected.num_lines)
+    return Intake(num_lines=num_lines, num_rejected=rejected.num_lines, num_other_types=num_other_types)
+
+
+def _select(events: pa.RecordBatch, event_types: tuple[str, ...]) -> pa.RecordBatch:
+    """Returns the session, item and time of the events whose type counts, which are all if they have no type."""
+    session, item, *types, time = events.columns
+    selected = pa.RecordBatch.from_arrays([session, item, time], names=["session", "item", "time"])
+    return selected.filter(pc.is_in(types[0].cast(pa.string()), pa.array(event_types))) if types else selected
 
 
 def _check_share(rejected: RejectedLines, max_lines: int, limit: float) -> None:

@@ -3,6 +3,12 @@
 from dataclasses import dataclass, field
 
 from components.core.logs.columns import LogColumns, LogForm
+from components.core.logs.event_types import (
+    DEFAULT_EVENT_COLUMN,
+    DEFAULT_EVENT_TYPES,
+    check_event_types,
+    list_optional,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +24,8 @@ class RecommendParameters:
 
     session_column: str = "SessionId"
     item_column: str = "ItemId"
+    event_column: str = DEFAULT_EVENT_COLUMN
+    event_types: tuple[str, ...] = DEFAULT_EVENT_TYPES
     time_column: str = "Time"
     time_offset_column: str = ""
     form: LogForm = field(default_factory=LogForm)
@@ -33,14 +41,16 @@ class RecommendParameters:
                 raise ValueError(f"Expected {name} to be between 1 and {highest:,}. Received: {value}")
         if not 0 <= self.max_rejected_share <= 1:
             raise ValueError(f"Expected max_rejected_share to be between 0 and 1. Received: {self.max_rejected_share}")
+        check_event_types(self.event_column, self.event_types)
         _ = self.columns  # checks the columns
 
     @property
     def columns(self) -> LogColumns:
-        """The columns session, item and time."""
+        """The columns session, item, event type if there is one, and time."""
         return LogColumns(
-            text=(self.session_column, self.item_column),
+            text=(self.session_column, self.item_column, *([self.event_column] if self.event_column else [])),
             time=self.time_column,
             time_offset=self.time_offset_column,
+            optional=list_optional(self.event_column, self.event_types),
             form=self.form,
         )

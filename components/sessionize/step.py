@@ -10,6 +10,12 @@ from components.core.intake.acceptance import Acceptance, check_bots
 from components.core.intake.data_report import DataReport
 from components.core.intake.draft import EventsDraft
 from components.core.logs.columns import LogColumns, LogForm
+from components.core.logs.event_types import (
+    DEFAULT_EVENT_COLUMN,
+    DEFAULT_EVENT_TYPES,
+    check_event_types,
+    list_optional,
+)
 from components.core.logs.files import find_files
 from components.core.logs.reader import read_log
 from components.core.machine import limit_arrow_threads
@@ -24,7 +30,6 @@ from components.sessionize.staged_log import StagedLog
 
 MAX_MIN_SESSION_LENGTH = 100  # limited because each event is compared with that many neighbours
 MAX_DAYS = 100_000
-DEFAULT_EVENT_COLUMN, DEFAULT_EVENT_TYPES = "event", ("view",)  # a log may have none of them
 MAX_MINUTES = MAX_DAYS * 24 * 60
 TIE_ORDERS = ("item", "file")
 
@@ -82,8 +87,7 @@ class SessionizeParameters:
                 raise ValueError(
                     f"Expected {name} to be between {lowest} and {highest}. Received: {getattr(self, name)}"
                 )
-        if self.event_column and not self.event_types:
-            raise ValueError("Expected at least one event type in event_types. Received: none")
+        check_event_types(self.event_column, self.event_types)
         if self.sessionize_engine not in ENGINES:
             raise ValueError(
                 f"Expected sessionize_engine to be one of {', '.join(ENGINES)}. Received: {self.sessionize_engine!r}"
@@ -93,11 +97,6 @@ class SessionizeParameters:
         maxima = {"max_visitor_events": self.max_visitor_events, "max_session_events": self.max_session_events}
         check_bots(maxima, self.bot_action)
         _ = self.columns, self.end_ms  # check the values
-
-    @property
-    def _has_default_events(self) -> bool:
-        """Whether the user chose neither the column nor the types of the events, so that a log may have none."""
-        return self.event_column == DEFAULT_EVENT_COLUMN and self.event_types == DEFAULT_EVENT_TYPES
 
     @property
     def columns(self) -> LogColumns:
@@ -110,7 +109,7 @@ class SessionizeParameters:
             ),
             time=self.time_column,
             time_offset=self.time_offset_column,
-            optional=(self.event_column,) if self._has_default_events else (),
+            optional=list_optional(self.event_column, self.event_types),
             form=self.form,
         )
 
@@ -175,6 +174,8 @@ def sessionize(source: str, events_dir: Path, parameters: SessionizeParameters) 
         finally:
             engine.close()
         draft.drop("cut at a split boundary", num_left - sum(each.num_events for each in draft.counters.values()))
+        for split in reversed(SPLITS):
+            draft.check_split(split)
         return draft.publish()
 
 

@@ -160,7 +160,8 @@ class EventsDraft:
                 comparison with other splits, and the findings about the order of the rows.
 
         Raises:
-            ValueError: the split has no events.
+            ValueError: the split has no events. With `has_own_sessions` the caller calls `check_split` when it has
+                counted what was dropped.
         """
         counter = self.counters[split] = SplitCounter(keeps_starts=split != "train" and not has_own_sessions)
         own: list[pa.StringArray] = []
@@ -198,8 +199,8 @@ class EventsDraft:
                     own = []
             if writing is not None:
                 writing.result()
-        if not counter.num_events:
-            raise ValueError(f"Expected at least one event in {split}. Received: none. {self._describe_log()}")
+        if not has_own_sessions:
+            self.check_split(split)
         self.findings["ties"] += counter.num_tied_sessions
         if has_own_sessions:
             return
@@ -208,6 +209,11 @@ class EventsDraft:
         self._count_shared(own)
         if split != "train":
             self.other_sessions = pc.unique(pa.chunked_array([self.other_sessions, *own]))
+
+    def check_split(self, split: str) -> None:
+        """Raises a ValueError, which says what was dropped, if a split has no events."""
+        if not self.counters[split].num_events:
+            raise ValueError(f"Expected at least one event in {split}. Received: none. {self._describe_log()}")
 
     def _count_shared(self, session_ids: list[pa.StringArray]) -> None:
         shared = find_shared(pa.chunked_array(session_ids, pa.string()), self.other_sessions)

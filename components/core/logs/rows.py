@@ -35,13 +35,13 @@ def check_types(schema: pa.Schema, columns: FileColumns, source: str) -> None:
     """
     for name in columns.in_file:
         kind = get_type(schema, name)
-        if pt.is_integer(kind) or pt.is_null(kind):
+        if pt.is_integer(kind) or pt.is_null(kind) or _is_whole(kind):
             continue
         if name in columns.text:
             expected, is_accepted = "text or whole numbers", _is_any(kind, (*TEXT_TYPES, *BINARY_TYPES))
         elif name == columns.time:
-            expected = "whole numbers, doubles, timestamps, dates or text"
-            is_accepted = is_moment(kind) or pt.is_float64(kind) or _is_any(kind, TEXT_TYPES)
+            expected = "whole numbers, doubles, decimals, timestamps, dates or text"
+            is_accepted = is_moment(kind) or _is_any(kind, (pt.is_float64, pt.is_decimal, *TEXT_TYPES))
         else:
             expected, is_accepted = "whole numbers", False
         if not is_accepted:
@@ -52,6 +52,11 @@ def get_type(schema: pa.Schema, name: str) -> pa.DataType:
     """Type of the values of a column."""
     kind = schema.field(name).type
     return kind.value_type if pt.is_dictionary(kind) else kind
+
+
+def _is_whole(kind: pa.DataType) -> bool:
+    """Whether the type is a decimal without a fraction, as some databases export whole numbers."""
+    return bool(pt.is_decimal(kind)) and kind.scale == 0
 
 
 def is_moment(kind: pa.DataType) -> bool:
@@ -118,7 +123,9 @@ def _is_any(kind: pa.DataType, checks: tuple[Callable[[pa.DataType], Any], ...])
 
 
 def _decode(column: pa.Array) -> pa.Array:
-    return column.dictionary_decode() if pt.is_dictionary(column.type) else column
+    """Returns the values of a dictionary, and decimals as text, which holds each of them exactly."""
+    values = column.dictionary_decode() if pt.is_dictionary(column.type) else column
+    return values.cast(pa.string()) if pt.is_decimal(values.type) else values
 
 
 def _to_binary(column: pa.Array) -> pa.BinaryArray:

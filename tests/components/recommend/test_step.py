@@ -86,6 +86,35 @@ def read(output):
     return found
 
 
+def write_typed(folder):
+    rows = [("5", KNOWN[1], "view"), ("5", KNOWN[2], "addtocart"), ("6", KNOWN[1], "view")]
+    session, item, event = map(list, zip(*rows, strict=True))
+    time = pa.array([1, 2, 3], pa.timestamp("s"))
+    table = pa.table({"SessionId": session, "ItemId": item, "Time": time, "event": event})
+    pq.write_table(table, folder / "typed.parquet")
+    return str(folder / "typed.parquet")
+
+
+@pytest.mark.parametrize(
+    ("values", "num_counting"),
+    [({}, 2), ({"event_types": ("view", "addtocart")}, 3), ({"event_types": ("addtocart",)}, 1),
+     ({"event_column": ""}, 3)],
+)  # fmt: skip
+def test_only_events_count_whose_type_counts_in_training(index_dir, tmp_path, values, num_counting):
+    report = recommend_sessions(write_typed(tmp_path), index_dir, tmp_path / "output", parameters(**values))
+    assert (report["num_lines"], report["num_events"], report["num_other_types"]) == (3, num_counting, 3 - num_counting)
+    if not values:
+        found = read(tmp_path / "output")
+        assert found["5"] == found["6"]
+
+
+def test_a_log_without_events_of_the_types_is_refused(index_dir, tmp_path):
+    with pytest.raises(ValueError, match=r"none of the 3 events in .*typed\.parquet is of type views or clicks"):
+        recommend_sessions(
+            write_typed(tmp_path), index_dir, tmp_path / "output", parameters(event_types=("views", "clicks"))
+        )
+
+
 @pytest.mark.parametrize("exclude_seen", [False, True])
 def test_each_session_gets_what_one_query_gives(sessions, log, index_dir, small_parts, tmp_path, exclude_seen):
     output = tmp_path / "out"
@@ -109,6 +138,7 @@ def test_each_session_gets_what_one_query_gives(sessions, log, index_dir, small_
     assert report | {"most_frequent_unknown": {}} == {
         "num_lines": sum(map(len, sessions.values())),
         "num_rejected": 0,
+        "num_other_types": 0,
         "num_sessions": 200,
         "num_events": len(kept),
         "num_rows": 1000,

@@ -239,6 +239,14 @@ def test_an_empty_split_says_why(tmp_path):
         assert text in str(error.value)
 
 
+def test_sessions_that_span_the_log_empty_the_later_splits_which_is_said(tmp_path):
+    """Such as ids of users that are taken for those of sessions: of 30 days, the last 15 are valid and test."""
+    rows = [(END - day * DAY_MS, user, "view", item) for user in range(10) for day in range(30) for item in "ab"]
+    path = write_log(tmp_path / "log.csv", rows)
+    with pytest.raises(ValueError, match=r"in test\. Received: none\..* Dropped: cut at a split boundary 300"):
+        sessionize(path, tmp_path / "events", SessionizeParameters(session_column="visitorid"))
+
+
 def test_a_window_beside_the_log_says_so(tmp_path):
     path = write_log(tmp_path / "log.csv", make_visits("ab"))
     with pytest.raises(

@@ -1,5 +1,6 @@
 import gzip
 from datetime import datetime
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -205,6 +206,16 @@ def test_a_time_out_of_range_refuses_its_row(tmp_path, kind, values, found):
         assert read_times(tmp_path, dictionary) == found
 
 
+@pytest.mark.parametrize(("scale", "unit"), [(3, 1), (0, 1_000)])
+def test_times_in_decimals_are_exact(tmp_path, scale, unit):
+    """As some databases export numbers; here seconds with a fraction, and milliseconds."""
+    expected = [1_430_444_460_836, 1_430_444_461_000]
+    times = pa.array([Decimal(time) * unit / 1_000 for time in expected], pa.decimal128(38, scale))
+    pq.write_table(pa.table({"SessionId": ["s"] * 2, "ItemId": ["i"] * 2, "Time": times}), tmp_path / "log.parquet")
+    columns = LogColumns(text=("SessionId", "ItemId"), time="Time")
+    assert [time for *_, time in read(tmp_path / "log.parquet", columns)[0]] == expected
+
+
 def test_old_timestamps_do_not_become_others(tmp_path):
     """Of 96 bits, which as nanoseconds in 64 bits wrap around: the year 9999 was 1816."""
     times = pa.array([datetime(9999, 12, 31), datetime(2020, 1, 1), datetime(1, 1, 1)], pa.timestamp("us"))
@@ -233,8 +244,11 @@ def test_rejected_times_are_shown_in_utc_or_as_the_number_they_are(tmp_path):
         (pa.array([b"\xc3", b"\xa9"]), ["invalid UTF-8", "invalid UTF-8"]),  # the bytes of one character
         (pa.array(["a\n", "a\r", "a\tb"]), ["a\n", "a\r", "a\tb"]),
         (pa.nulls(2), ["empty ItemId", "empty ItemId"]),
+        (pa.array([Decimal(10) ** 37, Decimal(-5), None], pa.decimal128(38, 0)),
+         [str(10**37), "-5", "empty ItemId"]),
+        (pa.array([Decimal(7), Decimal(7)], pa.decimal128(9, 0)).dictionary_encode(), ["7", "7"]),
     ],
-)
+)  # fmt: skip
 def test_an_id_of_any_exact_type_is_read_or_refuses_its_row(tmp_path, ids, found):
     times = list(range(len(ids)))
     pq.write_table(pa.table({"SessionId": ["s"] * len(ids), "ItemId": ids, "Time": times}), tmp_path / "log.parquet")
@@ -243,8 +257,9 @@ def test_an_id_of_any_exact_type_is_read_or_refuses_its_row(tmp_path, ids, found
     assert [by_line[line] for line in range(1, len(ids) + 1)] == found
 
 
-NOT_EXACT = [pa.decimal128(20, 0), pa.time64("us"), pa.bool_(),
-             pa.duration("s"), pa.list_(pa.int64()), pa.struct([("a", pa.int64())])]  # fmt: skip
+NOT_EXACT = [
+    pa.time64("us"), pa.bool_(), pa.duration("s"), pa.list_(pa.int64()), pa.struct([("a", pa.int64())]),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", [*NOT_EXACT, pa.binary(), pa.float16(), pa.float32()])
@@ -252,14 +267,23 @@ def test_times_of_other_types_are_refused_at_once(tmp_path, kind):
     pq.write_table(pa.table({"SessionId": ["s"], "ItemId": ["i"], "Time": pa.nulls(1, kind)}), tmp_path / "log.parquet")
     with pytest.raises(
         ValueError,
-        match=r"Expected whole numbers, doubles, timestamps, dates or text in the column Time of .*\. Received: ",
+        match=r"Expected whole numbers, doubles, decimals, timestamps, dates or text in the column Time of ",
     ):
         read_log(find_files(str(tmp_path / "log.parquet")), COLUMNS)
 
 
 @pytest.mark.parametrize(
     "kind",
-    [*NOT_EXACT, pa.float16(), pa.float32(), pa.float64(), pa.date32(), pa.binary(4), pa.timestamp("ms")],
+    [
+        *NOT_EXACT,
+        pa.decimal128(20, 2),
+        pa.float16(),
+        pa.float32(),
+        pa.float64(),
+        pa.date32(),
+        pa.binary(4),
+        pa.timestamp("ms"),
+    ],
 )
 def test_ids_of_other_types_are_refused_at_once(tmp_path, kind):
     pq.write_table(pa.table({"SessionId": pa.nulls(1, kind), "ItemId": ["i"], "Time": [5]}), tmp_path / "log.parquet")

@@ -42,6 +42,9 @@ def print_summary(documents: Mapping[str, Any], output_dir: Path, console: Conso
     print_comparison(metrics, console)
     if serving_uri:
         print_verdict(documents["verdict"], documents.get("manifest", {}).get("version"), serving_uri, console)
+    elif "verdict" in documents:
+        text = "Nothing was published, because there is no --serving location; so the gate lets no model pass."
+        console.print(Text(text), soft_wrap=True)
     folder = shlex.quote(str(output_dir))
     index = shlex.quote(str(output_dir / "index"))
     lines = [

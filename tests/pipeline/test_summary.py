@@ -119,6 +119,13 @@ def test_the_summary_is_short_and_obeys_no_text_of_the_log(tmp_path, width):
     assert f"two-tower compare '{output}' OTHER_OUTPUT" in lines[-1]
 
 
+@pytest.mark.parametrize("verdict", [{}, {"verdict": {"passed": False, "decided_by": "champion"}}])
+def test_without_a_serving_location_a_refusal_is_explained(tmp_path, verdict):
+    stream = io.StringIO()
+    print_summary({"data": DATA, "metrics": METRICS, **verdict}, tmp_path, Console(file=stream, width=200))
+    assert ("Nothing was published, because there is no --serving location" in stream.getvalue()) == bool(verdict)
+
+
 @pytest.mark.parametrize(
     ("model", "baselines", "text"),
     [

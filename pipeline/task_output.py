@@ -99,8 +99,8 @@ class TaskOutput(io.TextIOBase):
 def kfp_logs_to(stream: io.TextIOBase) -> Iterator[None]:
     """Sends the messages that KFP logs between tasks to the stream; those within a task go to stdout.
 
-    Afterwards the root logger and `print` are as before. KFP replaces both while it runs a task, and runs the tasks of a
-    loop in threads, each of which may put back what another one had set.
+    Afterwards the root logger and `print` are as before. KFP replaces both while it runs a task, and runs the tasks of
+    a loop in threads, each of which may put back what another one had set.
     """
     logger = logging.getLogger()
     handlers, level, print_line = logger.handlers[:], logger.level, builtins.print

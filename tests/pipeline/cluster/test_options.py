@@ -205,6 +205,16 @@ def test_a_wrong_value_in_the_file_is_named(tmp_path: Path, key: str, value: Any
         read_schedules(path, "kfp")
 
 
+def test_a_key_that_stands_twice_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "schedules.yaml"
+    path.write_text("schedules:\n- name: weekly\n  cron: 0 3 * * 1\n  cron: 0 3 * * 2\n")
+    with pytest.raises(ValueError, match=r"once in .*schedules.yaml. Received: 'cron' in line 3 and again in line 4"):
+        read_schedules(path, "kfp")
+    path.write_text("schedules: []\nschedules: []\n")
+    with pytest.raises(ValueError, match=r"once in .*yaml \(--platform\). Received: 'schedules' in line 1 and again"):
+        PlatformSettings.read(path)
+
+
 def test_the_claim_fixes_the_folder_of_the_checkpoints(tmp_path: Path) -> None:
     parameters = {**PATHS, "checkpoint_root": "/elsewhere"}
     (tmp_path / "pods.yaml").touch()

@@ -29,6 +29,11 @@ def compare_command(paths: tuple[Path, ...], html_path: Path | None, as_json: bo
     """
     if len(paths) < 2:
         raise click.UsageError("Expected at least two runs. Received: one")
+    if html_path is not None and not html_path.parent.is_dir():
+        raise FileNotFoundError(
+            f"Expected --html to be a file in a folder that exists. Received: {html_path.parent}, which does not; "
+            "create it, or choose another folder"
+        )
     comparison = compare([read_run(path) for path in paths])
     if html_path is not None:
         html_path.write_text(make_page(comparison), encoding="utf-8")

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 METRICS = ("recall@10", "recall@20", "recall@100", "mrr@20", "ndcg@20")
 RANKS_NAME, METRICS_NAME = "ranks.parquet", "metrics.json"
+TARGET_COLUMNS = ("session", "position")  # what identifies a target
+RANKS_COLUMNS = (*TARGET_COLUMNS, "model")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +64,8 @@ def read_run(path: Path) -> Run:
 
     Raises:
         FileNotFoundError: there is no metrics.json.
-        ValueError: metrics.json has no metrics of a model.
+        ValueError: metrics.json has no metrics of a model, or ranks.parquet no ranks.
     """
-    import pyarrow.parquet as pq
-
     metrics_path = path if path.name == METRICS_NAME else path / METRICS_NAME
     if not metrics_path.is_file():
         raise FileNotFoundError(f"Expected an output folder with {METRICS_NAME}. Received: {path}")
@@ -76,8 +76,31 @@ def read_run(path: Path) -> Run:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"Expected {metrics_path} to be the metrics of a run. Received: {error!r}") from error
     ranks_path = metrics_path.with_name(RANKS_NAME)
-    ranks = pq.read_table(ranks_path) if ranks_path.is_file() else None
+    ranks = _read_ranks(ranks_path) if ranks_path.is_file() else None
     return Run(name=str(path), metrics=document, ranks=ranks)
+
+
+def _read_ranks(path: Path) -> "pa.Table":
+    """Reads the ranks of a run's model.
+
+    Raises:
+        ValueError: the file is no Parquet file, or one of something else.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    advice = "Restore it, or remove it for a comparison without intervals"
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"Expected {path} to be a Parquet file. Received: {error}. {advice}") from error
+    types = dict(zip(table.column_names, table.schema.types, strict=True))
+    if not all(name in types and pa.types.is_integer(types[name]) for name in RANKS_COLUMNS):
+        raise ValueError(
+            f"Expected {path} to be the ranks of a run, with integers in the columns {', '.join(RANKS_COLUMNS)}. "
+            f"Received: the columns {', '.join(f'{name} ({kind})' for name, kind in types.items())}. {advice}"
+        )
+    return table
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
@@ -118,8 +141,7 @@ def _find_reason_against_pairs(first: Run, second: Run) -> str:
     """Returns why two runs cannot be compared target by target; empty if they can."""
     if first.ranks is None or second.ranks is None:
         return f"{RANKS_NAME} is missing, so the differences have no intervals."
-    keys = ["session", "position"]
-    if not first.ranks.select(keys).equals(second.ranks.select(keys)):
+    if not first.ranks.select(TARGET_COLUMNS).equals(second.ranks.select(TARGET_COLUMNS)):
         return "they were tested on different sessions, so the metrics do not compare and have no intervals."
     return ""
 

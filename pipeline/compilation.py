@@ -11,6 +11,7 @@ from typing import Any
 from kfp import compiler
 
 from components.image import check_image_name
+from pipeline.graph_parameters import COMPONENTS
 from pipeline.retraining import make_retraining_pipeline
 from pipeline.tasks import Tasks
 from pipeline.training import make_training_pipeline
@@ -59,13 +60,15 @@ def compile_pipeline(name: str, tasks: Tasks) -> Compiled:
         tasks: the settings that are fixed at compile time.
 
     Raises:
-        ValueError: the pipeline is unknown, the platform of the tasks is not a cluster, or the image has a moving tag.
+        ValueError: the pipeline is unknown or does not use one of the settings, the platform of the tasks is not a
+            cluster, or the image has a moving tag.
     """
     if name not in PIPELINES:
         raise ValueError(f"Expected a pipeline, one of {', '.join(PIPELINES)}. Received: {name!r}")
     if tasks.platform not in TARGETS:
         raise ValueError(f"Expected a target, one of {', '.join(TARGETS)}. Received: {tasks.platform!r}")
     check_image_name(tasks.image)
+    _check_used(name, tasks)
     pipeline = PIPELINES[name](tasks)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
@@ -77,3 +80,35 @@ def compile_pipeline(name: str, tasks: Tasks) -> Compiled:
         inputs=pipeline.component_spec.inputs,
         text=text,
     )
+
+
+def _check_used(name: str, tasks: Tasks) -> None:
+    """Checks that a pipeline uses the settings that have no default value: others would be lost in silence.
+
+    Raises:
+        ValueError: it does not use one.
+    """
+    names = _list_names(name)
+    if tasks.webhook_secret and "notify" not in names:
+        raise ValueError(
+            f"Expected no webhook secret (--webhook-secret) for the pipeline {name}, which notifies nobody; "
+            f"{_list_pipelines_with('notify')} does. Received: {tasks.webhook_secret!r}"
+        )
+    if tasks.search_rounds != Tasks.search_rounds and "suggest" not in names:
+        raise ValueError(
+            f"Expected no number of rounds (--search-rounds) for the pipeline {name}, which does not search; "
+            f"{_list_pipelines_with('suggest')} do. Received: {tasks.search_rounds}"
+        )
+    for change in tasks.resources:
+        if change.partition(".")[0] not in names:
+            raise ValueError(
+                f"Expected a task of the pipeline {name} (--resource), one of {', '.join(names)}. Received: {change}"
+            )
+
+
+def _list_names(pipeline: str) -> list[str]:
+    return [component.name for component in COMPONENTS[pipeline]]
+
+
+def _list_pipelines_with(component: str) -> str:
+    return " and ".join(name for name in PIPELINES if component in _list_names(name))

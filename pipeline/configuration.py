@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from components.core.strict_yaml import load_yaml
 from pipeline.graph_parameters import LOCAL_PARAMETERS
 from pipeline.names import explain_unknown
 from pipeline.settings import check_parameters
@@ -56,14 +57,15 @@ def load_config(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no mapping.
+        ValueError: the file is no mapping, or has a key twice.
     """
     if not path.is_file():
         raise FileNotFoundError(f"Expected --config to be a YAML file. Received: {path}")
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"Expected {path} to be YAML. Received: {' '.join(str(error).split())}") from error
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"Expected {path} to be YAML. Received: {error}") from error
+    document = load_yaml(text, str(path))
     if not isinstance(document, dict):
         kind = type(document).__name__
         raise ValueError(f"Expected {path} to map parameters to values, such as `max_epochs: 4`. Received: {kind}")

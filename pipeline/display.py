@@ -51,6 +51,7 @@ class Display:
         self.task: str | None = None
         self.progress = ""
         self._names: Sequence[str] = ()
+        self._numbers: dict[str, int] = {}  # that of each step, given when it starts
         self._result = ""
         self._begin = self._shown = 0.0
         self._live: Live | None = None
@@ -72,6 +73,7 @@ class Display:
     def start(self, task: str) -> None:
         """Starts a step."""
         self.task, self.progress, self._result = task, "", ""
+        self._give_number(task)
         self._begin = self._shown = self.clock()
         if self.is_live and self._live is None:
             self._live = Live(
@@ -109,6 +111,7 @@ class Display:
     def reuse(self, task: str) -> None:
         """Shows a step that an earlier attempt has done."""
         self.reused.append(task)
+        self._give_number(task)
         if self.detail == Detail.STEPS:
             self._print(f"{self._head(task)}done by the attempt before")
 
@@ -125,14 +128,15 @@ class Display:
 
     def place(self, task: str) -> str:
         """Returns the number of a step: `3 of 5`."""
-        return f"{self._number(task)} of {len(self._names)}"
+        return f"{self._numbers.get(task, 0)} of {len(self._names)}"
 
-    def _number(self, task: str) -> int:
-        return len({*self.seconds, *self.reused} - {task}) + 1
+    def _give_number(self, task: str) -> None:
+        """Numbers a step that starts; one that ran before keeps its number, whatever has run since."""
+        self._numbers.setdefault(task, len(self._numbers) + 1)
 
     def _head(self, task: str) -> str:
         width = max(map(len, self._names), default=0)
-        return f"[{self._number(task)}/{len(self._names)}] {task:{width}}  "
+        return f"[{self._numbers.get(task, 0)}/{len(self._names)}] {task:{width}}  "
 
     def _render(self) -> Text:
         elapsed = describe_seconds(self.clock() - self._begin)

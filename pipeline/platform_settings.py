@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from kfp import dsl, kubernetes
+
+from components.core.strict_yaml import load_yaml
 
 _POLICIES = ("Always", "IfNotPresent", "Never")
 _TOLERATION = {"key": str, "operator": str, "value": str, "effect": str, "toleration_seconds": int}
@@ -49,12 +50,13 @@ class PlatformSettings:
         """Reads a YAML file.
 
         Raises:
-            ValueError: the file cannot be read, or a setting is unknown or has the wrong type.
+            ValueError: the file cannot be read or has a key twice, or a setting is unknown or has the wrong type.
         """
         try:
-            document = yaml.safe_load(path.read_text())
-        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"Expected YAML in {path} (--platform). Received: {error}") from error
+        document = load_yaml(text, f"{path} (--platform)")
         try:
             return cls.check({} if document is None else document)
         except ValueError as error:

@@ -85,6 +85,8 @@ RESOURCES = {
 }
 # The fields that can be changed.
 FIELDS = tuple(field.name for field in dataclasses.fields(Resources) if field.name != "accelerated")
+# Those that mean something on Kubernetes alone: Vertex chooses a machine by the limits.
+KUBERNETES_FIELDS = ("cpu", "memory", "shared_memory", "timeout_hours")
 
 
 def get_resources(task: str, changes: Sequence[str] = ()) -> Resources:
@@ -105,20 +107,26 @@ def get_resources(task: str, changes: Sequence[str] = ()) -> Resources:
         raise ValueError(f"{error} for {task}") from error
 
 
-def check_changes(changes: Sequence[str], tasks: Sequence[str]) -> None:
+def check_changes(changes: Sequence[str], tasks: Sequence[str], *, platform: str) -> None:
     """Checks texts `TASK.FIELD=VALUE`.
 
     Args:
         changes: the texts.
         tasks: names of all components.
+        platform: where the tasks run.
 
     Raises:
-        ValueError: a task or a field is unknown, or a value is invalid.
+        ValueError: a task or a field is unknown, a value is invalid, or the field has no effect on the platform.
     """
     for change in changes:
-        task = _parse(change)[0]
+        task, field, _ = _parse(change)
         if task not in tasks:
             raise ValueError(f"Expected a task of a pipeline, one of {', '.join(tasks)}. Received: {change}")
+        if platform == "vertex" and field in KUBERNETES_FIELDS:
+            fields = [each for each in FIELDS if each not in KUBERNETES_FIELDS]
+            raise ValueError(
+                f"Expected a resource that has an effect on vertex, one of {', '.join(fields)}. Received: {change}"
+            )
         get_resources(task, changes)
 
 

@@ -28,6 +28,16 @@ from pipeline.validation import check_index_package
 LOG_HELP = "a file, folder or glob; local, s3:// or gs://."
 
 
+def _take_one(_context: click.Context, parameter: click.Parameter, values: tuple[Any, ...]) -> Any:
+    """Returns the value of an option that may be given once, or None. Click would take the last of several."""
+    if len(values) > 1:
+        raise click.UsageError(
+            f"Expected {parameter.opts[0]} once; put all values into one file, or use --set. "
+            f"Received: {' and '.join(map(str, values))}"
+        )
+    return values[0] if values else None
+
+
 @click.command("run")
 @click.option(
     "--preset",
@@ -50,6 +60,8 @@ LOG_HELP = "a file, folder or glob; local, s3:// or gs://."
 @click.option(
     "--config",
     type=click.Path(dir_okay=False, path_type=Path),
+    multiple=True,
+    callback=_take_one,
     help="YAML file with values of parameters, such as the config.yaml of an earlier run.",
 )
 @click.option(
@@ -102,6 +114,8 @@ def run_command(
     """
     if verbose and quiet:
         raise click.UsageError("Expected -v or -q. Received: both")
+    if image != IMAGE and runner != "docker":
+        raise click.UsageError(f"Expected --image together with --runner docker. Received: --image {image} alone")
     planned = make_local_run(options, settings, preset, Tasks(image=image), layout=layout or "", config=config)
     if runner != "docker":
         check_index_package(planned.arguments)

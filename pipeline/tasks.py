@@ -108,7 +108,8 @@ class Tasks:
             raise ValueError(f"Expected the platform kfp for a secret or a volume claim. Received: {self.platform!r}")
         if self.pods != NO_SETTINGS and self.platform != "kfp":
             raise ValueError(f"Expected the platform kfp for settings of pods. Received: {self.platform!r}")
-        check_changes(self.resources, [component.name for component in (*ALL_COMPONENTS, recommend)])
+        names = [component.name for component in (*ALL_COMPONENTS, recommend)]
+        check_changes(self.resources, names, platform=self.platform)
 
     @property
     def fixed_parameters(self) -> dict[str, Any]:

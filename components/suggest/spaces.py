@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
+from components.core.strict_yaml import load_yaml
 
 KEYS = ("low", "high", "log", "step", "choices")
 FORMS = "{low, high}, {low, high, log: true}, {low, high, step} or {choices: [...]}"
@@ -70,10 +70,7 @@ def parse_space(text: str) -> Space:
     """
     if text in SPACES:
         return {name: make_dimension(name, values) for name, values in SPACES[text].items()}
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"Expected the space to be YAML. Received: {' '.join(str(error).split())}") from error
+    document = load_yaml(text, "the space")
     if not isinstance(document, Mapping) or not document:
         raise ValueError(
             f"Expected the space to be one of {', '.join(SPACES)}, or to map parameters to {FORMS}. "

@@ -15,7 +15,7 @@ from pipeline.compilation import PIPELINES, TARGETS, compile_pipeline
 from pipeline.completion import complete_setting
 from pipeline.layout_settings import LAYOUT_HELP, get_layout_settings
 from pipeline.platform_settings import NO_SETTINGS, PlatformSettings
-from pipeline.resources import FIELDS
+from pipeline.resources import FIELDS, KUBERNETES_FIELDS
 from pipeline.settings import parse_settings
 from pipeline.tasks import Tasks
 
@@ -114,7 +114,8 @@ TASK_SETTINGS = (
         default=Tasks.resources,
         attribute="resources",
         metavar="TASK.FIELD=VALUE",
-        help=f"Change a resource of a task, such as train.memory=8Gi; repeatable. Fields: {', '.join(FIELDS)}.",
+        help=f"Change a resource of a task, such as train.memory=8Gi; repeatable. Fields: {', '.join(FIELDS)}; "
+        f"{', '.join(KUBERNETES_FIELDS)} on kfp alone.",
     ),
     Setting(
         name="platform",

@@ -20,7 +20,8 @@ class Schedule:
         cluster_time_zone: time zone in which the controller of a Kubeflow cluster evaluates cron expressions.
 
     Raises:
-        ValueError: the name is empty or too long, the cluster cannot express the times, or the gate is overridden.
+        ValueError: the name is empty or too long, the cluster cannot express the times, the gate is overridden, or the
+            cluster is no Kubeflow and has a time zone.
     """
 
     name: str
@@ -36,6 +37,11 @@ class Schedule:
             raise ValueError(
                 "Expected no gate_override in a schedule, where it would publish whatever each run trains; set it for "
                 f"a single run. Received: {self.submission.parameters['gate_override']!r}"
+            )
+        if self.submission.tasks.platform != "kfp" and self.cluster_time_zone != type(self).cluster_time_zone:
+            raise ValueError(
+                "Expected the target kfp for the time zone of its controller (--cluster-time-zone). "
+                f"Received: {self.cluster_time_zone!r}"
             )
         if self.submission.tasks.platform == "kfp":
             self.cron.render_kfp(self.cluster_time_zone)

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from components.core.strict_yaml import load_yaml
 from pipeline.cluster.options import SCHEDULE_SETTINGS, SUBMISSION_SETTINGS, make_pipeline_setting, make_schedule
 from pipeline.cluster.schedule import Schedule
 from pipeline.compilation import SCHEDULED_PIPELINE, TARGETS
@@ -28,9 +27,10 @@ def read_schedules(path: Path, target: str) -> list[Schedule]:
         ValueError: the file is invalid, or two entries have the same name.
     """
     try:
-        document = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"Expected YAML in {path}. Received: {error}") from error
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"Expected {path} to be YAML. Received: {error}") from error
+    document = load_yaml(text, str(path))
     entries = document.get("schedules") if isinstance(document, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f"Expected a list `schedules` of mappings in {path}. Received: {str(document)[:80]!r}")

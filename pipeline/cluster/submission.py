@@ -51,7 +51,7 @@ class Submission:
 
     Raises:
         ValueError: the pipeline is unknown, a parameter is missing, unknown, of the wrong type or fixed by `tasks`,
-            pods cannot read the address of a log, or Vertex does not accept the pipeline root.
+            pods cannot read the address of a log, or Vertex does not accept the pipeline root or the experiment.
     """
 
     pipeline: str
@@ -81,6 +81,8 @@ class Submission:
                     f"Expected {name} to be an address that pods can read, beginning with {' or '.join(addresses)}. "
                     f"Received: {self.parameters[name]!r}"
                 )
+        if self.tasks.platform == "vertex" and self.experiment != type(self).experiment:
+            raise ValueError(f"Expected the target kfp for an experiment (--experiment). Received: {self.experiment!r}")
         if self.tasks.platform == "vertex" and not self.pipeline_root.startswith("gs://"):
             raise ValueError(
                 f"Expected a pipeline root (--pipeline-root) that begins with gs://. Received: {self.pipeline_root!r}"

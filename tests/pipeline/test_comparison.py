@@ -82,6 +82,38 @@ def test_a_run_without_ranks_has_a_warning(write):
     assert "ranks.parquet is missing" in compare([read_run(first), read_run(second)]).warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("columns", "received"),
+    [
+        ({"item": ["i1"], "title": ["one"]}, r"the columns item \(string\), title \(string\)"),
+        ({"session": [1], "position": [1]}, r"the columns session \(int64\), position \(int64\)"),
+        ({"session": [1], "position": [1], "model": ["i1"]}, r"the columns .*, model \(string\)"),
+    ],
+)
+def test_another_parquet_file_is_refused(write, columns, received):
+    path = write("a", [1, 2]) / "ranks.parquet"
+    pq.write_table(pa.table(columns), path)
+    with pytest.raises(ValueError, match=f"Expected .*ranks.parquet to be the ranks of a run, .* Received: {received}"):
+        read_run(path.parent)
+
+
+def test_ranks_that_are_no_parquet_are_refused(write):
+    path = write("a", [1, 2]) / "ranks.parquet"
+    path.write_text("session,position,model\n")
+    with pytest.raises(ValueError, match=r"Expected .*ranks.parquet to be a Parquet file. .* Restore it, or remove it"):
+        read_run(path.parent)
+
+
+def test_a_page_in_a_folder_that_is_missing_is_refused_before_the_comparison(write, tmp_path):
+    command = ["compare", str(write("a", [1])), str(write("b", [2])), "--html", str(tmp_path / "pages" / "a.html")]
+    result = CliRunner().invoke(cli, command)
+    assert str(result.exception) == (
+        f"Expected --html to be a file in a folder that exists. Received: {tmp_path / 'pages'}, which does not; create "
+        "it, or choose another folder"
+    )
+    assert result.output == ""
+
+
 def test_what_differs_is_named(write):
     runs = [
         {"parameters": {"loss": loss, "max_epochs": 8}, "preset": "default", "data": {"train_path": {"sha256": digest}}}

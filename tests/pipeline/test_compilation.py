@@ -30,7 +30,6 @@ ARGUMENTS = {
     "kfp": {
         "--accelerator": "nvidia.com/gpu",
         "--object-store-secret": "object-store",
-        "--webhook-secret": "webhook",
         "--checkpoint-claim": "two-tower-checkpoints",
     },
     "vertex": {"--accelerator": "NVIDIA_L4", "--accelerator-count": "2"},
@@ -124,6 +123,7 @@ def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     name, target = request.param
     path = tmp_path_factory.mktemp("compiled") / f"{name}.{target}.yaml"
     extra = [part for pair in ARGUMENTS[target].items() for part in pair]
+    extra += ["--webhook-secret", "webhook"] if (name, target) == ("retraining", "kfp") else []
     done = run_compile("--pipeline", name, "--target", target, "--image", IMAGE, *extra, "-o", str(path))
     assert done.exit_code == 0, done.output
     return name, target, path
@@ -442,7 +442,15 @@ REFUSED = [
     ["--target", "vertex", "--accelerator", "nvidia.com/gpu"],
     ["--target", "vertex", "--object-store-secret", "store"],
     ["--target", "vertex", "--checkpoint-claim", "checkpoints"],
-    ["--target", "vertex", "--webhook-secret", "webhook"],
+    ["--target", "vertex", "--pipeline", "retraining", "--webhook-secret", "webhook"],
+    ["--target", "vertex", "--resource", "train.shared_memory=1Gi"],
+    ["--target", "vertex", "--resource", "train.timeout_hours=3"],
+    ["--target", "vertex", "--resource", "train.memory=2Gi"],
+    ["--webhook-secret", "webhook"],
+    ["--search-rounds", "7"],
+    ["--pipeline", "retraining", "--search-rounds", "7"],
+    ["--resource", "notify.memory=2Gi"],
+    ["--pipeline", "retraining", "--resource", "recommend.memory=2Gi"],
     ["--accelerator", "nvidia.com/gpu", "--accelerator-count", "0"],
     ["--accelerator-count", "2"],
     ["--resource", "train.cpu"],
@@ -457,6 +465,19 @@ REFUSED = [
     ["--resource", "train.memory=64Gi"],
     ["--platform", "nowhere.yaml"],
 ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--search-rounds", "3"],
+        ["--pipeline", "tuning", "--search-rounds", "1", "--resource", "suggest.memory=2Gi"],
+        ["--target", "vertex", "--resource", "train.memory_limit=64Gi", "--resource", "train.cpu_limit=4"],
+    ],
+)
+def test_accepts_what_the_pipeline_uses(arguments: list[str], tmp_path: Path) -> None:
+    done = run_compile("--image", IMAGE, *arguments, "-o", str(tmp_path / "out.yaml"))
+    assert done.exit_code == 0, done.exception
 
 
 @pytest.mark.parametrize("arguments", REFUSED)

@@ -85,6 +85,10 @@ def test_what_a_run_has_written_starts_the_same_run(logs, raw):
         ),
         ("- a", "to map parameters to values, such as `max_epochs: 4`. Received: list"),
         ("", "Received: NoneType"),
+        (
+            "max_epochs: 3\ndropout: 0.1\nmax_epochs: 4",
+            "Expected each key once in .*run.yaml. Received: 'max_epochs' in line 1 and again in line 3",
+        ),
         ("a: [", "Expected .*run.yaml to be YAML. Received: "),
         ("loss: hinge", "Expected loss to be one of in_batch, .* Received: 'hinge'"),
     ],

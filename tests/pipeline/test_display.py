@@ -52,6 +52,16 @@ def test_a_pipe_gets_a_line_per_step_and_sparse_lines_within(make):
     assert display.place("export") == "3 of 3"
 
 
+def test_a_step_that_failed_keeps_its_number_when_others_run_after_it(make):
+    display, stream, _ = make()
+    display.start("ingest")
+    display.finish("ingest", succeeded=False)
+    display.start("notify")
+    display.finish("notify", succeeded=True)
+    assert [line[:5] for line in stream.getvalue().splitlines()] == ["[1/3]", "[2/3]"]
+    assert (display.place("ingest"), display.place("notify")) == ("1 of 3", "2 of 3")
+
+
 @pytest.mark.parametrize(("detail", "lines"), [(Detail.QUIET, []), (Detail.ALL, ["a line of KFP"])])
 def test_how_much_is_shown_is_chosen(make, detail, lines):
     display, stream, clock = make(detail)

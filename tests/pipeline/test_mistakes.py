@@ -153,6 +153,17 @@ MISTAKES = {
     ),
     "a file as the output": (["run", *SPLITS, "--output", "train.tsv"], 2, "is a file"),
     "everything and nothing": (["run", "-v", "-q"], 2, "Expected -v or -q. Received: both"),
+    "two configurations": (
+        ["run", "--config", "typo.yaml", "--config", "other.yaml"], 2,
+        "Expected --config once; put all values into one file, or use --set. Received: typo.yaml and other.yaml",
+    ),
+    "two configurations of a search": (
+        ["tune", "--config", "typo.yaml", "--config", "other.yaml"], 2, "Expected --config once",
+    ),
+    "an image without a container": (
+        ["run", *SPLITS, "--image", "my:tag"], 2,
+        "Expected --image together with --runner docker. Received: --image my:tag alone",
+    ),
     "a moving tag": (
         ["run", "--runner", "docker", "--image", "two-tower:latest"], 1,
         "a tag that always refers to the same image",

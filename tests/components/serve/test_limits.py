@@ -160,6 +160,13 @@ def test_what_runs_is_answered_before_the_server_ends(index_dir):
         ({"port": 65_536}, "Expected port to be from 0 to 65535. Received: 65536"),
         ({"max_batch_size": 0}, "Expected max_batch_size to be at least 1. Received: 0"),
         ({"batch_delay_ms": float("nan")}, "Expected batch_delay_ms to be from 0 to 1000. Received: nan"),
+        ({"shutdown_seconds": float("inf")}, "Expected shutdown_seconds to be from 0 to 86400. Received: inf"),
+        ({"shutdown_seconds": float("nan")}, "Expected shutdown_seconds to be from 0 to 86400. Received: nan"),
+        ({"poll_seconds": float("inf")}, "Expected poll_seconds to be from 0.05 to 86400. Received: inf"),
+        ({"client_seconds": 1e300}, "Expected client_seconds to be from 0.1 to 86400"),
+        ({"queue_seconds": float("inf")}, "Expected queue_seconds to be from 0.01 to 86400"),
+        ({"item_column": "sku"}, r"Expected items \(--items\), .* Received: item_column alone, 'sku'"),
+        ({"title_column": "name"}, r"Expected items \(--items\), .* Received: title_column alone, 'name'"),
         ({"max_k": 2**31}, "Expected max_k to be from 1 to 2147483647"),
         ({"model_name": "a/b"}, "Expected model_name to be a part of a path. Received: 'a/b'"),
         (

@@ -38,6 +38,7 @@ def test_what_is_shipped_is_a_space(name):
         ("", "or to map parameters to"),
         ("defaults", "Expected the space to be one of default, or to map"),
         ("[1, 2]", "or to map parameters to"),
+        ("a: {low: 1, high: 2}\na: {low: 3, high: 4}", "Expected each key once in the space. Received: 'a' in line 1"),
         ("a: {low: 1", "Expected the space to be YAML"),
         ("a: 3", "Expected a in the space to be {low, high}"),
         ("a: {}", "Expected a in the space to be {low, high}"),

@@ -19,7 +19,7 @@ from pipeline.platform_settings import PlatformSettings
 from pipeline.presets import DEFAULT, get_preset
 from pipeline.tasks import Tasks
 
-# A value of each setting that is not its default, and what is made of them all.
+# A value that is not its default of each setting that a training has, and what is made of them all.
 VALUES: dict[str, Any] = {
     "name": "nightly",
     "cron": "0 1 * * *",
@@ -31,9 +31,7 @@ VALUES: dict[str, Any] = {
     "accelerator": "nvidia.com/gpu",
     "accelerator_count": 2,
     "object_store_secret": "store",
-    "webhook_secret": "webhook",
     "checkpoint_claim": "checkpoints",
-    "search_rounds": 2,
     "resource": ["train.cpu=2", "ingest.memory=512Mi"],
     "platform": "pods.yaml",
     "preset": "sample",
@@ -41,6 +39,11 @@ VALUES: dict[str, Any] = {
     "experiment": "nights",
     "service_account": "runner",
     "pipeline_root": "s3://bucket/root",
+}
+# Settings that a training does not have, and a pipeline that has them.
+OTHER_VALUES: dict[str, dict[str, Any]] = {
+    "retraining": {"webhook_secret": "webhook"},
+    "raw-tuning": {"search_rounds": 1},
 }
 WANTED = Schedule(
     name="nightly",
@@ -55,9 +58,7 @@ WANTED = Schedule(
             accelerator="nvidia.com/gpu",
             num_accelerators=2,
             object_store_secret="store",
-            webhook_secret="webhook",
             checkpoint_claim="checkpoints",
-            search_rounds=2,
             resources=("train.cpu=2", "ingest.memory=512Mi"),
             pods=PlatformSettings.check({"annotations": {"team": "search"}}),
         ),
@@ -97,7 +98,7 @@ def write(path: Path, *entries: dict[str, Any]) -> Path:
 
 
 def test_options_and_file_are_one(parse: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert VALUES.keys() == SETTINGS.keys()
+    assert VALUES.keys() | {name for values in OTHER_VALUES.values() for name in values} == SETTINGS.keys()
     (tmp_path / "pods.yaml").write_text("annotations: {team: search}")
     path = write(tmp_path / "schedules.yaml", {**VALUES, "parameters": PATHS})
     assert read_schedules(path, "kfp") == [WANTED]
@@ -109,6 +110,35 @@ def test_options_and_file_are_one(parse: Any, tmp_path: Path, monkeypatch: pytes
         if name != "enabled"
     ]
     assert parse(*options, "--paused", *(f"--set={name}={value}" for name, value in PATHS.items())) == WANTED
+
+
+@pytest.mark.parametrize("pipeline", OTHER_VALUES)
+def test_settings_of_other_pipelines(parse: Any, tmp_path: Path, pipeline: str) -> None:
+    values = {"cron": "0 1 * * *", "pipeline": pipeline, **OTHER_VALUES[pipeline]}
+    entry = {**values, "name": "two-tower", "parameters": {"log_path": "s3://l"}}
+    (read,) = read_schedules(write(tmp_path / "schedules.yaml", entry), "kfp")
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
+    assert parse(*options, "--set=log_path=s3://l") == read
+    assert {name: getattr(read.submission.tasks, name) for name in OTHER_VALUES[pipeline]} == OTHER_VALUES[pipeline]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("experiment", "nights", "the target kfp for an experiment .* Received: 'nights'"),
+        ("cluster_time_zone", "Asia/Tokyo", "the target kfp for the time zone .* Received: 'Asia/Tokyo'"),
+        ("resource", ["train.shared_memory=1Gi"], "has an effect on vertex, one of cpu_limit, memory_limit, num_ret"),
+        ("search_rounds", 7, "no number of rounds .* retraining, .*; tuning and raw-tuning do. Received: 7"),
+    ],
+)
+def test_what_the_target_or_the_pipeline_cannot_use_is_refused(
+    tmp_path: Path, key: str, value: Any, message: str
+) -> None:
+    entry = {"name": "two-tower", "cron": "0 1 * * *", "pipeline_root": "gs://b", "parameters": {"log_path": "gs://l"}}
+    path = write(tmp_path / "schedules.yaml", {**entry, key: value})
+    with pytest.raises(ValueError, match=message):
+        read_schedules(path, "vertex")
+    read_schedules(write(path, {**entry, "kfp": {key: value} if key != "search_rounds" else {}}), "vertex")
 
 
 def test_what_is_not_said_is_the_same_for_both(parse: Any, tmp_path: Path) -> None:
@@ -173,6 +203,16 @@ def test_a_wrong_value_in_the_file_is_named(tmp_path: Path, key: str, value: Any
     path = write(tmp_path / "schedules.yaml", {**VALUES, "parameters": PATHS, key: value})
     with pytest.raises(ValueError, match=message):
         read_schedules(path, "kfp")
+
+
+def test_a_key_that_stands_twice_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "schedules.yaml"
+    path.write_text("schedules:\n- name: weekly\n  cron: 0 3 * * 1\n  cron: 0 3 * * 2\n")
+    with pytest.raises(ValueError, match=r"once in .*schedules.yaml. Received: 'cron' in line 3 and again in line 4"):
+        read_schedules(path, "kfp")
+    path.write_text("schedules: []\nschedules: []\n")
+    with pytest.raises(ValueError, match=r"once in .*yaml \(--platform\). Received: 'schedules' in line 1 and again"):
+        PlatformSettings.read(path)
 
 
 def test_the_claim_fixes_the_folder_of_the_checkpoints(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from pipeline.local import GateRefusalError
 from pipeline.output_folder import OutputFolderError
 from pipeline.parameters_command import parameters_command
 from pipeline.recommend_command import recommend_command
+from pipeline.report import say
 from pipeline.rollback_command import rollback_command
 from pipeline.run_command import run_command
 from pipeline.tune_command import tune_command
@@ -72,7 +73,7 @@ def _interrupt(*_: Any) -> NoReturn:
 
 
 def _fail(message: str, code: ExitCode) -> NoReturn:
-    click.echo(f"two-tower: {message}", err=True)
+    say(f"two-tower: {message}", err=True)
     sys.exit(code)
 
 

@@ -18,7 +18,7 @@ from components.sessionize.component import sessionize as sessionize_component
 from pipeline.graph_parameters import ALL_COMPONENTS
 from pipeline.layout_settings import LAYOUT_HELP, get_layout_settings
 from pipeline.output_folder import check_outside
-from pipeline.report import print_findings, print_funnel, print_splits
+from pipeline.report import print_findings, print_funnel, print_splits, say
 from pipeline.run_options import SPLIT_OPTIONS, check_once
 from pipeline.settings import parse_settings
 
@@ -76,7 +76,7 @@ def check_command(
     print_splits(document, console)
     print_findings(document, console)
     if keep:
-        click.echo(f"The events are in {keep}.")
+        say(f"The events are in {keep}.")
 
 
 def _make_arguments(component: Any, layout: str, as_of: str | None, settings: tuple[str, ...]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from pipeline.comparison import Comparison, compare, read_run
 from pipeline.comparison_page import describe_difference, make_page, show
-from pipeline.report import escape
+from pipeline.report import escape, say
 
 
 @click.command("compare")
@@ -42,7 +42,7 @@ def compare_command(paths: tuple[Path, ...], html_path: Path | None, as_json: bo
         return
     _print(comparison, Console())
     if html_path is not None:
-        click.echo(f"The page is {html_path}.")
+        say(f"The page is {html_path}.")
 
 
 def _print(comparison: Comparison, console: Console) -> None:
@@ -53,12 +53,12 @@ def _print(comparison: Comparison, console: Console) -> None:
     for name, values in comparison.values.items():
         gaps = comparison.intervals[name]
         differences = [describe_difference(value, values[0], gap) for value, gap in zip(values[1:], gaps, strict=True)]
-        table.add_row(name, *(f"{value:.4f}" for value in values), *(Text(each) for each in differences))
+        table.add_row(Text(escape(name)), *(f"{value:.4f}" for value in values), *(Text(each) for each in differences))
     console.print(table)
     if comparison.differences:
         table = _make_table("differs", comparison.names)
         for name, values in comparison.differences.items():
-            table.add_row(name, *(Text(escape(show(value)), overflow="fold") for value in values))
+            table.add_row(Text(escape(name)), *(Text(escape(show(value)), overflow="fold") for value in values))
         console.print(table)
     else:
         console.print("The runs have the same parameters and data.")

@@ -1,8 +1,10 @@
 """Prints the results of commands: what became of a log, the metrics of a run and recommended items."""
 
+import re
 from collections.abc import Iterable
 from typing import Any, TextIO
 
+import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -134,3 +136,18 @@ def print_items(items: Iterable[tuple[str, float]], stream: TextIO) -> None:
 def escape(text: str) -> str:
     r"""Replaces each non-printable character by its Python escape sequence, such as `\x1b`."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def escape_lines(text: str) -> str:
+    """Does the same as `escape`, except for newlines and tabs, which texts of several lines have."""
+    return re.sub(r"[^\n\t]+", lambda found: escape(found[0]), text)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Prints text that a user or a server has a part in, and a newline; it cannot command the terminal."""
+    click.echo(escape_lines(text), err=err)
+
+
+def print_log(log: str, stream: TextIO) -> None:
+    """Prints the log of a task: to a terminal with `escape_lines`, to a file or a pipe without colours but as it is."""
+    click.echo(escape_lines(log) if stream.isatty() else log, file=stream, nl=False)

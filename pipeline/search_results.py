@@ -119,7 +119,7 @@ def print_results(
     console.print(make_trials_table(space, trials))
     table = Table("", *final.titles, title=final.caption, title_justify="left")
     for row in final.rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     console.print(table)
     lines = [
         final.verdict,
@@ -142,5 +142,5 @@ def make_trials_table(space: Space, trials: Sequence[Mapping[str, Any]]) -> Tabl
     for trial in shown:
         objective = f"{trial['value']:.4f}" if trial["state"] == COMPLETE else "failed"
         name = f"{trial['number']}{' (preset)' if trial['number'] == 1 else ''}"
-        table.add_row(name, objective, *(escape(show(trial["parameters"][each])) for each in space))
+        table.add_row(name, objective, *(Text(escape(show(trial["parameters"][each]))) for each in space))
     return table

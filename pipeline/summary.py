@@ -98,7 +98,7 @@ def make_metrics_table(document: Mapping[str, Any]) -> Table:
     for row in best_first:
         last = [close.get(row, "")] if any(close.values()) else []
         style = "" if row in document["baselines"] else "bold"
-        table.add_row(row, *(f"{rows[row][name]:.4f}" for name in names), *last, style=style)
+        table.add_row(Text(escape(row)), *(f"{rows[row][name]:.4f}" for name in names), *last, style=style)
     return table
 
 
@@ -127,7 +127,8 @@ def print_comparison(document: Mapping[str, Any], console: Console) -> None:
             ahead[baseline] = " and ".join(metrics)
     if ahead:
         baselines = ", ".join(f"{baseline} ({metrics})" for baseline, metrics in ahead.items())
-        console.print(Text(f"The model is not better than these baselines: {baselines}.", style="bold red"))
+        text = f"The model is not better than these baselines: {baselines}."
+        console.print(Text(escape(text), style="bold red"))
 
 
 def print_verdict(verdict: Mapping[str, Any], version: int | None, uri: str, console: Console) -> None:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.core.presentation import show_time
-from pipeline.report import escape
+from pipeline.report import escape, say
 
 SERVING_HELP = "Serving location: a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."
 METRICS = ("recall@20", "mrr@20")
@@ -35,7 +35,7 @@ def versions_command(uri: str, as_json: bool) -> None:
     elif rows:
         _print(rows)
     elif not contents.unreadable:
-        click.echo(f"No version is published in {uri}.")
+        say(f"No version is published in {uri}.")
     contents.check_readable()
 
 

@@ -11,6 +11,7 @@ from pipeline.cluster.progress import open_view
 from pipeline.cluster.run import EXIT_CODES, FAILED, Run, Snapshot, TaskState
 from pipeline.cluster.submission import ClusterError
 from pipeline.exit_codes import ExitCode
+from pipeline.report import say
 
 _OPTIONS = (
     click.option(
@@ -82,7 +83,7 @@ def follow_run(
         raise ClusterError(f"{error}. The run continues; to follow it again: {again}") from error
     if snapshot.state == "FAILED":
         print_failures(run, snapshot, options)
-    click.echo(f"{snapshot.state} {run.url}")
+    say(f"{snapshot.state} {run.url}")
     return EXIT_CODES[snapshot.state]
 
 
@@ -103,4 +104,4 @@ def _list_failed(tasks: Sequence[TaskState]) -> list[TaskState]:
 
 
 def _say(text: str) -> None:
-    click.echo(f"two-tower: {text}", err=True)
+    say(f"two-tower: {text}", err=True)

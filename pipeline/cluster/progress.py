@@ -5,11 +5,10 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import click
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.cluster.following import View
 from pipeline.cluster.run import (
@@ -24,6 +23,7 @@ from pipeline.cluster.run import (
     SUCCEEDED,
     TaskState,
 )
+from pipeline.report import escape, escape_lines, say
 
 _WORDS = {
     NOT_STARTED: "",
@@ -57,13 +57,13 @@ class Lines:
                 self.shown[task.name] = key
                 # The cause of an attempt is known before the task counts as failed.
                 is_known = task.state == FAILED and (task.name, task.attempt) in self.explained
-                click.echo(format_line(dataclasses.replace(task, cause=None) if is_known else task))
+                say(format_line(dataclasses.replace(task, cause=None) if is_known else task))
                 if task.state == RETRYING:
                     self.explained.add((task.name, task.attempt))
 
     def say(self, text: str) -> None:
         """Prints a sentence."""
-        click.echo(f"two-tower: {text}", err=True)
+        say(f"two-tower: {text}", err=True)
 
 
 @dataclass
@@ -78,7 +78,7 @@ class LiveTable:
 
     def say(self, text: str) -> None:
         """Prints a sentence above the table."""
-        self.live.console.print(f"two-tower: {text}", markup=False, highlight=False, soft_wrap=True)
+        self.live.console.print(Text(escape_lines(f"two-tower: {text}")), soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -99,12 +99,12 @@ def print_tasks(tasks: Sequence[TaskState], console: Console | None = None) -> N
         console.print(make_table(tasks))
     else:
         for task in tasks:
-            click.echo(format_line(task))
+            say(format_line(task))
 
 
 def format_line(task: TaskState) -> str:
     """Formats what happened to a task in one line."""
-    return f"{task.name:<{_NAME_WIDTH}} {_describe(task)}".rstrip()
+    return escape(f"{task.name:<{_NAME_WIDTH}} {_describe(task)}".rstrip())
 
 
 def make_table(tasks: Sequence[TaskState]) -> Table:
@@ -114,7 +114,7 @@ def make_table(tasks: Sequence[TaskState]) -> Table:
         word = _WORDS.get(task.state, task.state.lower())
         seconds = "" if task.state in (NOT_STARTED, SKIPPED, CACHED) else f"{task.seconds:.0f}"
         style = _STYLES.get(task.state, "dim")
-        table.add_row(escape(task.name), f"[{style}]{word}[/]", seconds, escape(_explain(task)))
+        table.add_row(Text(escape(task.name)), Text(escape(word), style), seconds, Text(escape(_explain(task))))
     return table
 
 

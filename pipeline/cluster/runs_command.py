@@ -13,6 +13,7 @@ from pipeline.cluster.following import explain_task
 from pipeline.cluster.progress import print_tasks
 from pipeline.cluster.run import FAILED, NOT_STARTED, RETRYING, RUNNING, TaskState, find_tasks
 from pipeline.cluster.submission import ClusterError, Submission
+from pipeline.report import escape, print_log, say
 
 _EXPERIMENT = click.option(
     "--experiment",
@@ -42,12 +43,12 @@ def list_command(limit: int, experiment: str, **options: Any) -> None:
     """Lists runs, newest first."""
     runs = list_runs(experiment, limit, options)
     # Not a table of Rich, which would break ids in a pipe.
-    width = max([len("name"), *(len(run.name) for run in runs)])
-    click.echo(f"{'name':<{width}}  state      started (UTC)     minutes  id")
-    for run in runs:
-        click.echo(
-            f"{run.name:<{width}}  {run.state:<9}  {run.created:%Y-%m-%d %H:%M}  {run.seconds / 60:7.1f}  {run.id}"
-        )
+    names = [escape(run.name) for run in runs]
+    width = max(map(len, ["name", *names]))
+    say(f"{'name':<{width}}  state      started (UTC)     minutes  id")
+    for name, run in zip(names, runs, strict=True):
+        state, run_id = escape(run.state), escape(run.id)
+        say(f"{name:<{width}}  {state:<9}  {run.created:%Y-%m-%d %H:%M}  {run.seconds / 60:7.1f}  {run_id}")
 
 
 @runs_command.command("show")
@@ -57,17 +58,17 @@ def show_command(run: str, experiment: str, **options: Any) -> None:
     found = find_run(run, experiment, options)
     for name, value in found.describe().items():
         if isinstance(value, dict):
-            click.echo(f"{name}:")
+            say(f"{name}:")
             for key in sorted(value):
-                click.echo(f"  {key}: {value[key]}")
+                say(f"  {escape(f'{key}: {value[key]}')}")
         elif value:
-            click.echo(f"{name}: {value}")
+            say(f"{name}: {escape(str(value))}")
     snapshot = found.look()
     tasks = tuple(explain_task(found, task) for task in snapshot.tasks)
     print_tasks(tasks)
     if snapshot.state == "FAILED":
         print_failures(found, dataclasses.replace(snapshot, tasks=tasks), options)
-    click.echo(f"{snapshot.state} {found.url}")
+    say(f"{snapshot.state} {found.url}")
 
 
 @runs_command.command("follow")
@@ -83,7 +84,7 @@ def follow_command(
 ) -> None:
     """Follows a run to its end, with the exit codes of submit."""
     found = find_run(run, experiment, options)
-    click.echo(found.url)
+    say(found.url)
     sys.exit(
         follow_run(
             found,
@@ -106,7 +107,7 @@ def logs_command(run: str, task: str, experiment: str, **options: Any) -> None:
     found = find_run(run, experiment, options)
     tasks = found.look().tasks
     for chosen in _choose(tasks, task):
-        click.echo(found.read_log(chosen.log_id), nl=False)
+        print_log(found.read_log(chosen.log_id), sys.stdout)
 
 
 @runs_command.command("cancel")
@@ -115,7 +116,7 @@ def cancel_command(run: str, experiment: str, **options: Any) -> None:
     """Ends a run. Tasks that run are stopped."""
     found = find_run(run, experiment, options)
     found.cancel()
-    click.echo(f"cancelling {found.url}")
+    say(f"cancelling {found.url}")
 
 
 @runs_command.command("retry")
@@ -128,7 +129,7 @@ def retry_command(run: str, experiment: str, **options: Any) -> None:
     """
     found = find_run(run, experiment, options)
     found.retry()
-    click.echo(f"{found.url}\nto follow it: {make_command(['runs', 'follow', found.id], options)}")
+    say(f"{found.url}\nto follow it: {make_command(['runs', 'follow', found.id], options)}")
 
 
 def _choose(tasks: tuple[TaskState, ...], name: str) -> list[TaskState]:

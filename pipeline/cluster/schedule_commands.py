@@ -7,6 +7,7 @@ import click
 from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.cluster.connection import RETIRE_OPTION, add_connection_options, connected_schedules
 from pipeline.cluster.options import (
@@ -20,6 +21,7 @@ from pipeline.cluster.options import (
 from pipeline.cluster.schedule import Schedule
 from pipeline.cluster.schedule_file import read_schedules
 from pipeline.compilation import SCHEDULED_PIPELINE
+from pipeline.report import escape, say
 
 
 @click.group("schedule", invoke_without_command=True)
@@ -68,7 +70,7 @@ def _apply(wanted: list[Schedule], options: dict[str, Any], *, dry_run: bool, pr
         lines.extend(f"- {one.name}: {one.id}" for one in others)
         for name in sorted({one.name for one in others}) if not dry_run else []:
             schedules.delete(name)
-    click.echo("\n".join(lines) or "nothing to change")
+    say("\n".join(map(escape, lines)) or "nothing to change")
 
 
 @schedule_command.command("list")
@@ -78,7 +80,7 @@ def list_command(**options: Any) -> None:
     table = Table("name", "when", "state", "id", box=None)
     with connected_schedules(options) as schedules:
         for one in schedules.find():
-            table.add_row(one.name, one.times, one.state, one.id)
+            table.add_row(*(Text(escape(cell)) for cell in (one.name, one.times, one.state, one.id)))
     Console().print(table)
 
 

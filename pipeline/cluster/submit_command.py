@@ -16,6 +16,7 @@ from pipeline.cluster.options import (
 )
 from pipeline.cluster.submission import check_run_name, make_run_name
 from pipeline.exit_codes import ExitCode
+from pipeline.report import say
 
 
 @click.command("submit")
@@ -51,7 +52,7 @@ def submit_command(
             err=True,
         )
         sys.exit(ExitCode.INTERRUPTED)
-    click.echo(run.url)
+    say(run.url)
     if follow:
         sys.exit(
             follow_run(

@@ -173,3 +173,9 @@ def test_three_runs_are_compared_with_the_first(write):
     found = compare([read_run(write(name, ranks)) for name, ranks in (("a", [30]), ("b", [1]), ("c", [2]))])
     assert found.values["mrr@20"] == [0.0, 1.0, 0.5]
     assert found.intervals["mrr@20"] == [[1.0, 1.0], [0.5, 0.5]]
+
+
+def test_names_of_parameters_are_shown_as_they_are(write):
+    first, second = (write(name, [1], run={"parameters": {"[bold]x\x1b[2J": name}}) for name in "ab")
+    result = CliRunner().invoke(cli, ["compare", str(first), str(second)])
+    assert r"[bold]x\x1b[2J" in result.output

@@ -120,6 +120,15 @@ def test_the_table_of_exit_codes():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", [ClusterError, local.RunError])
+def test_a_message_cannot_command_the_terminal(kind, main, monkeypatch):
+    def refuse(*_, **__):
+        raise kind("one \x1b[2J\ntwo")
+
+    monkeypatch.setattr(command_line.cli, "main", refuse)
+    assert main("run")[2].endswith(": one \\x1b[2J\ntwo\n")
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

@@ -10,7 +10,9 @@ from pipeline.report import (
     print_findings,
     print_funnel,
     print_items,
+    print_log,
     print_splits,
+    say,
 )
 
 # The parts of report.json that are printed.
@@ -118,3 +120,16 @@ def test_a_terminal_gets_no_character_that_it_would_obey(encoding, first):
         r"tab\tnewline\nreturn\r" + "\t-1.000000",
         "",
     ]
+
+
+def test_text_of_several_lines_keeps_them(capsys):
+    say("one \x1b[2Jtwo\n\tthree\x07", err=True)
+    assert capsys.readouterr().err == "one \\x1b[2Jtwo\n\tthree\\x07\n"
+
+
+@pytest.mark.parametrize(("is_terminal", "printed"), [(True, "a\tb\\x1b[31m\\x07\nc"), (False, "a\tb\x07\nc")])
+def test_a_log_commands_no_terminal_and_stays_as_it_is_in_a_file(is_terminal, printed):
+    stream = io.StringIO()
+    stream.isatty = lambda: is_terminal
+    print_log("a\tb\x1b[31m\x07\nc", stream)
+    assert stream.getvalue() == printed

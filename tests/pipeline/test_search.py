@@ -1,8 +1,10 @@
 """The search on this machine, with a formula in place of the training: everything else is real."""
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 
 from components.suggest.spaces import parse_space
 from pipeline import search
@@ -10,6 +12,7 @@ from pipeline.display import Detail, Display
 from pipeline.kfp_runner import RunError
 from pipeline.run_options import make_local_run
 from pipeline.search import Plan, Search
+from pipeline.search_results import make_trials_table
 from pipeline.search_space import check_space
 from pipeline.task_keys import hash_files
 from pipeline.tasks import Tasks
@@ -161,3 +164,11 @@ def test_a_full_disk_ends_the_search_and_is_no_trial(make_search, monkeypatch):
         found.run(2)
     assert found.trials == []
     assert make_search().trials == []
+
+
+def test_the_table_shows_values_as_they_are():
+    space = parse_space("item_column: {choices: ['[bold]a', b]}")
+    trial = {"number": 1, "state": "complete", "value": 0.5, "parameters": {"item_column": "[bold]a\x1b[2J"}}
+    stream = io.StringIO()
+    Console(file=stream, width=100).print(make_trials_table(space, [trial]))
+    assert r"[bold]a\x1b[2J" in stream.getvalue()

@@ -65,6 +65,26 @@ def test_list_the_newest_first(cluster: FakeKfp, host: str, started: str, runs: 
     assert "weekly" in runs("list", "--experiment", "").output
 
 
+def test_no_text_of_the_server_commands_the_terminal(cluster: FakeKfp, started: str, runs: Runs) -> None:
+    case = load("task-failed")
+    hostile = "\x1b[2J\x1b]0;title\x07"
+    cluster.script = [case.end]
+    cluster.logs = {pod: log.replace("Expected a file", hostile) for pod, log in case.logs.items()}
+    cluster.runs[started]["display_name"] = f"weekly{hostile}"
+    cluster.runs[started]["description"] = hostile
+    cluster.runs[started]["runtime_config"]["parameters"]["train_path"] = hostile
+    shown = r"\x1b[2J\x1b]0;title\x07"
+    assert f"\nweekly{shown}  " in runs("list", "--experiment", "").stdout
+    for command in ("show", "follow"):
+        done = runs(command, started)
+        assert shown in done.stderr
+        assert "\x1b" not in done.output
+        assert "\x07" not in done.output
+    assert {f"name: weekly{shown}", f"description: {shown}", f"  train_path: {shown}"} <= {
+        *runs("show", started).stdout.splitlines()
+    }
+
+
 @pytest.mark.parametrize("pick", [lambda run: run, lambda run: run[:8], lambda _: "latest", lambda _: "week"])
 def test_a_run_is_named_by_its_id_its_beginning_or_latest(
     cluster: FakeKfp, started: str, runs: Runs, pick: Callable[[str], str]
@@ -259,12 +279,12 @@ def test_a_terminal_has_one_table() -> None:
     console = Console(force_terminal=True, width=100, record=True, file=io.StringIO())
     with open_view(console) as view:
         assert isinstance(view, LiveTable)
-        cause = Cause(kind="room", text="needs 4 CPUs [a/b]")
+        cause = Cause(kind="room", text="needs 4 CPUs [a/b] \x1b[2J")
         view.show(
             [TaskState(name="ingest", state="SUCCEEDED", seconds=3), TaskState(name="train", state="NOT_STARTED")]
         )
-        view.say("The cluster answers again.")
+        view.say("The cluster answers again. [red]\x1b[2J")
         view.show([TaskState(name="train", state="PENDING", cause=cause, attempt=2)])
     text = console.export_text()
-    assert "two-tower: The cluster answers again." in text
-    assert "attempt 2: needs 4 CPUs [a/b]" in text
+    assert r"two-tower: The cluster answers again. [red]\x1b[2J" in text
+    assert r"attempt 2: needs 4 CPUs [a/b] \x1b[2J" in text

@@ -223,6 +223,9 @@ def test_commands(cluster: FakeKfp, host: str, submission: Submission, wanted: S
     check_right(cluster, wanted)
     assert run_cli(host, *create).output == "nothing to change\n"
     assert run_cli(host, "list").output.split()[4:11] == ["weekly", "0", "3", "*", "*", "1", "UTC"]
+    (installed,) = cluster.recurring_runs.values()
+    installed["description"] += " [bold]\x1b[2J"
+    assert r"* * 1 UTC [bold]\x1b[2J" in run_cli(host, "list").output
     for command, state in (("pause", "DISABLED"), ("resume", "ENABLED")):
         assert run_cli(host, command, NAME).exit_code == 0
         assert next(iter(cluster.recurring_runs.values()))["status"] == state

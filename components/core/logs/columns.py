@@ -22,6 +22,10 @@ DELIMITERS = (",", "\t", ";", "|")
 # Names of columns that probably have the type of an event, and parts of names that exclude it.
 _EVENT_NAME = re.compile(r"event|action|behaviou?r|interaction|activity|type", re.IGNORECASE)
 _OTHER_NAME = re.compile(r"date|time|stamp|id$|_id|count|num", re.IGNORECASE)
+_MIXED_LINE_ENDS = (
+    ". The line ends are mixed, a carriage return stands before the first newline: convert them, for example with: "
+    r"sed 's/\r$//; s/\r/\n/g'"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +240,7 @@ class LogColumns:
 
     def _explain(self, fields: list[str], delimiter: str, line: bytes, file: LogFile) -> str:
         """Explains why the columns were not found."""
-        fit = _suggest(show(line))
+        fit = _MIXED_LINE_ENDS if b"\r" in line else _suggest(show(line))
         if not self.reads_header:
             names = list_names(self.form.column_names) or f"fields with the numbers {list_names(self.wanted)}"
             return (
@@ -247,6 +251,8 @@ class LogColumns:
             f"Expected each of the columns [{list_names(self.wanted, quoted=True)}] once in {file.name}, "
             f"separated by {delimiter!r}. Received: [{list_names(fields, quoted=True)}]"
         )
+        if b"\r" in line:
+            return message + fit
         found = set(fields)
         if any(name.strip('"') in self.wanted and name not in self.wanted for name in found):
             return f"{message}{fit}. The names have quotes: set quoting=rfc4180."

@@ -44,6 +44,13 @@ def test_files_with_and_without_a_header(tmp_path, name, data, columns):
         (f"1,2,{T}\n", make(text=("1", "2"), time="4", has_header=False), "fields with the numbers 1, 2, 4"),
         ("", make(has_header=False), "an empty file"),
         (f"1,2,{T}\n", make(), "set column_names to the names of all columns"),
+        (f"s,i,t\r1,2,{T}\n1,2,{T}\n", make(), "Received: .* The line ends are mixed, .* convert them"),
+        (f"s,i,t\r1,2,{T}\r\n1,2,{T}\r\n", make(), "Received: .* The line ends are mixed, .* convert them"),
+        (
+            f"1,2,{T}\r1,2,{T}\n1,2,{T}\n",
+            make(text=("1", "2"), time="3", column_names=("1", "2", "3")),
+            "5 fields.* are mixed",
+        ),
     ],
 )
 def test_a_first_line_without_the_columns_says_so(tmp_path, data, columns, message):

@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -188,16 +189,16 @@ def _prepare(output_dir: Path, plan: dict[str, Any]) -> None:
 
 
 def _read_report(output_dir: Path) -> dict[str, Any] | None:
-    """Returns the report of a complete folder; None if there is none, or if files with recommendations are missing."""
+    """Returns the report of a complete folder; None if there is none, it is damaged, or recommendations are missing."""
     path = output_dir / REPORT_NAME
     if not path.exists():
         return None
-    report: dict[str, Any] = json.loads(path.read_text())
-    num_rows = sum(pq.read_metadata(part).num_rows for part in output_dir.glob("part-*.parquet"))
-    if num_rows != report["num_rows"]:
-        path.unlink()
-        return None
-    return report
+    with suppress(ValueError, TypeError, KeyError):  # the report or a part is damaged
+        report: dict[str, Any] = json.loads(path.read_text())
+        if report["num_rows"] == sum(pq.read_metadata(part).num_rows for part in output_dir.glob("part-*.parquet")):
+            return report
+    path.unlink()
+    return None
 
 
 def _identify(file: LogFile) -> list[Any]:

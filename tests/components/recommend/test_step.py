@@ -209,6 +209,16 @@ def test_a_part_that_is_gone_is_made_again(log, index_dir, stopped, tmp_path):
     assert read(stopped) == read(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("report", ["{}", "", '{"num_rows": 1', "[]", "\0"])
+def test_a_folder_with_a_damaged_report_is_made_again(log, index_dir, stopped, report):
+    expected = recommend_sessions(log, index_dir, stopped, parameters())
+    (stopped / "_report.json").write_text(report)
+    assert recommend_sessions(log, index_dir, stopped, parameters()) == expected
+    assert json.loads((stopped / "_report.json").read_text()) == expected
+    (stopped / "part-00001.parquet").write_text("PAR1")
+    assert recommend_sessions(log, index_dir, stopped, parameters()) == expected
+
+
 def test_progress_counts_what_an_earlier_start_has_answered(log, index_dir, stopped, tmp_path, monkeypatch, capsys):
     def find_progress():
         printed = map(PROGRESS_LINE.fullmatch, capsys.readouterr().out.splitlines())

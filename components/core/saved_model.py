@@ -21,7 +21,7 @@ from components.core.vocabulary import Vocabulary
 
 SCANN_OPERATION = "Scann>"
 INT32_MAX = np.iinfo(np.int32).max
-# What TensorFlow raises about files of a SavedModel; IndexError for one that is too short, OpError itself for a bad one.
+# What TensorFlow raises about files of a SavedModel; IndexError for one that is too short.
 _DAMAGES = (IndexError, OSError, tf.errors.OpError)
 
 

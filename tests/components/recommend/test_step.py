@@ -240,11 +240,37 @@ def test_a_log_that_changed_is_read_again(log, index_dir, tmp_path):
     assert len(read(output)) == 1
 
 
+def test_a_second_run_into_the_same_folder_is_refused_at_once(log, index_dir, tmp_path, monkeypatch):
+    output, answer, refused = tmp_path / "out", BulkIndex.answer, []
+
+    def start_another(self, sessions, **settings):
+        with pytest.raises(
+            ValueError, match=f"no other run writes to.*/out, .* process {os.getpid()}. Wait"
+        ) as failure:
+            recommend_sessions(log, tmp_path / "no index", output, parameters(recommend_k=2))
+        refused.append(failure.value)
+        return answer(self, sessions, **settings)
+
+    monkeypatch.setattr(BulkIndex, "answer", start_another)
+    report = recommend_sessions(log, index_dir, output, parameters())
+    assert refused
+    assert pq.read_table(output).num_rows == report["num_rows"]
+    monkeypatch.undo()
+    assert recommend_sessions(log, index_dir, output, parameters()) == report
+
+
+def test_a_lock_in_the_folder_makes_it_no_other_folder(log, index_dir, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".lock").touch()
+    assert recommend_sessions(log, index_dir, tmp_path / "out", parameters())["num_sessions"] == 200
+
+
 def test_a_folder_with_other_files_is_refused(log, index_dir, tmp_path):
     (tmp_path / "thesis.doc").write_text("mine")
     with pytest.raises(ValueError, match="Expected an output folder that is new, empty, or written by this command"):
         recommend_sessions(log, index_dir, tmp_path, parameters())
     assert (tmp_path / "thesis.doc").read_text() == "mine"
+    assert not (tmp_path / ".lock").exists()
 
 
 def test_rejected_lines_are_kept_and_counted(index_dir, tmp_path):

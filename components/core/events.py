@@ -6,6 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.core.presentation import list_names
+
 SPLITS = ("train", "valid", "test")
 SCHEMA = pa.schema(
     [
@@ -33,7 +35,8 @@ def read_split(events_dir: Path, split: str) -> pa.Table:
         raise FileNotFoundError(f"Expected the events artifact to hold {path.name}. Received: {events_dir}")
     found = pq.read_schema(path)
     if found.names != SCHEMA.names or found.field("time").type != pa.int64():
-        raise ValueError(f"Expected {path} to hold the columns {SCHEMA.names}. Received: {found.names}")
+        names = list_names(found.names, quoted=True)
+        raise ValueError(f"Expected {path} to hold the columns {SCHEMA.names}. Received: [{names}]")
     return pq.read_table(path, read_dictionary=["session_id", "item_id"])
 
 

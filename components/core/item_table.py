@@ -11,6 +11,7 @@ from pyarrow import csv
 
 from components.core.logs.files import LogFile, find_files
 from components.core.logs.formats import COMPRESSED, HEAD_BYTES, PARQUET, find_format
+from components.core.presentation import list_names
 
 # Names of the two columns that have a meaning, in any case and with or without underscores.
 ID_NAMES = ("item", "itemid", "id", "productid", "articleid")
@@ -100,7 +101,7 @@ def find_columns(names: Sequence[str], source: str, *, id_column: str = "", titl
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise ValueError(
-            f"Expected each column of {source} to have a name of its own. Received: {', '.join(repeated)} more than "
+            f"Expected each column of {source} to have a name of its own. Received: {list_names(repeated)} more than "
             "once"
         )
     by_name = {name.strip().lower().replace("_", ""): name for name in reversed(names)}
@@ -112,7 +113,7 @@ def find_columns(names: Sequence[str], source: str, *, id_column: str = "", titl
         if match is None:
             raise ValueError(
                 f"Expected {source} to have a column {given or known[0]} with the item's {key}. "
-                f"Received: {', '.join(names)}"
+                f"Received: {list_names(names)}"
             )
         found.append(match)
     return found[0], found[1]

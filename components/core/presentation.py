@@ -1,9 +1,30 @@
-"""How people read times and metrics: in reports, on the terminal and on a cluster's web page."""
+"""How people read times, metrics and names: in messages, reports, on the terminal and on a cluster's web page."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 CUTOFF = 20  # the cut-off of the metrics that are shown first
+MAX_NAMES = 20  # number of names that a message lists
+MAX_NAME_LENGTH = 80  # number of characters of a name that a message shows
+
+
+def shorten(name: str) -> str:
+    """Returns at most MAX_NAME_LENGTH characters of a name, with dots if some are left out."""
+    return name if len(name) <= MAX_NAME_LENGTH else f"{name[:MAX_NAME_LENGTH]}..."
+
+
+def list_names(names: Collection[str], *, quoted: bool = False) -> str:
+    """Returns the first MAX_NAMES names, shortened and separated by commas, and how many more there are.
+
+    Args:
+        names: names or values that the user has chosen, of any number and length.
+        quoted: show each as a literal of Python, so that blanks at its ends are seen.
+    """
+    shown = [shorten(name) for name in islice(names, MAX_NAMES)]
+    texts = [repr(name) for name in shown] if quoted else shown
+    more = len(names) - len(texts)
+    return ", ".join([*texts, f"... and {more:,} more"] if more else texts)
 
 
 def choose_cutoff(names: Iterable[str]) -> int:

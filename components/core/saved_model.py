@@ -21,6 +21,8 @@ from components.core.vocabulary import Vocabulary
 
 SCANN_OPERATION = "Scann>"
 INT32_MAX = np.iinfo(np.int32).max
+# What TensorFlow raises about files of a SavedModel; IndexError for one that is too short.
+_DAMAGES = (IndexError, OSError, tf.errors.OpError)
 
 
 def read_training(model_dir: Path) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def read_meta_graph(model_dir: Path) -> Any:
     try:
         return saved_model_pb2.SavedModel.FromString(path.read_bytes()).meta_graphs[0]
     except (DecodeError, IndexError) as error:
-        raise OSError(f"Expected {path} to be a SavedModel. Received: {error}") from error
+        raise OSError(f"Expected {path} to be a SavedModel. Received: {error}. Copy or export it again.") from error
 
 
 def load_index(index_dir: Path, *, signatures: Iterable[str]) -> Any:
@@ -58,7 +60,7 @@ def load_index(index_dir: Path, *, signatures: Iterable[str]) -> Any:
 
     Raises:
         FileNotFoundError: the folder has no SavedModel, or the index needs the package scann, which is not installed.
-        OSError: the SavedModel cannot be read.
+        OSError: the SavedModel is damaged or incomplete.
         ValueError: the SavedModel is not an index with these signatures.
     """
     graph = read_meta_graph(index_dir)
@@ -84,8 +86,15 @@ def load_index(index_dir: Path, *, signatures: Iterable[str]) -> Any:
                 f"scann 1.4.2. Received: {error}"
             ) from error
     del graph  # it holds the ids of all items
-    with literal_path(index_dir) as path:
-        return tf.saved_model.load(path)
+    try:
+        with literal_path(index_dir) as path:
+            return tf.saved_model.load(path)
+    except tf.errors.ResourceExhaustedError:
+        raise
+    except _DAMAGES as error:
+        is_missing = isinstance(error, (FileNotFoundError, tf.errors.NotFoundError))
+        reason = "a file in it is missing" if is_missing else str(error).partition("\n")[0]
+        raise OSError(f"The index {index_dir} is damaged or incomplete: {reason}. Copy or export it again.") from error
 
 
 def _needs_scann(graph: Any) -> bool:

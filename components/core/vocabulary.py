@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.core.presentation import list_names
+
 UNKNOWN = 0  # index of every item that is not in the vocabulary
 
 SCHEMA = pa.schema([("item_id", pa.string()), ("index", pa.int32()), ("count", pa.int64())])
@@ -62,7 +64,8 @@ class Vocabulary:
         """
         table = pq.read_table(path)
         if table.schema.names != SCHEMA.names:
-            raise ValueError(f"Expected a vocabulary with the columns {SCHEMA.names}. Received: {table.schema.names}")
+            found = list_names(table.schema.names, quoted=True)
+            raise ValueError(f"Expected a vocabulary with the columns {SCHEMA.names}. Received: [{found}]")
         if not np.array_equal(table["index"].to_numpy(), np.arange(1, table.num_rows + 1)):
             raise ValueError(f"Expected the indices 1 to {table.num_rows} in order. Received: other indices in {path}")
         return cls(item_ids=table["item_id"].combine_chunks(), counts=table["count"].to_numpy())

@@ -3,9 +3,11 @@
 import hashlib
 import json
 import logging
+import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.core.file_locks import lock
 from components.core.logs.files import LogFile, find_files
 from components.core.machine import limit_arrow_threads
 from components.core.progress import Progress
@@ -33,6 +36,7 @@ REPORT_NAME = "_report.json"
 PLAN_NAME = "_plan.json"
 REJECTED_NAME = "_rejected.parquet"
 WORK_NAME = ".work"
+LOCK_NAME = ".lock"
 
 
 def recommend_sessions(
@@ -58,10 +62,18 @@ def recommend_sessions(
         FileNotFoundError: no file was found, or the folder has no index.
         OSError: the disk is full.
         ValueError: a file cannot be read, too many lines were rejected, the folder is not an index, or the output
-            folder holds other files.
+            folder holds other files or is written by another run.
     """
     limit_arrow_threads()
     files = find_files(sessions)
+    _check(output_dir)
+    with _hold(output_dir):
+        return _recommend(files, index_dir, output_dir, parameters)
+
+
+def _recommend(
+    files: list[LogFile], index_dir: Path, output_dir: Path, parameters: RecommendParameters
+) -> dict[str, Any]:
     index = BulkIndex(index_dir)
     plan = {"log": [_identify(file) for file in files], "index": _hash(index_dir), "parameters": asdict(parameters)}
     _prepare(output_dir, plan)
@@ -166,14 +178,40 @@ def _describe(sessions: pa.RecordBatch, table: pa.Table, unknown: pa.Array, num_
     }
 
 
+def _check(output_dir: Path) -> None:
+    """Checks that the folder holds no files of others."""
+    if not output_dir.exists() or (output_dir / PLAN_NAME).is_file():
+        return
+    if any(path.name != LOCK_NAME for path in output_dir.iterdir()):
+        raise ValueError(
+            f"Expected an output folder that is new, empty, or written by this command. Received: {output_dir}"
+        )
+
+
+@contextmanager
+def _hold(output_dir: Path) -> Iterator[None]:
+    """Creates the folder, and locks it against other runs."""
+    output_dir.mkdir(parents=True, exist_ok=True)
+    path = output_dir / LOCK_NAME
+    held = lock(path, exclusive=True, wait=False, create=True)
+    if held is None:
+        raise ValueError(
+            f"Expected an output folder that no other run writes to. Received: {output_dir}, which is in use by "
+            f"process {path.read_text().strip()}. Wait until it ends or choose another folder."
+        )
+    try:
+        if not held.is_real:
+            logger.warning("The file system of %s does not support locks. Do not start two runs in it.", output_dir)
+        path.write_text(f"{os.getpid()}\n")
+        yield
+    finally:
+        held.release()
+
+
 def _prepare(output_dir: Path, plan: dict[str, Any]) -> None:
-    """Creates the folder, or empties it unless it holds a part of the same run."""
+    """Empties the folder unless it holds a part of the same run."""
     plan_path = output_dir / PLAN_NAME
-    if output_dir.exists() and any(output_dir.iterdir()):
-        if not plan_path.is_file():
-            raise ValueError(
-                f"Expected an output folder that is new, empty, or written by this command. Received: {output_dir}"
-            )
+    if plan_path.is_file():
         if json.loads(plan_path.read_text()) == json.loads(json.dumps(plan)):
             return
         # First: with this plan, which no run has, a removal that is interrupted is repeated by the next run.
@@ -183,21 +221,20 @@ def _prepare(output_dir: Path, plan: dict[str, Any]) -> None:
         (output_dir / REPORT_NAME).unlink(missing_ok=True)
         if (output_dir / WORK_NAME).exists():
             shutil.rmtree(output_dir / WORK_NAME)
-    output_dir.mkdir(parents=True, exist_ok=True)
     _write(plan_path, plan)
 
 
 def _read_report(output_dir: Path) -> dict[str, Any] | None:
-    """Returns the report of a complete folder; None if there is none, or if files with recommendations are missing."""
+    """Returns the report of a complete folder; None if there is none, it is damaged, or recommendations are missing."""
     path = output_dir / REPORT_NAME
     if not path.exists():
         return None
-    report: dict[str, Any] = json.loads(path.read_text())
-    num_rows = sum(pq.read_metadata(part).num_rows for part in output_dir.glob("part-*.parquet"))
-    if num_rows != report["num_rows"]:
-        path.unlink()
-        return None
-    return report
+    with suppress(ValueError, TypeError, KeyError):  # the report or a part is damaged
+        report: dict[str, Any] = json.loads(path.read_text())
+        if report["num_rows"] == sum(pq.read_metadata(part).num_rows for part in output_dir.glob("part-*.parquet")):
+            return report
+    path.unlink()
+    return None
 
 
 def _identify(file: LogFile) -> list[Any]:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from components.core.intake.funnel import OTHER_TYPES, describe_counts, name_types
 from components.core.logs.clean_lines import sum_bytes
+from components.core.presentation import list_names
 
 NUM_SHARDS = 32  # so that memory can hold each shard three times
 STAGED_EVENTS = 1 << 18  # number of events that are written to the shards at a time
@@ -90,7 +91,7 @@ class StagedLog:
         if len(missing) == len(self.event_types):
             raise ValueError(
                 f"Expected events of the types in event_types. Received: none of the "
-                f"{self.num_by_type.total():,} events is of type {' or '.join(missing)}; there are {self.describe()}"
+                f"{self.num_by_type.total():,} events is of type {list_names(missing)}; there are {self.describe()}"
             )
         return len(missing)
 

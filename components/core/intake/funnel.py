@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from components.core.presentation import show_time
+from components.core.presentation import list_names, shorten, show_time
 
 MAX_NAMES = 20  # number of event types that are named; the others share one label
 OTHER_TYPES = "other event types"
@@ -59,9 +59,8 @@ def name_types(num_events: Mapping[str, int]) -> dict[str, int]:
 
 
 def describe_counts(counts: Mapping[str, int]) -> str:
-    """Texts such as `view 4,742, addtocart 440`, at most MAX_NAMES of them."""
-    texts = [f"{name} {count:,}" for name, count in list(counts.items())[:MAX_NAMES]]
-    return ", ".join([*texts, "..."] if len(counts) > MAX_NAMES else texts)
+    """Texts such as `view 4,742, addtocart 440`, as many as a message lists."""
+    return list_names([f"{shorten(name)} {count:,}" for name, count in counts.items()])
 
 
 def describe_span(first_time: int, last_time: int) -> str:

@@ -8,6 +8,8 @@ from typing import IO, Any
 
 import pyarrow as pa
 
+from components.core.presentation import list_names, shorten
+
 
 def find_member(stream: Any, name: str) -> zipfile.ZipInfo:
     """Returns the only file of an archive; files whose names begin with a dot or an underscore are ignored.
@@ -24,7 +26,7 @@ def find_member(stream: Any, name: str) -> zipfile.ZipInfo:
     if any(info.filename == "[Content_Types].xml" for info in members):
         raise ValueError(f"Expected a log in {name}. Received: an Office file, such as Excel's; save it as CSV")
     if len(members) != 1:
-        names = ", ".join(info.filename for info in members[:10]) or "none"
+        names = list_names([info.filename for info in members]) or "none"
         raise ValueError(
             f"Expected one file in the zip archive {name}. Received: {names}. Unpack it, and name the file to read"
         )
@@ -47,7 +49,7 @@ def open_member(stream: Any, name: str) -> Iterator[IO[bytes]]:
         try:
             file = archive.open(member)
         except (NotImplementedError, RuntimeError) as error:  # an unknown compression, or a password
-            raise ValueError(f"Expected to open {member.filename} in {name}. Received: {error}") from error
+            raise ValueError(f"Expected to open {shorten(member.filename)} in {name}. Received: {error}") from error
         with file:
             yield file
 

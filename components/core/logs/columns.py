@@ -14,6 +14,7 @@ from components.core.logs.lines import UNIT_SEPARATOR, Layout
 from components.core.logs.quotes import split_fields
 from components.core.logs.texts import show
 from components.core.logs.times import AUTO, TIME_FORMATS, TimeFormat, make_fixed
+from components.core.presentation import list_names, shorten
 
 MAX_LINE_BYTES = 1 << 26
 QUOTING = (AUTO, "rfc4180", "none")
@@ -21,6 +22,10 @@ DELIMITERS = (",", "\t", ";", "|")
 # Names of columns that probably have the type of an event, and parts of names that exclude it.
 _EVENT_NAME = re.compile(r"event|action|behaviou?r|interaction|activity|type", re.IGNORECASE)
 _OTHER_NAME = re.compile(r"date|time|stamp|id$|_id|count|num", re.IGNORECASE)
+_MIXED_LINE_ENDS = (
+    ". The line ends are mixed, a carriage return stands before the first newline: convert them, for example with: "
+    r"sed 's/\r$//; s/\r/\n/g'"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +65,7 @@ class LogForm:
                     f"Expected {name} to be one of {', '.join(allowed)}. Received: {getattr(self, name)!r}"
                 )
         if len(set(self.column_names)) < len(self.column_names):
-            raise ValueError(f"Expected different names in column_names. Received: {', '.join(self.column_names)}")
+            raise ValueError(f"Expected different names in column_names. Received: {list_names(self.column_names)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +92,11 @@ class LogColumns:
     def __post_init__(self) -> None:
         names, given = self.wanted, self.form.column_names
         if len(set(names)) < len(names) or "" in names:
-            raise ValueError(f"Expected a different name for each column. Received: {names}")
+            raise ValueError(f"Expected a different name for each column. Received: {list_names(names, quoted=True)}")
         if given and (unknown := [name for name in names if name not in given and name not in self.optional]):
             raise ValueError(
-                f"Expected column_names to have each of {', '.join(names)}. Received: {', '.join(given)}; "
-                f"without {', '.join(unknown)}"
+                f"Expected column_names to have each of {list_names(names)}. Received: {list_names(given)}; "
+                f"without {list_names(unknown)}"
             )
 
     @property
@@ -122,8 +127,9 @@ class LogColumns:
         for name in missing:
             if similar := [other for other in names if other not in self.wanted and _may_be_event_type(other)]:
                 raise ValueError(
-                    f"{file.name} has no column {name}, but {', '.join(similar)} may have the type of the events. Set "
-                    f"event_column={similar[0]} and event_types, or event_column= (empty) if every event counts."
+                    f"{file.name} has no column {name}, but {list_names(similar)} may have the type of the events. "
+                    f"Set event_column={shorten(similar[0])} and event_types, or event_column= (empty) if every event "
+                    "counts."
                 )
         return FileColumns(
             text=tuple(name for name in self.text if name not in constants and name not in missing),
@@ -158,7 +164,7 @@ class LogColumns:
             ValueError: the file is empty, a column is missing or duplicated, or the text is UTF-16 or UTF-32.
         """
         if not line:
-            expected = f"a header with {list(self.wanted)}" if self.reads_header else "lines"
+            expected = f"a header with [{list_names(self.wanted, quoted=True)}]" if self.reads_header else "lines"
             found = "a blank first line; remove it" if file.num_bytes > len(BYTE_ORDER_MARK) else "an empty file"
             raise ValueError(f"Expected {expected} in {file.name}. Received: {found}")
         if encoding := find_wide_encoding(line):
@@ -206,8 +212,8 @@ class LogColumns:
         lists = {path for path, _ in found.values() if path is not None}
         if columns is None or len(lists) > 1:
             raise ValueError(
-                f"Expected the keys {list(self.wanted)} in {file.name}, or paths such as events.item in one list. "
-                f"Received: {keys}{_suggest(first_line)}"
+                f"Expected the keys [{list_names(self.wanted, quoted=True)}] in {file.name}, or paths such as "
+                f"events.item in one list. Received: [{list_names(keys, quoted=True)}]{_suggest(first_line)}"
             )
         list_path = next(iter(lists), None)
         places = [found[name] for name in columns.in_file]
@@ -234,27 +240,30 @@ class LogColumns:
 
     def _explain(self, fields: list[str], delimiter: str, line: bytes, file: LogFile) -> str:
         """Explains why the columns were not found."""
-        fit = _suggest(show(line))
+        fit = _MIXED_LINE_ENDS if b"\r" in line else _suggest(show(line))
         if not self.reads_header:
-            names = ", ".join(self.form.column_names) or f"fields with the numbers {', '.join(self.wanted)}"
+            names = list_names(self.form.column_names) or f"fields with the numbers {list_names(self.wanted)}"
             return (
                 f"Expected each line of {file.name} to have {names}, separated by {delimiter!r}. "
                 f"Received: {len(fields)} fields in the line {show(line[:200])!r}{fit}"
             )
         message = (
-            f"Expected each of the columns {list(self.wanted)} once in {file.name}, "
-            f"separated by {delimiter!r}. Received: {fields}"
+            f"Expected each of the columns [{list_names(self.wanted, quoted=True)}] once in {file.name}, "
+            f"separated by {delimiter!r}. Received: [{list_names(fields, quoted=True)}]"
         )
-        if any(field.strip('"') in self.wanted and field not in self.wanted for field in fields):
+        if b"\r" in line:
+            return message + fit
+        found = set(fields)
+        if any(name.strip('"') in self.wanted and name not in self.wanted for name in found):
             return f"{message}{fit}. The names have quotes: set quoting=rfc4180."
-        plain = [field.strip().lower() for field in fields]
+        plain = {name.strip().lower() for name in found}
         required = [name for name in self.wanted if name not in self.optional]
-        if not set(required) <= set(fields) and all(name.lower() in plain for name in required):
+        if not set(required) <= found and all(name.lower() in plain for name in required):
             return f"{message}. Case and spaces count: set the names of the columns to those of the file."
         for other in DELIMITERS:
             if other != delimiter and set(_split(line, other, is_quoted=True)) >= set(required):
                 return f"{message}. The delimiter of the file is {other!r}: set delimiter={other}"
-        if any(re.fullmatch(r"-?\d+(\.\d+)?", field) for field in fields):
+        if any(re.fullmatch(r"-?\d+(\.\d+)?", name) for name in found):
             return f"{message}{fit}. If the first line is an event, set column_names to the names of all columns."
         return message + fit
 
@@ -270,7 +279,9 @@ def _suggest(first_line: str) -> str:
 
 def _split(line: bytes, delimiter: str, *, is_quoted: bool) -> list[str]:
     fields = split_fields(line, delimiter.encode())[0] if is_quoted and b'"' in line else None
-    return [show(field) for field in (line.split(delimiter.encode()) if fields is None else fields)]
+    fields = line.split(delimiter.encode()) if fields is None else fields
+    shown = {field: show(field) for field in set(fields)}
+    return [shown[field] for field in fields]
 
 
 def _first_value(documents: list[Any], list_path: tuple[str, ...] | None, keys: tuple[str, ...]) -> Any:

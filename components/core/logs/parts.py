@@ -32,6 +32,7 @@ from components.core.logs.quotes import parse_records
 from components.core.logs.rows import check_types, get_type, is_moment, sample_times
 from components.core.logs.texts import show
 from components.core.logs.times import ISO
+from components.core.presentation import list_names, shorten
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 SAMPLE_BYTES = 1 << 16  # number of bytes, at least, by which the columns and the format of the times are detected
@@ -152,7 +153,8 @@ def _inspect_parquet(file: LogFile, columns: LogColumns) -> Part:
         found = columns.choose(schema.names, file)
         if found is None:
             raise ValueError(
-                f"Expected each of the columns {list(columns.wanted)} once in {file.name}. Received: {schema.names}"
+                f"Expected each of the columns [{list_names(columns.wanted, quoted=True)}] once in {file.name}. "
+                f"Received: [{list_names(schema.names, quoted=True)}]"
             )
         check_types(schema, found, file.name)
         texts: list[str] = []
@@ -168,7 +170,7 @@ def _inspect_parquet(file: LogFile, columns: LogColumns) -> Part:
             elif found.time_format.name == ISO and (pt.is_integer(kind) or pt.is_floating(kind)):
                 raise ValueError(
                     f"Expected ISO 8601 times, because of time_format=iso, in the column {found.time} of {file.name}. "
-                    f"Received: {kind}"
+                    f"Received: {shorten(str(kind))}"
                 )
         return Part(file=file, found=found, max_lines=parquet.metadata.num_rows, times=times)
 

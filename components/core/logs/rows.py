@@ -13,6 +13,7 @@ from components.core.logs.checks import Checks
 from components.core.logs.texts import Longs, Positions, show_all, to_mask
 from components.core.logs.times import TIME_LIMIT, Failed, TimeFormat
 from components.core.logs.values import check_values
+from components.core.presentation import shorten
 
 TICKS = {"ms": 1, "us": 1_000, "ns": 1_000_000}  # ticks of a timestamp per millisecond
 TEXT_TYPES = (pt.is_string, pt.is_large_string, pt.is_string_view)
@@ -45,7 +46,7 @@ def check_types(schema: pa.Schema, columns: FileColumns, source: str) -> None:
         else:
             expected, is_accepted = "whole numbers", False
         if not is_accepted:
-            raise ValueError(f"Expected {expected} in the column {name} of {source}. Received: {kind}")
+            raise ValueError(f"Expected {expected} in the column {name} of {source}. Received: {shorten(str(kind))}")
 
 
 def get_type(schema: pa.Schema, name: str) -> pa.DataType:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.core.logs.texts import Bytes, Longs, Mask, Positions, gather, get_buffers, to_mask
+from components.core.presentation import shorten
 
 TIME_LIMIT = 7_289_654_400_000  # 2201-01-01 UTC in milliseconds
 # 1995-01-01 in milliseconds. From here to TIME_LIMIT a number is a time in one unit only, and counts from other starts
@@ -166,11 +167,13 @@ class TimeFormat:
             kind, count = found.most_common(1)[0]
             raise ValueError(
                 f"The format of the times in the column {name} of {source} is unclear: {count:,} of the first "
-                f"{found.total():,} times are {kind}, such as {examples[kind]!r}. {_ADVICE[kind]}"
+                f"{found.total():,} times are {kind}, such as {shorten(examples[kind])!r}. {_ADVICE[kind]}"
             )
         kind, count = known.most_common(1)[0]
         if known.total() - count > MAX_MIXED_SHARE * known.total():
-            mixed = "; ".join(f"{num:,} x {each}, such as {examples[each]}" for each, num in known.most_common())
+            mixed = "; ".join(
+                f"{num:,} x {each}, such as {shorten(examples[each])}" for each, num in known.most_common()
+            )
             raise ValueError(
                 f"The times in the column {name} of {source} have several formats: {mixed}. "
                 "Convert the file to one format, or set time_format to accept one and reject the other times."

@@ -1,6 +1,6 @@
 import pytest
 
-from components.core.presentation import choose_cutoff, show_metric, show_time
+from components.core.presentation import choose_cutoff, list_names, show_metric, show_time
 
 
 @pytest.mark.parametrize(("cutoffs", "expected"), [((1, 20, 100), 20), ((5, 10), 10), ((100, 9), 100), ((20,), 20)])
@@ -26,3 +26,11 @@ def test_names_of_metrics():
 def test_times(milliseconds, minutes, seconds):
     assert show_time(milliseconds, "minutes") == minutes
     assert show_time(milliseconds) == seconds
+
+
+def test_a_list_of_names_has_twenty_and_counts_the_others():
+    names = [f"name{number}" for number in range(1_020)]
+    assert list_names(names[:2]) == "name0, name1"
+    assert list_names(names[:20]).endswith(", name19")
+    assert list_names(names) == f"{list_names(names[:20])}, ... and 1,000 more"
+    assert list_names([" a", "b" * 81], quoted=True) == f"' a', '{'b' * 80}...'"

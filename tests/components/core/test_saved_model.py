@@ -1,6 +1,10 @@
 """What loading an index says, and what it sets."""
 
+import os
+import re
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,6 +55,35 @@ def test_every_reader_of_an_index_says_the_same_of_what_is_none(folder, tmp_path
     (tmp_path / "torn" / "saved_model.pb").write_bytes(b"torn")
     with pytest.raises(OSError, match=r"Expected .*/torn/saved_model.pb to be a SavedModel. Received: "):
         READERS[reader](tmp_path / "torn")
+
+
+def cut(path):
+    os.truncate(path, 100)
+
+
+def spoil(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("damage", "pattern"),
+    [
+        (cut, "variables/*data*"),
+        (cut, "variables/*index"),
+        (spoil, "variables/*data*"),
+        (Path.unlink, "variables/*data*"),
+        (Path.unlink, "variables/*index"),
+        (shutil.rmtree, "variables"),
+    ],
+)
+def test_a_damaged_index_says_what_to_do(folder, tmp_path, damage, pattern):
+    index_dir = shutil.copytree(folder / "index", tmp_path / "index [1]")
+    damage(next(index_dir.glob(pattern)))
+    expected = rf"^The index {re.escape(str(index_dir))} is damaged or incomplete: [^\n]+\. Copy or export it again\.$"
+    with pytest.raises(OSError, match=expected):
+        load_index(index_dir, signatures=())
 
 
 def test_an_item_with_the_name_of_an_operation_needs_no_package(folder, monkeypatch):

@@ -239,6 +239,16 @@ def test_a_part_that_is_gone_is_made_again(log, index_dir, stopped, tmp_path):
     assert read(stopped) == read(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("report", ["{}", "", '{"num_rows": 1', "[]", "\0"])
+def test_a_folder_with_a_damaged_report_is_made_again(log, index_dir, stopped, report):
+    expected = recommend_sessions(log, index_dir, stopped, parameters())
+    (stopped / "_report.json").write_text(report)
+    assert recommend_sessions(log, index_dir, stopped, parameters()) == expected
+    assert json.loads((stopped / "_report.json").read_text()) == expected
+    (stopped / "part-00001.parquet").write_text("PAR1")
+    assert recommend_sessions(log, index_dir, stopped, parameters()) == expected
+
+
 def test_progress_counts_what_an_earlier_start_has_answered(log, index_dir, stopped, tmp_path, monkeypatch, capsys):
     def find_progress():
         printed = map(PROGRESS_LINE.fullmatch, capsys.readouterr().out.splitlines())
@@ -260,11 +270,37 @@ def test_a_log_that_changed_is_read_again(log, index_dir, tmp_path):
     assert len(read(output)) == 1
 
 
+def test_a_second_run_into_the_same_folder_is_refused_at_once(log, index_dir, tmp_path, monkeypatch):
+    output, answer, refused = tmp_path / "out", BulkIndex.answer, []
+
+    def start_another(self, sessions, **settings):
+        with pytest.raises(
+            ValueError, match=f"no other run writes to.*/out, .* process {os.getpid()}. Wait"
+        ) as failure:
+            recommend_sessions(log, tmp_path / "no index", output, parameters(recommend_k=2))
+        refused.append(failure.value)
+        return answer(self, sessions, **settings)
+
+    monkeypatch.setattr(BulkIndex, "answer", start_another)
+    report = recommend_sessions(log, index_dir, output, parameters())
+    assert refused
+    assert pq.read_table(output).num_rows == report["num_rows"]
+    monkeypatch.undo()
+    assert recommend_sessions(log, index_dir, output, parameters()) == report
+
+
+def test_a_lock_in_the_folder_makes_it_no_other_folder(log, index_dir, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".lock").touch()
+    assert recommend_sessions(log, index_dir, tmp_path / "out", parameters())["num_sessions"] == 200
+
+
 def test_a_folder_with_other_files_is_refused(log, index_dir, tmp_path):
     (tmp_path / "thesis.doc").write_text("mine")
     with pytest.raises(ValueError, match="Expected an output folder that is new, empty, or written by this command"):
         recommend_sessions(log, index_dir, tmp_path, parameters())
     assert (tmp_path / "thesis.doc").read_text() == "mine"
+    assert not (tmp_path / ".lock").exists()
 
 
 def test_rejected_lines_are_kept_and_counted(index_dir, tmp_path):

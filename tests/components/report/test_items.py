@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.core.item_table import check_item_table
+from components.core.item_table import check_item_table, find_columns
 from components.report.items import Items, read_items, show
 
 ROWS = [("7", "Chair", "oak"), ("007", "Agent", ""), ("a,b", 'Say "hi"', "x;y"), ("7", "Another chair", "steel")]
@@ -63,6 +63,14 @@ def test_a_column_that_is_missing_is_named(tmp_path, header, message):
     path = write_text(tmp_path / "items.csv", ",", header=header)
     with pytest.raises(ValueError, match=message):
         check_item_table(path)
+
+
+def test_a_message_about_many_columns_is_short():
+    names = [f"name{number}" for number in range(1_000)]
+    with pytest.raises(ValueError, match=r"name19, \.\.\. and 980 more$"):
+        find_columns(names, "items.csv")
+    with pytest.raises(ValueError, match=r"name19, \.\.\. and 980 more more than once$"):
+        find_columns(names * 2, "items.csv")
 
 
 def test_a_file_that_is_no_table_is_refused(tmp_path):

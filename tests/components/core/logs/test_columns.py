@@ -1,3 +1,6 @@
+import json
+import zipfile
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -41,12 +44,56 @@ def test_files_with_and_without_a_header(tmp_path, name, data, columns):
         (f"1,2,{T}\n", make(text=("1", "2"), time="4", has_header=False), "fields with the numbers 1, 2, 4"),
         ("", make(has_header=False), "an empty file"),
         (f"1,2,{T}\n", make(), "set column_names to the names of all columns"),
+        (f"s,i,t\r1,2,{T}\n1,2,{T}\n", make(), "Received: .* The line ends are mixed, .* convert them"),
+        (f"s,i,t\r1,2,{T}\r\n1,2,{T}\r\n", make(), "Received: .* The line ends are mixed, .* convert them"),
+        (
+            f"1,2,{T}\r1,2,{T}\n1,2,{T}\n",
+            make(text=("1", "2"), time="3", column_names=("1", "2", "3")),
+            "5 fields.* are mixed",
+        ),
     ],
 )
 def test_a_first_line_without_the_columns_says_so(tmp_path, data, columns, message):
     (tmp_path / "log.csv").write_text(data)
     with pytest.raises(ValueError, match=message):
         read_log(find_files(str(tmp_path / "log.csv")), columns)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("log.csv", "," * 1_000_000, r"Received: \['', .* and 999,981 more\]$"),
+        ("log.csv", ",".join(f"name{number}" for number in range(1_000)), r"'name19', ... and 980 more\]$"),
+        ("log.csv", "x" * 5_000 + ",y", r"Received: \['x{80}\.\.\.', 'y'\]$"),
+        ("log.json", json.dumps(dict.fromkeys(map(str, range(1_000)), 1)), r"'19', ... and 980 more\]$"),
+        ("log.csv", ",".join(["s", "i", "t", *(f"event{number}" for number in range(1_000))]), "and 980 more may have"),
+    ],
+)
+def test_a_message_about_many_columns_is_short(tmp_path, name, text, expected):
+    (tmp_path / name).write_text(f"{text}\n1,2,3\n")
+    with pytest.raises(ValueError, match=expected) as failure:
+        read_log(find_files(str(tmp_path / name)), make(("s", "i", "event"), optional=("event",)))
+    assert len(str(failure.value)) < 1_000
+
+
+def test_a_message_about_parquet_is_short(tmp_path):
+    columns = {f"name{number}": pa.array([1]) for number in range(1_000)}
+    path = tmp_path / "log.parquet"
+    pq.write_table(pa.table(columns), path)
+    with pytest.raises(ValueError, match=r"'name19', ... and 980 more\]$"):
+        read_log(find_files(str(path)), make())
+    pq.write_table(pa.table({"i": [1], "t": [T], "s": pa.array([dict.fromkeys(columns, 1)])}), path)
+    with pytest.raises(ValueError, match=r"in the column s of .*Received: struct<name0: int64, .*\.\.\.$") as failure:
+        read_log(find_files(str(path)), make())
+    assert len(str(failure.value)) < 1_000
+
+
+def test_a_message_about_many_files_in_an_archive_is_short(tmp_path):
+    with zipfile.ZipFile(tmp_path / "log.zip", "w") as archive:
+        for number in range(30):
+            archive.writestr(f"{number}{'x' * 1_000}", "x")
+    with pytest.raises(ValueError, match=r"Received: 0x{79}\.\.\., 1x.* and 10 more\. Unpack it"):
+        read_log(find_files(str(tmp_path / "log.zip")), make())
 
 
 def test_the_first_line_without_a_header_has_the_number_1(tmp_path):
@@ -109,8 +156,6 @@ def test_an_optional_column_that_may_have_another_name_is_refused(tmp_path, othe
 
 
 def test_a_zip_archive_with_several_files_is_refused(tmp_path):
-    import zipfile
-
     with zipfile.ZipFile(tmp_path / "log.zip", "w") as archive:
         archive.writestr("a.csv", "x")
         archive.writestr("b.csv", "x")
@@ -119,8 +164,6 @@ def test_a_zip_archive_with_several_files_is_refused(tmp_path):
 
 
 def test_a_damaged_zip_archive_says_so(tmp_path):
-    import zipfile
-
     with zipfile.ZipFile(tmp_path / "log.zip", "w") as archive:
         archive.writestr("a.csv", "s,i,t\n" + f"1,2,{T}\n" * 9)
     data = bytearray((tmp_path / "log.zip").read_bytes())
@@ -164,8 +207,6 @@ def test_empty_files_among_others_are_left_out(tmp_path):
 
 
 def test_a_spreadsheet_and_an_empty_archive_are_named(tmp_path):
-    import zipfile
-
     with zipfile.ZipFile(tmp_path / "log.xlsx", "w") as archive:
         archive.writestr("[Content_Types].xml", "")
         archive.writestr("xl/workbook.xml", "")

@@ -46,6 +46,10 @@ FINDINGS = {
         "1 file has no newline after its last line, which may be incomplete",
         "{:,} files have no newline after their last line, which may be incomplete",
     ),
+    "null_texts": (
+        "1 id is probably a missing value, but is read as a text like any other",
+        "{:,} ids are probably missing values, but are read as texts like any other",
+    ),
 }
 
 
@@ -103,9 +107,17 @@ def print_findings(document: dict[str, Any], console: Console) -> None:
     for name, count in document["findings"].items():
         if count:
             one, several = FINDINGS.get(name, (f"1 {name}", f"{{:,}} {name}"))
-            lines.append(one if count == 1 else several.format(count))
+            lines.append((one if count == 1 else several.format(count)) + _describe_ids(name, document))
     for line in lines:
         console.print(Text(f"{escape(line)}."))
+
+
+def _describe_ids(name: str, document: dict[str, Any]) -> str:
+    """Which ids the finding `null_texts` is about, and what to do."""
+    if name != "null_texts":
+        return ""
+    ids = ", ".join(f"{each} ({count:,})" for each, count in document.get("null_texts", {}).items())
+    return f": {ids}. If they are, leave these fields of the log empty: such lines are rejected"
 
 
 def print_items(items: Iterable[tuple[str, float]], stream: TextIO) -> None:

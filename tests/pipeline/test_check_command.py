@@ -57,6 +57,13 @@ def test_the_funnel_is_printed(check, raw_log):
     assert "train 2 20.0% valid 2 20.0% test 2 20.0%" in words
 
 
+def test_ids_that_are_probably_missing_values_are_named(check, raw_log):
+    raw_log.write_text(raw_log.read_text().replace(",10,", ",NULL,"))
+    words = " ".join(check(raw_log, *ALL_ITEMS)[1].split())
+    assert "ids are probably missing values, but are read as texts like any other: item NULL (" in words
+    assert "If they are, leave these fields of the log empty: such lines are rejected." in words
+
+
 def test_split_logs_are_checked_together(check, small_log):
     code, printed, errors = check(*(small_log[split] for split in SPLITS), "--json")
     assert (code, errors) == (ExitCode.DONE, "")

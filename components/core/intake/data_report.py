@@ -59,6 +59,8 @@ class DataReport:
         funnel: what became of each line: `read`, the number of lines; `dropped`, the number of lines by label, in the
             order of the step; `kept`, the number of events by split. Empty in reports of older versions.
         time_formats: number of lines by the format of their times.
+        null_texts: number of lines by id that may be a missing value, such as `item NULL`; the finding `null_texts` is
+            their sum.
         lost_event_share: share of the events of valid whose item does not occur in test; of two consecutive weeks, the
             share of last week's events whose items are gone. None in reports of older versions.
         schema_version: version of the JSON document; 0 in reports of older versions.
@@ -73,6 +75,7 @@ class DataReport:
     drift: list[dict[str, Any]] = field(default_factory=list)
     funnel: dict[str, Any] = field(default_factory=dict)
     time_formats: dict[str, int] = field(default_factory=dict)
+    null_texts: dict[str, int] = field(default_factory=dict)
     lost_event_share: float | None = None
     schema_version: int = 0
 
@@ -173,6 +176,7 @@ class DataReport:
             ["lines read", f"{self.num_lines:,}"],
             ["accepted", f"{self.num_accepted:,}"],
             *([f"times in {name}", f"{count:,}"] for name, count in self.time_formats.items()),
+            *([f"id {name}", f"{count:,}"] for name, count in self.null_texts.items()),
             *([name.replace("_", " "), f"{count:,}"] for name, count in self.findings.items()),
         ]
         if self.lost_event_share is not None:

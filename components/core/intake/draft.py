@@ -1,7 +1,6 @@
 """Writes the events artifact to a draft folder and moves it to its final folder when it is complete and accepted."""
 
 import errno
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable
@@ -23,8 +22,10 @@ from components.core.intake.data_report import (
     report_split,
     share_of_missing_items,
 )
+from components.core.intake.disk_space import is_out_of_space
 from components.core.intake.drift import ITEM_COUNTS_NAME, REPORT_NAME, check_drift, compare
 from components.core.intake.funnel import describe_counts, describe_span, make_funnel
+from components.core.intake.null_texts import count_null_texts
 from components.core.intake.ordering import SortedEvents
 from components.core.intake.split_counter import SplitCounter
 from components.core.logs.reader import Batch
@@ -33,7 +34,6 @@ from components.core.logs.times import TIME_LIMIT
 from components.core.presentation import show_time
 
 UNUSABLE = "?\\"  # in the path of a DuckDB database, ? starts the options and a backslash is read as a slash
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ID_COLUMNS = ["session_id", "item_id"]
 
 
@@ -65,6 +65,7 @@ class EventsDraft:
         self.dropped: dict[str, int] = {}
         self.notes: list[str] = []
         self.time_formats: Counter[str] = Counter()
+        self.null_texts: Counter[str] = Counter()
         self.counters: dict[str, SplitCounter] = {}
         self.other_sessions = pa.array([], pa.string())
 
@@ -85,7 +86,7 @@ class EventsDraft:
         except OSError as closing:
             error = error or closing
         shutil.rmtree(self.dir, ignore_errors=True)
-        if error is not None and _is_out_of_space(error):
+        if error is not None and is_out_of_space(error):
             raise OSError(
                 getattr(error, "errno", None) or errno.ENOSPC,
                 f"Expected room for the events and for sorting them in {self.events_dir.parent}. Received: {error}",
@@ -109,6 +110,8 @@ class EventsDraft:
         self.time_formats[batch.times] += batch.num_lines
         self.findings["no_event_column"] += len(batch.missing)
         self.findings["cut_files"] += batch.is_cut
+        self.null_texts += count_null_texts(batch.events)
+        self.findings["null_texts"] = self.null_texts.total()
         times = batch.events.column(-1).to_numpy()
         first_time = int(times.min(initial=TIME_LIMIT))
         self.first_time = min(self.first_time, first_time)
@@ -261,6 +264,7 @@ class EventsDraft:
             findings=self.findings,
             funnel=make_funnel(self.num_lines, reasons, self.dropped, kept),
             time_formats=dict(self.time_formats.most_common()),
+            null_texts=dict(self.null_texts.most_common()),
             lost_event_share=share_of_missing_items(*(self.counters[split].item_counts() for split in SPLITS[1:])),
             schema_version=schema_versions.DATA_REPORT,
         )
@@ -287,12 +291,3 @@ class EventsDraft:
         """Moves a file of the draft to the artifact's folder."""
         self.events_dir.mkdir(parents=True, exist_ok=True)
         return path.replace(self.events_dir / path.name)
-
-
-def _is_out_of_space(error: BaseException) -> bool:
-    """Whether the disk is full. DuckDB's error types have other causes too, so its messages are checked."""
-    if isinstance(error, OSError):
-        return error.errno in NO_SPACE
-    if not type(error).__module__.endswith("duckdb"):
-        return False
-    return any(text in str(error) for text in ("max_temp_directory_size", *map(os.strerror, NO_SPACE)))

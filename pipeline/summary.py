@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.core.presentation import choose_cutoff, show_metric
+from components.core.small_splits import describe_few_targets
 from pipeline.report import escape, print_findings
 
 PIPE_WIDTH = 120  # characters, for the names of all baselines
@@ -39,6 +40,9 @@ def print_summary(documents: Mapping[str, Any], output_dir: Path, console: Conso
         console.print(
             Text(f"{unknown:,} targets are items that are not in the vocabulary; they count as misses."), soft_wrap=True
         )
+    few = describe_few_targets(metrics["num_targets"])
+    if few:
+        console.print(Text(few, style="bold red"), soft_wrap=True)
     print_comparison(metrics, console)
     if serving_uri:
         print_verdict(documents["verdict"], documents.get("manifest", {}).get("version"), serving_uri, console)

@@ -6,6 +6,11 @@ from datetime import UTC, datetime, timedelta
 CUTOFF = 20  # the cut-off of the metrics that are shown first
 
 
+def count_of(number: int, noun: str) -> str:
+    """Returns a number with its noun, such as `1 target` and `1,000 targets`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def choose_cutoff(names: Iterable[str]) -> int:
     """Returns CUTOFF or, if no metric was computed at it, the highest cut-off.
 

@@ -47,6 +47,7 @@ def test_a_raw_log_is_split_and_reported(check, raw_log, tmp_path):
     words = " ".join(printed.split())
     assert "│ events │ 2 │ 2 │ 2 │" in words
     assert "│ first event │ 2020-01-01 00:00 │ 2020-01-11 00:00 │ 2020-01-21 00:00 │" in words
+    assert "2 splits are too small for metrics: valid has 2 events and test has 2 events; " in words
     assert [path.name for path in tmp_path.iterdir()] == ["events.csv"]
 
 

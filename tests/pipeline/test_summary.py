@@ -143,3 +143,11 @@ def test_a_model_that_does_not_beat_a_baseline_is_said_by_name(model, baselines,
     stream = io.StringIO()
     print_comparison({"model": model, "baselines": baselines}, Console(file=stream, width=120))
     assert " ".join(stream.getvalue().split()) == text
+
+
+@pytest.mark.parametrize(("num_targets", "is_said"), [(1, True), (29, True), (30, False)])
+def test_a_few_targets_are_no_result(tmp_path, num_targets, is_said):
+    stream = io.StringIO()
+    metrics = {**METRICS, "num_targets": num_targets}
+    print_summary({"data": DATA, "metrics": metrics}, tmp_path, Console(file=stream, width=200))
+    assert ("with fewer than 30, neither the metrics nor their intervals say how good" in stream.getvalue()) == is_said

@@ -32,6 +32,7 @@ from components.core.logs.reader import Batch
 from components.core.logs.rejected import REJECTED_NAME, RejectedLines
 from components.core.logs.times import TIME_LIMIT
 from components.core.presentation import show_time
+from components.core.small_splits import find_small_splits
 
 UNUSABLE = "?\\"  # in the path of a DuckDB database, ? starts the options and a backslash is read as a slash
 ID_COLUMNS = ["session_id", "item_id"]
@@ -255,6 +256,7 @@ class EventsDraft:
         out_of_order = self._find_out_of_order()
         reasons = dict(self.rejected.reasons.most_common())
         kept = {split: self.counters[split].num_events for split in SPLITS}
+        self.findings["small_splits"] = len(find_small_splits(kept))
         report = DataReport(
             num_lines=self.num_lines,
             num_accepted=self.num_lines - self.rejected.num_lines,

@@ -139,3 +139,12 @@ def test_without_metrics_there_is_no_report(sources, tmp_path):
     with pytest.raises(FileNotFoundError):
         make_report(replace(sources, metrics_path=tmp_path / "gone.json"), tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
+
+
+def test_small_splits_are_said_in_the_headline(sources, tmp_path):
+    data = json.loads((sources.events_dir / "report.json").read_text())
+    data["splits"]["test"]["num_events"] = 2
+    (tmp_path / "report.json").write_text(json.dumps(data))
+    assert make_report(replace(sources, events_dir=tmp_path), tmp_path / "report.html") == []
+    headline = (tmp_path / "report.html").read_text().partition('id="where"')[0]
+    assert "test has 2 events; metrics on fewer than 100 events prove nothing. Look at the times" in headline

@@ -117,7 +117,7 @@ def make_report(sources: Sources, report_path: Path, *, items_path: str = "") ->
         "good": lambda: {**describe_quality(metrics), "index_check": index_check, "small_splits": small_splits},
         "where": lambda: describe_breakdowns(metrics),
         "training": lambda: describe_training(metrics),
-        "examples": lambda: describe_examples(_need(examples), items),
+        "examples": lambda: {**describe_examples(_need(examples), items), "titles": items.note},
         "catalogue": lambda: _need(catalogue).describe(items),
         "data": lambda: describe_data(_read(sources.events_dir / REPORT_NAME)),
         "again": lambda: describe_origin(metrics),

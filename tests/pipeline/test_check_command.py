@@ -122,7 +122,7 @@ def test_a_refused_log_says_why_and_how_to_keep_the_rejected_lines(check, raw_lo
     raw_log.write_text(raw_log.read_text().replace("1577836800000", "soon"))
     code, printed, errors = check(raw_log, *ALL_ITEMS)
     assert (code, printed) == (ExitCode.REFUSED, "")
-    assert "Expected at most 1.00% of the lines to be rejected. Received: 1 of" in errors
+    assert "Expected at most 1.00% of the lines to be rejected (max_rejected_share). Received: 1 of" in errors
     assert errors.endswith(". Add --keep DIR to keep all rejected lines\n")
     assert errors.count("\n") == 1
     code, _, errors = check(raw_log, *ALL_ITEMS, "--keep", tmp_path / "kept")

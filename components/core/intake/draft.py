@@ -24,14 +24,14 @@ from components.core.intake.data_report import (
 )
 from components.core.intake.disk_space import is_out_of_space
 from components.core.intake.drift import ITEM_COUNTS_NAME, REPORT_NAME, check_drift, compare
-from components.core.intake.funnel import describe_counts, describe_span, make_funnel
+from components.core.intake.funnel import describe_dropped, describe_span, make_funnel
 from components.core.intake.null_texts import count_null_texts
 from components.core.intake.ordering import SortedEvents
 from components.core.intake.split_counter import SplitCounter
 from components.core.logs.reader import Batch
 from components.core.logs.rejected import REJECTED_NAME, RejectedLines
 from components.core.logs.times import TIME_LIMIT
-from components.core.presentation import show_time
+from components.core.presentation import count_of, show_time
 from components.core.small_splits import find_small_splits
 
 UNUSABLE = "?\\"  # in the path of a DuckDB database, ? starts the options and a backslash is read as a slash
@@ -141,15 +141,18 @@ class EventsDraft:
         """
         self._check_share(0)
         if self.rejected.num_lines == self.num_lines:
-            raise ValueError(f"Expected at least one event in {log}. Received: a header without rows")
+            lines = f"{count_of(self.num_lines, 'line')}, none of which is accepted. {self.rejected.describe()}"
+            raise ValueError(
+                f"Expected at least one event in {log}. Received: {lines if self.num_lines else 'no rows'}"
+            )
 
     def _check_share(self, max_lines_left: int) -> None:
         num_rejected, limit = self.rejected.num_lines, self.acceptance.max_rejected_share
         if num_rejected > limit * (self.num_lines + max_lines_left):
             rest = f" so far, with at most {max_lines_left:,} to follow" if max_lines_left else ""
             raise ValueError(
-                f"Expected at most {limit:.2%} of the lines to be rejected. Received: {num_rejected:,} of "
-                f"{self.num_lines:,}{rest}. {self.rejected.describe()}"
+                f"Expected at most {limit:.2%} of the lines to be rejected (max_rejected_share). Received: "
+                f"{num_rejected:,} of {self.num_lines:,}{rest}. {self.rejected.describe()}"
             )
 
     def write_split(self, split: str, batches: Iterable[SortedEvents], *, has_own_sessions: bool = False) -> None:
@@ -221,10 +224,7 @@ class EventsDraft:
         """What a user needs to know if a split is empty."""
         num_events = self.num_lines - self.rejected.num_lines
         texts = [f"The {num_events:,} events read are {describe_span(self.first_time, self.last_time)}", *self.notes]
-        dropped = {label: count for label, count in self.dropped.items() if count}
-        if dropped:
-            texts.append(f"Dropped: {describe_counts(dropped)}")
-        return ". ".join(texts)
+        return ". ".join([*texts, *describe_dropped(self.dropped, is_raw_log=bool(self.notes))])
 
     def _find_out_of_order(self) -> list[str]:
         """Counts the sessions that start before the newest session of an earlier split.

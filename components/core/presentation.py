@@ -21,6 +21,23 @@ def choose_cutoff(names: Iterable[str]) -> int:
     return CUTOFF if CUTOFF in cutoffs else max(cutoffs)
 
 
+def is_trivial(metric: str, num_items: int) -> bool:
+    """Whether a metric is the same for every ranking: recall at a cut-off that no item is beyond.
+
+    Args:
+        metric: name of a metric, such as `recall@20`.
+        num_items: number of items that are ranked.
+    """
+    name, _, cutoff = metric.partition("@")
+    return name == "recall" and int(cutoff) >= num_items
+
+
+def describe_trivial(metrics: Iterable[str], num_items: int) -> str:
+    """Returns one sentence about those of some metrics that are trivial; empty if none is."""
+    found = [metric for metric in metrics if is_trivial(metric, num_items)]
+    return f"Among {count_of(num_items, 'item')}, every ranking has the same {' and '.join(found)}." if found else ""
+
+
 def show_metric(name: str) -> str:
     """Returns a metric's name as the literature writes it, such as `MRR@20` for `mrr@20`."""
     return name.replace("mrr", "MRR").replace("ndcg", "NDCG")

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from components.core.intake.funnel import check_funnel
 from components.core.intake.split_counter import SplitCounter
 from components.core.markdown import make_table
-from components.core.presentation import show_time
+from components.core.presentation import count_of, show_time
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 SECONDS_BELOW = 100_000_000_000  # as milliseconds this is 1973-03-03, as seconds the year 5138
@@ -118,7 +118,7 @@ class DataReport:
         """What was read and what is left of it, in one line."""
         sessions = sum(split.num_sessions for split in self.splits.values())
         events = sum(split.num_events for split in self.splits.values())
-        text = f"{events:,} events of {sessions:,} sessions from {self.num_lines:,} lines"
+        text = f"{count_of(events, 'event')} of {count_of(sessions, 'session')} from {count_of(self.num_lines, 'line')}"
         return f"{text}, {self.num_rejected:,} rejected" if self.num_rejected else text
 
     def metadata(self) -> dict[str, float | str]:

@@ -28,6 +28,7 @@ METRICS = {
         },
     },
     "num_targets": 1_234,
+    "num_items": 2_000,
     "num_unknown_targets": 12,
     "champion": {"status": "none", "reason": "s3://shop/models holds no version"},
 }
@@ -215,7 +216,8 @@ def test_the_ticks_of_small_metrics_differ():
 
 def test_a_result_that_proves_nothing_is_said_in_the_headline():
     assert render(METRICS).find("p", **{"class": "warning"}) == []
-    page = render({**METRICS, "num_targets": 1}, small_splits="test has 2 events; ...")
+    page = render({**METRICS, "num_targets": 1, "num_items": 9}, small_splits="test has 2 events; ...")
     warnings = [plain(text) for _, text in page.find("p", **{"class": "warning"})]
     assert warnings[0] == "test has 2 events; ...."
     assert warnings[1].startswith("The test has 1 target: with fewer than 30, neither the metrics nor their intervals")
+    assert warnings[2] == "Among 9 items, every ranking has the same recall@20."

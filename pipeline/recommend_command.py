@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from components.core.presentation import count_of
 from components.core.progress import SECONDS_VARIABLE
 from components.core.run_artifacts import find_index, hold_run
 from components.recommend.component import recommend as component
@@ -185,9 +186,9 @@ def _answer_log(sessions: str, index_dir: Path, output: Path, arguments: dict[st
         click.echo(json.dumps(report, indent=2))
         return
     click.echo(
-        f"{report['num_sessions']:,} sessions with {report['num_events']:,} events, {report['num_rows']:,} items "
-        f"recommended. {report['num_sessions_without_known_item']:,} sessions have no item that the index knows; they "
-        "got the most popular ones."
+        f"{count_of(report['num_sessions'], 'session')} with {count_of(report['num_events'], 'event')}, "
+        f"{count_of(report['num_rows'], 'item')} recommended. The most popular ones were recommended for "
+        f"{count_of(report['num_sessions_without_known_item'], 'session')} without an item that the index knows."
     )
     if report["num_other_types"]:
         click.echo(
@@ -196,11 +197,11 @@ def _answer_log(sessions: str, index_dir: Path, output: Path, arguments: dict[st
     if report["num_unknown_events"]:
         examples = ", ".join(f"'{escape(item)}' ({count:,})" for item, count in report["most_frequent_unknown"].items())
         click.echo(
-            f"{report['num_unknown_events']:,} events are of {report['num_distinct_unknown']:,} items that the index "
-            f"does not know, most often {examples}."
+            f"The index does not know {count_of(report['num_distinct_unknown'], 'item')} of "
+            f"{count_of(report['num_unknown_events'], 'event')}, most often {examples}."
         )
     if report["num_rejected"]:
-        click.echo(f"{report['num_rejected']:,} lines were rejected; they are in {output / step.REJECTED_NAME}.")
+        click.echo(f"Rejected: {count_of(report['num_rejected'], 'line')}, in {output / step.REJECTED_NAME}.")
     click.echo(f"The recommendations are in {output}.")
 
 

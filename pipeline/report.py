@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.core.presentation import show_time
+from components.core.small_splits import describe_small_splits
 
 # What the findings of a data report say, for one and for several.
 FINDINGS = {
@@ -48,6 +49,11 @@ FINDINGS = {
         "1 file has no newline after its last line, which may be incomplete",
         "{:,} files have no newline after their last line, which may be incomplete",
     ),
+    "null_texts": (
+        "1 id is probably a missing value, but is read as a text like any other",
+        "{:,} ids are probably missing values, but are read as texts like any other",
+    ),
+    "small_splits": ("1 split is too small for metrics", "{:,} splits are too small for metrics"),
 }
 
 
@@ -104,10 +110,25 @@ def print_findings(document: dict[str, Any], console: Console) -> None:
         lines.append(f"{document['num_rejected']:,} of {document['num_lines']:,} lines were rejected: {reasons}")
     for name, count in document["findings"].items():
         if count:
-            one, several = FINDINGS.get(name, (f"1 {name}", f"{{:,}} {name}"))
-            lines.append(one if count == 1 else several.format(count))
+            lines.append(_describe_finding(name, count, document))
     for line in lines:
         console.print(Text(f"{escape(line)}."))
+
+
+def _describe_finding(name: str, count: int, document: dict[str, Any]) -> str:
+    one, several = FINDINGS.get(name, (f"1 {name}", f"{{:,}} {name}"))
+    details = _describe_details(name, document)
+    return (one if count == 1 else several.format(count)) + (f": {details}" if details else "")
+
+
+def _describe_details(name: str, document: dict[str, Any]) -> str:
+    """What a finding was found in, and what to do; empty where its words say it all."""
+    if name == "small_splits":
+        return describe_small_splits(document)
+    if name == "null_texts":
+        ids = ", ".join(f"{each} ({count:,})" for each, count in document.get("null_texts", {}).items())
+        return f"{ids}. If they are, leave these fields of the log empty: such lines are rejected"
+    return ""
 
 
 def print_items(items: Iterable[tuple[str, float]], stream: TextIO) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from components.core.events import SPLITS, split_path
 from components.core.parameters import make_parameters
+from components.core.presentation import count_of
 from components.core.progress import SECONDS_VARIABLE
 from components.suggest.search import COMPLETE, find_best, propose
 from components.suggest.spaces import Space
@@ -165,7 +166,7 @@ class Search:
             made = make_vocabulary(
                 self.events_dir, self.vocabulary_path, min_item_count=min_item_count, include_valid=False
             )
-            write(f"[result] {made.num_items:,} items\n")
+            write(f"[result] {count_of(made.num_items, 'item')}\n")
             self._write()
 
     def _try_next(self, name: str, output: TaskOutput) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from components.core.presentation import count_of
 from components.suggest.chart import show
 from components.suggest.page import make_page, sort_trials
 from components.suggest.search import COMPLETE
@@ -74,7 +75,7 @@ class Final:
     @property
     def caption(self) -> str:
         """Says what the table shows."""
-        return f"Trained with refit; {self.num_targets:,} targets of the test sessions"
+        return f"Trained with refit; {count_of(self.num_targets, 'target')} of the test sessions"
 
     def describe(self) -> dict[str, Any]:
         """Returns all of it for JSON."""

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from components.core.presentation import choose_cutoff, show_metric
+from components.core.presentation import choose_cutoff, count_of, describe_trivial, is_trivial, show_metric
+from components.core.small_splits import describe_few_targets
 from pipeline.report import escape, print_findings
 
 PIPE_WIDTH = 120  # characters, for the names of all baselines
@@ -36,9 +37,16 @@ def print_summary(documents: Mapping[str, Any], output_dir: Path, console: Conso
     console.print(make_metrics_table(metrics))
     unknown = metrics["num_unknown_targets"]
     if unknown:
-        console.print(
-            Text(f"{unknown:,} targets are items that are not in the vocabulary; they count as misses."), soft_wrap=True
-        )
+        are = "is an item that is not in the vocabulary; it counts as a miss"
+        if unknown > 1:
+            are = "are items that are not in the vocabulary; they count as misses"
+        console.print(Text(f"{count_of(unknown, 'target')} {are}."), soft_wrap=True)
+    trivial = describe_trivial(_list_shown(metrics["model"]), metrics["num_items"])
+    if trivial:
+        console.print(Text(f"{trivial} It is left out."), soft_wrap=True)
+    few = describe_few_targets(metrics["num_targets"])
+    if few:
+        console.print(Text(few, style="bold red"), soft_wrap=True)
     print_comparison(metrics, console)
     if serving_uri:
         print_verdict(documents["verdict"], documents.get("manifest", {}).get("version"), serving_uri, console)
@@ -78,19 +86,19 @@ def make_metrics_table(document: Mapping[str, Any]) -> Table:
     """
     model = document["model"]
     k = choose_cutoff(model)
-    wanted = dict.fromkeys((f"recall@{k}", f"mrr@{k}", f"ndcg@{k}", "recall@100"))
-    names = [name for name in wanted if name in model]
+    names = [name for name in _list_shown(model) if not is_trivial(name, document["num_items"])]
     targets, in_split = document["num_targets"], document["num_targets_in_split"]
     drawn = f" (sampled from {in_split:,})" if in_split > targets else ""
     table = Table(
-        title=f"{targets:,} targets of the test sessions{drawn}, ranked among {document['num_items']:,} items",
+        title=f"{count_of(targets, 'target')} of the test sessions{drawn}, "
+        f"ranked among {count_of(document['num_items'], 'item')}",
         title_justify="left",
     )
     table.add_column("")
     for name in names:
         table.add_column(show_metric(name), justify="right")
     ahead = document.get("intervals", {}).get("ahead_of", {})
-    close = {name: _describe_close(ahead.get(name, {}), k) for name in document["baselines"]}
+    close = {name: _describe_close(ahead.get(name, {}), k, document["num_items"]) for name in document["baselines"]}
     if any(close.values()):
         table.add_column("model is ahead by (95%)")
     rows = {f"model ({document['parameters']['query_tower']})": model, **document["baselines"]}
@@ -102,9 +110,17 @@ def make_metrics_table(document: Mapping[str, Any]) -> Table:
     return table
 
 
-def _describe_close(ahead: Mapping[str, list[float]], k: int) -> str:
+def _list_shown(model: Mapping[str, float]) -> list[str]:
+    """Names of the metrics that are shown of all those of the model."""
+    k = choose_cutoff(model)
+    wanted = dict.fromkeys((f"recall@{k}", f"mrr@{k}", f"ndcg@{k}", "recall@100"))
+    return [name for name in wanted if name in model]
+
+
+def _describe_close(ahead: Mapping[str, list[float]], k: int, num_items: int) -> str:
     """Describes the intervals of the differences that reach down to 0."""
-    intervals = {show_metric(name): ahead.get(f"{name}@{k}") for name in ("recall", "mrr")}
+    names = [name for name in ("recall", "mrr") if not is_trivial(f"{name}@{k}", num_items)]
+    intervals = {show_metric(name): ahead.get(f"{name}@{k}") for name in names}
     close = {name: each for name, each in intervals.items() if each is not None and each[0] <= 0}
     return ", ".join(f"{name} {low:+.3f} to {high:+.3f}" for name, (low, high) in close.items())
 
@@ -122,7 +138,8 @@ def print_comparison(document: Mapping[str, Any], console: Console) -> None:
     k = choose_cutoff(model)
     ahead = {}
     for baseline, summary in document["baselines"].items():
-        metrics = [name for name in (f"recall@{k}", f"mrr@{k}") if model[name] <= summary[name]]
+        names = [name for name in (f"recall@{k}", f"mrr@{k}") if not is_trivial(name, document["num_items"])]
+        metrics = [name for name in names if model[name] <= summary[name]]
         if metrics:
             ahead[baseline] = " and ".join(metrics)
     if ahead:

@@ -227,7 +227,7 @@ ISO_TIME = re.compile(
 
 def judge_iso(text: str) -> tuple[str, int]:
     """The same of an ISO 8601 time with time zone."""
-    wrong = "Time is not an ISO 8601 time with time zone", 0
+    wrong = "Time is not a time with time zone such as 2015-05-01T01:41:00Z", 0
     if not text:
         return "empty Time", 0
     match = ISO_TIME.fullmatch(text)

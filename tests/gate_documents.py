@@ -75,7 +75,18 @@ def make_documents(*, champion: str = "compared") -> dict[str, Any]:
     }
     findings = dict.fromkeys(
         ("duplicates", "backward_times", "sessions_in_two_splits", "splits_out_of_order", "ties", "long_sessions"), 0
-    ) | dict.fromkeys(("busy_visitors", "no_event_column", "missing_event_types", "seconds", "cut_files"), 0)
+    ) | dict.fromkeys(
+        (
+            "busy_visitors",
+            "no_event_column",
+            "missing_event_types",
+            "seconds",
+            "cut_files",
+            "null_texts",
+            "small_splits",
+        ),
+        0,
+    )
     report = {
         "schema_version": 1,
         "num_lines": 700_000,

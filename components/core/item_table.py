@@ -86,6 +86,20 @@ def check_item_table(source: str, *, id_column: str = "", title_column: str = ""
         find_columns(_read_names(file), file.name, id_column=id_column, title_column=title_column)
 
 
+def describe_no_match(table_id: str, wanted_id: str, place: str) -> str:
+    """Returns what is said where an item table has none of the items that are looked for.
+
+    Args:
+        table_id: an id of the table.
+        wanted_id: an id that was looked for.
+        place: where it is from, such as `the model`.
+    """
+    return (
+        "Expected the item table to have the ids of the log, character by character. Received: none of the ids of "
+        f"{place}; the table has ids such as {table_id!r}, {place} such as {wanted_id!r}"
+    )
+
+
 def find_columns(names: Sequence[str], source: str, *, id_column: str = "", title_column: str = "") -> tuple[str, str]:
     """Returns the names of the columns with the ids and with the titles.
 

@@ -27,6 +27,11 @@ def list_names(names: Collection[str], *, quoted: bool = False) -> str:
     return ", ".join([*texts, f"... and {more:,} more"] if more else texts)
 
 
+def count_of(number: int, noun: str) -> str:
+    """Returns a number with its noun, such as `1 target` and `1,000 targets`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def choose_cutoff(names: Iterable[str]) -> int:
     """Returns CUTOFF or, if no metric was computed at it, the highest cut-off.
 
@@ -35,6 +40,23 @@ def choose_cutoff(names: Iterable[str]) -> int:
     """
     cutoffs = {int(name.partition("@")[2]) for name in names}
     return CUTOFF if CUTOFF in cutoffs else max(cutoffs)
+
+
+def is_trivial(metric: str, num_items: int) -> bool:
+    """Whether a metric is the same for every ranking: recall at a cut-off that no item is beyond.
+
+    Args:
+        metric: name of a metric, such as `recall@20`.
+        num_items: number of items that are ranked.
+    """
+    name, _, cutoff = metric.partition("@")
+    return name == "recall" and int(cutoff) >= num_items
+
+
+def describe_trivial(metrics: Iterable[str], num_items: int) -> str:
+    """Returns one sentence about those of some metrics that are trivial; empty if none is."""
+    found = [metric for metric in metrics if is_trivial(metric, num_items)]
+    return f"Among {count_of(num_items, 'item')}, every ranking has the same {' and '.join(found)}." if found else ""
 
 
 def show_metric(name: str) -> str:

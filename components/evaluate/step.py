@@ -24,7 +24,7 @@ from components.core.metrics import (
     summarize,
 )
 from components.core.model_scores import model_scores
-from components.core.presentation import CUTOFF, choose_cutoff
+from components.core.presentation import CUTOFF, choose_cutoff, count_of
 from components.core.progress import Progress
 from components.core.ranking import NEVER, Ranking, rank_targets
 from components.core.saved_model import embed_catalogue, read_training
@@ -196,7 +196,8 @@ def describe(document: dict[str, Any]) -> str:
     k = choose_cutoff(model)
     best = max(baselines, key=lambda name: baselines[name][f"recall@{k}"])
     figures = (
-        f"recall@{k} {model[f'recall@{k}']:.3f}, MRR@{k} {model[f'mrr@{k}']:.3f} on {document['num_targets']:,} targets"
+        f"recall@{k} {model[f'recall@{k}']:.3f}, MRR@{k} {model[f'mrr@{k}']:.3f} on "
+        f"{count_of(document['num_targets'], 'target')}"
     )
     return f"{figures}  ({best}: {baselines[best][f'recall@{k}']:.3f}, {baselines[best][f'mrr@{k}']:.3f})"
 

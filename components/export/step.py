@@ -20,6 +20,7 @@ from components.core.events import describe_split, read_split
 from components.core.literal_paths import literal_path
 from components.core.machine import configure_tensorflow
 from components.core.model_scores import model_scores
+from components.core.presentation import count_of
 from components.core.ranking import ScoreTile
 from components.core.saved_model import embed_catalogue, read_training
 from components.core.sequences import Sessions
@@ -58,7 +59,7 @@ def describe(exported: Exported) -> str:
     figures = (
         f"{check['index_kind']}, recall {check['index_recall']:.3f} of exact search, {check['p50_ms']:.1f} ms a query"
     )
-    return f"{exported.num_items:,} items, {figures}"
+    return f"{count_of(exported.num_items, 'item')}, {figures}"
 
 
 def export(

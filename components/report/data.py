@@ -19,6 +19,7 @@ def describe_data(report: Mapping[str, Any]) -> dict[str, Any]:
     stages += [("kept", f"kept in {name}", count) for name, count in funnel["kept"].items()]
     read = max(1, funnel["read"])
     findings = [(name.replace("_", " "), count) for name, count in report["findings"].items() if count]
+    findings += [(f"id {show(name)}", count) for name, count in report.get("null_texts", {}).items()]
     if report["num_rejected"]:
         findings[:0] = [(f"rejected: {show(name)}", count) for name, count in report["rejected_by_reason"].items()]
     return {

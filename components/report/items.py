@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.core.item_table import read_item_table
+from components.core.item_table import describe_no_match, read_item_table
+from components.core.presentation import count_of
 
 MAX_NOTES = 3  # number of other columns that are shown
 MAX_LENGTH = 90  # number of characters of a text that are shown
@@ -30,10 +31,12 @@ class Items:
 
     Args:
         rows: values of the item table by id, each with `title` first; empty without a table.
+        note: how many items have a title; empty without a table.
     """
 
-    def __init__(self, rows: Mapping[str, Mapping[str, str]] | None = None) -> None:
+    def __init__(self, rows: Mapping[str, Mapping[str, str]] | None = None, note: str = "") -> None:
         self.rows = rows or {}
+        self.note = note
 
     def __call__(self, item_id: str) -> Item:
         """Returns the item, whether the table has it or not."""
@@ -62,16 +65,37 @@ def read_items(source: str, item_ids: Collection[str]) -> Items:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a file cannot be read, lacks one of the two columns, or has two columns with one name.
+        ValueError: a file cannot be read, lacks one of the two columns, or has two columns with one name; or the table
+            has none of the items.
     """
     rows: dict[str, dict[str, str]] = {}
+    repeated: set[str] = set()
     for found in read_item_table(source, item_ids=item_ids, with_others=True):
         columns = (found.item_ids.to_pylist(), found.titles.to_pylist(), found.others.to_pylist())
         for item_id, title, others in zip(*columns, strict=True):
             values = {"title": _text(title)} | {name: _text(value) for name, value in others.items()}
             shown = {name: value for name, value in values.items() if value and "://" not in value}
-            rows.setdefault(item_id, dict(list(shown.items())[: MAX_NOTES + 1]))
-    return Items(rows)
+            if item_id in rows:
+                repeated.add(item_id)
+            else:
+                rows[item_id] = dict(list(shown.items())[: MAX_NOTES + 1])
+    if item_ids and not rows:
+        raise ValueError(describe_no_match(_find_example(source), min(item_ids), "this page"))
+    return Items(rows, _describe(rows, len(item_ids), len(repeated)))
+
+
+def _find_example(source: str) -> str:
+    """Returns an id of the table; an empty text if it has none."""
+    ids = (item_id for rows in read_item_table(source) for item_id in rows.item_ids.drop_null()[:1].to_pylist())
+    return next(ids, "")
+
+
+def _describe(rows: Mapping[str, Mapping[str, str]], num_items: int, num_repeated: int) -> str:
+    num_titled = sum("title" in row for row in rows.values())
+    text = f"{num_titled:,} of {count_of(num_items, 'item')} on this page have a title in the item table."
+    if num_repeated:
+        text += f" The first row counts of {count_of(num_repeated, 'item')} with several rows."
+    return text
 
 
 def _text(value: Any) -> str:

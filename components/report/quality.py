@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.core.charts import Chart
-from components.core.presentation import choose_cutoff, show_metric
+from components.core.presentation import choose_cutoff, describe_trivial, show_metric
+from components.core.small_splits import describe_few_targets
 from components.report.charts import Dot, draw_dots
 
 MODEL = "two-tower"
@@ -105,6 +106,8 @@ def describe_quality(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "strongest": name_baseline(order[0]) if order else "",
         "difference": metrics["model"][names[0]] - strongest[names[0]] if order else None,
         "leads": describe_leads(leads),
+        "few_targets": describe_few_targets(metrics["num_targets"]),
+        "trivial": describe_trivial(names, metrics["num_items"]),
         "charts": [_compare(metrics, order, metric) for metric in names],
         "champion": _describe_champion(metrics["champion"]),
     }

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from markupsafe import Markup
 
 from components.core.intake.drift import REPORT_NAME
+from components.core.small_splits import describe_small_splits
 from components.core.vocabulary import Vocabulary
 from components.report.catalogue import Catalogue
 from components.report.data import describe_data
@@ -111,11 +112,12 @@ def make_report(sources: Sources, report_path: Path, *, items_path: str = "") ->
     }
     items = (attempt("Titles of the items", lambda: read_items(items_path, shown)) if items_path else None) or Items()
     index_check = attempt("Check of the index", lambda: describe_index(_read(sources.index_check_path)))
+    small_splits = attempt("Data", lambda: describe_small_splits(_read(sources.events_dir / REPORT_NAME)))
     contents: dict[str, Callable[[], Mapping[str, Any]]] = {
-        "good": lambda: {**describe_quality(metrics), "index_check": index_check},
+        "good": lambda: {**describe_quality(metrics), "index_check": index_check, "small_splits": small_splits},
         "where": lambda: describe_breakdowns(metrics),
         "training": lambda: describe_training(metrics),
-        "examples": lambda: describe_examples(_need(examples), items),
+        "examples": lambda: {**describe_examples(_need(examples), items), "titles": items.note},
         "catalogue": lambda: _need(catalogue).describe(items),
         "data": lambda: describe_data(_read(sources.events_dir / REPORT_NAME)),
         "again": lambda: describe_origin(metrics),

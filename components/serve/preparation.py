@@ -19,10 +19,12 @@ class Prepared:
 
     Attributes:
         titles: titles of items by their ids.
+        num_repeated_titles: number of items with several titles, of which the first counts.
         listener: the socket to accept connections from.
     """
 
     titles: dict[str, str]
+    num_repeated_titles: int
     listener: socket.socket
 
 
@@ -42,11 +44,14 @@ def prepare(parameters: ServeParameters) -> Prepared:
                 "Expected a serving location, the output folder of a run, or an index, a folder with saved_model.pb. "
                 f"Received: {parameters.serving}, which does not exist"
             )
-    titles = {}
+    titles: dict[str, str] = {}
+    num_repeated = 0
     if parameters.items:
-        titles = read_titles(parameters.items, item_column=parameters.item_column, title_column=parameters.title_column)
+        titles, num_repeated = read_titles(
+            parameters.items, item_column=parameters.item_column, title_column=parameters.title_column
+        )
     _allow_open_files(parameters.max_connections + NUM_OTHER_FILES)
-    return Prepared(titles, _listen(parameters.host, parameters.port))
+    return Prepared(titles, num_repeated, _listen(parameters.host, parameters.port))
 
 
 def find_index_dir(serving: str) -> Path | None:

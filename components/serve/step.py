@@ -14,6 +14,7 @@ import uvloop
 from components.core.machine import configure_tensorflow
 from components.serve.app import App
 from components.serve.batching import Batcher
+from components.serve.items import log_matches
 from components.serve.json_logs import write_json_logs
 from components.serve.loaded_index import LoadedIndex
 from components.serve.metrics import Metrics
@@ -71,6 +72,8 @@ async def run(
     with ThreadPoolExecutor(1, "compute") as computing, ThreadPoolExecutor(1, "load") as loading:
 
         def make_batcher(index: LoadedIndex, on_end: Callable[[], None]) -> Batcher:
+            if parameters.items:
+                loading.submit(log_matches, index.catalogue, prepared.titles, prepared.num_repeated_titles)
             return Batcher(
                 index,
                 computing,

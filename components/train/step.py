@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from components.core.events import SPLITS, read_split, split_path
 from components.core.machine import configure_tensorflow
+from components.core.presentation import count_of
 from components.core.run_artifacts import TRAINING_FILE
 from components.core.saved_model import read_training
 from components.core.sequences import Sessions
@@ -67,7 +68,7 @@ class Training:
     def describe(self) -> str:
         """Number of epochs, validation metrics of the best one, throughput and memory, in one line."""
         figures = self.figures
-        parts = [f"{figures['epochs']:.0f} epochs"]
+        parts = [count_of(int(figures["epochs"]), "epoch")]
         if self.selection.epochs:
             best = self.selection.epochs[self.selection.best_epoch - 1]
             parts.append(f"recall@20 {best['valid_recall@20']:.3f} on valid")

@@ -33,6 +33,7 @@ def vocabulary(
 
     with recorded(arguments) as record:
         from components.core.parameters import make_parameters
+        from components.core.presentation import count_of
         from components.core.progress import write_result
         from components.vocabulary import step
         from components.vocabulary.parameters import VocabularyParameters
@@ -45,6 +46,6 @@ def vocabulary(
             include_valid=parameters.refit,
             include_test=include_test,
         )
-        write_result(f"{made.num_items:,} items")
+        write_result(count_of(made.num_items, "item"))
         record.result = {"num_items": made.num_items, "num_events": int(made.counts.sum())}
         vocabulary.metadata.update(record.result)

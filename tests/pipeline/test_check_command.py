@@ -47,6 +47,7 @@ def test_a_raw_log_is_split_and_reported(check, raw_log, tmp_path):
     words = " ".join(printed.split())
     assert "│ events │ 2 │ 2 │ 2 │" in words
     assert "│ first event │ 2020-01-01 00:00 │ 2020-01-11 00:00 │ 2020-01-21 00:00 │" in words
+    assert "2 splits are too small for metrics: valid has 2 events and test has 2 events; " in words
     assert [path.name for path in tmp_path.iterdir()] == ["events.csv"]
 
 
@@ -55,6 +56,13 @@ def test_the_funnel_is_printed(check, raw_log):
     assert words.startswith("events read 10 100.0% ")
     assert "- event type: addtocart 1 10.0%" in words
     assert "train 2 20.0% valid 2 20.0% test 2 20.0%" in words
+
+
+def test_ids_that_are_probably_missing_values_are_named(check, raw_log):
+    raw_log.write_text(raw_log.read_text().replace(",10,", ",NULL,"))
+    words = " ".join(check(raw_log, *ALL_ITEMS)[1].split())
+    assert "ids are probably missing values, but are read as texts like any other: item NULL (" in words
+    assert "If they are, leave these fields of the log empty: such lines are rejected." in words
 
 
 def test_split_logs_are_checked_together(check, small_log):
@@ -114,7 +122,7 @@ def test_a_refused_log_says_why_and_how_to_keep_the_rejected_lines(check, raw_lo
     raw_log.write_text(raw_log.read_text().replace("1577836800000", "soon"))
     code, printed, errors = check(raw_log, *ALL_ITEMS)
     assert (code, printed) == (ExitCode.REFUSED, "")
-    assert "Expected at most 1.00% of the lines to be rejected. Received: 1 of" in errors
+    assert "Expected at most 1.00% of the lines to be rejected (max_rejected_share). Received: 1 of" in errors
     assert errors.endswith(". Add --keep DIR to keep all rejected lines\n")
     assert errors.count("\n") == 1
     code, _, errors = check(raw_log, *ALL_ITEMS, "--keep", tmp_path / "kept")

@@ -57,8 +57,8 @@ def test_each_way_to_ask_gives_the_same_answer(run, index_dir, log, tmp_path, mo
     rows = pq.read_table(tmp_path / "out").to_pylist()
     assert [(row["item_id"], row["score"]) for row in rows if row["session_id"] == "a"] == expected
     assert shown == (
-        "2 sessions with 3 events, 6 items recommended. 1 sessions have no item that the index knows; they got the "
-        "most popular ones.\n1 events are of 1 items that the index does not know, most often 'none' (1).\n"
+        "2 sessions with 3 events, 6 items recommended. The most popular ones were recommended for 1 session without "
+        "an item that the index knows.\nThe index does not know 1 item of 1 event, most often 'none' (1).\n"
         f"The recommendations are in {tmp_path / 'out'}.\n"
     )
     report = json.loads(

@@ -133,3 +133,13 @@ def test_a_log_commands_no_terminal_and_stays_as_it_is_in_a_file(is_terminal, pr
     stream.isatty = lambda: is_terminal
     print_log("a\tb\x1b[31m\x07\nc", stream)
     assert stream.getvalue() == printed
+
+
+def test_small_splits_are_named_with_what_to_do():
+    splits = {name: {"num_events": count} for name, count in (("train", 9), ("valid", 1), ("test", 99))}
+    document = {**DATA, "num_rejected": 0, "splits": splits, "findings": {"small_splits": 2}}
+    assert printed(document, print_findings) == (
+        "2 splits are too small for metrics: valid has 1 event and test has 99 events; metrics on fewer than 100 "
+        "events prove nothing. Look at the times of the first and last events, which two-tower check shows; if stray "
+        "events lie after the end of a raw log, set as_of to that end."
+    )

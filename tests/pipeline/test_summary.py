@@ -148,5 +148,38 @@ def test_without_a_serving_location_a_refusal_is_explained(tmp_path, verdict):
 )
 def test_a_model_that_does_not_beat_a_baseline_is_said_by_name(model, baselines, text):
     stream = io.StringIO()
-    print_comparison({"model": model, "baselines": baselines}, Console(file=stream, width=120))
+    print_comparison({"model": model, "baselines": baselines, "num_items": 2_000}, Console(file=stream, width=120))
     assert " ".join(stream.getvalue().split()) == text
+
+
+@pytest.mark.parametrize(("num_targets", "is_said"), [(1, True), (29, True), (30, False)])
+def test_a_few_targets_are_no_result(tmp_path, num_targets, is_said):
+    stream = io.StringIO()
+    metrics = {**METRICS, "num_targets": num_targets}
+    print_summary({"data": DATA, "metrics": metrics}, tmp_path, Console(file=stream, width=200))
+    assert ("with fewer than 30, neither the metrics nor their intervals say how good" in stream.getvalue()) == is_said
+
+
+def test_recall_that_is_the_same_for_every_ranking_is_left_out(tmp_path):
+    stream = io.StringIO()
+    recall = {name: {**values, "recall@20": 1.0} for name, values in METRICS["baselines"].items()}
+    model = {**METRICS["model"], "recall@20": 1.0}
+    metrics = {
+        **METRICS,
+        "model": model,
+        "baselines": recall,
+        "num_items": 20,
+        "num_targets": 31,
+        "num_unknown_targets": 1,
+    }
+    print_summary({"data": DATA, "metrics": metrics}, tmp_path, Console(file=stream, width=200))
+    text = stream.getvalue()
+    assert "Among 20 items, every ranking has the same recall@20 and recall@100. It is left out." in text
+    assert "1 target is an item that is not in the vocabulary; it counts as a miss." in text
+    assert "1.0000" not in text
+    assert "not better" not in text
+
+
+def test_one_is_singular():
+    document = {**METRICS, "num_targets": 1, "num_targets_in_split": 1, "num_items": 1}
+    assert "1 target of the test sessions, ranked among 1 item\n" in show(make_metrics_table(document))

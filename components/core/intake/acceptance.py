@@ -17,6 +17,8 @@ FINDINGS = (
     "missing_event_types",
     "seconds",
     "cut_files",
+    "null_texts",
+    "small_splits",
 )
 ERRORS = ("splits_out_of_order", "sessions_in_two_splits")  # unless they are allowed
 # In splits by the end of a session, a few sessions of a split start before the newest session of the split before it.

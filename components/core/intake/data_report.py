@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from components.core.intake.funnel import check_funnel
 from components.core.intake.split_counter import SplitCounter
 from components.core.markdown import make_table
-from components.core.presentation import show_time
+from components.core.presentation import count_of, show_time
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 SECONDS_BELOW = 100_000_000_000  # as milliseconds this is 1973-03-03, as seconds the year 5138
@@ -59,6 +59,8 @@ class DataReport:
         funnel: what became of each line: `read`, the number of lines; `dropped`, the number of lines by label, in the
             order of the step; `kept`, the number of events by split. Empty in reports of older versions.
         time_formats: number of lines by the format of their times.
+        null_texts: number of lines by id that may be a missing value, such as `item NULL`; the finding `null_texts` is
+            their sum.
         lost_event_share: share of the events of valid whose item does not occur in test; of two consecutive weeks, the
             share of last week's events whose items are gone. None in reports of older versions.
         schema_version: version of the JSON document; 0 in reports of older versions.
@@ -73,6 +75,7 @@ class DataReport:
     drift: list[dict[str, Any]] = field(default_factory=list)
     funnel: dict[str, Any] = field(default_factory=dict)
     time_formats: dict[str, int] = field(default_factory=dict)
+    null_texts: dict[str, int] = field(default_factory=dict)
     lost_event_share: float | None = None
     schema_version: int = 0
 
@@ -115,7 +118,7 @@ class DataReport:
         """What was read and what is left of it, in one line."""
         sessions = sum(split.num_sessions for split in self.splits.values())
         events = sum(split.num_events for split in self.splits.values())
-        text = f"{events:,} events of {sessions:,} sessions from {self.num_lines:,} lines"
+        text = f"{count_of(events, 'event')} of {count_of(sessions, 'session')} from {count_of(self.num_lines, 'line')}"
         return f"{text}, {self.num_rejected:,} rejected" if self.num_rejected else text
 
     def metadata(self) -> dict[str, float | str]:
@@ -173,6 +176,7 @@ class DataReport:
             ["lines read", f"{self.num_lines:,}"],
             ["accepted", f"{self.num_accepted:,}"],
             *([f"times in {name}", f"{count:,}"] for name, count in self.time_formats.items()),
+            *([f"id {name}", f"{count:,}"] for name, count in self.null_texts.items()),
             *([name.replace("_", " "), f"{count:,}"] for name, count in self.findings.items()),
         ]
         if self.lost_event_share is not None:

@@ -1,7 +1,6 @@
 """Writes the events artifact to a draft folder and moves it to its final folder when it is complete and accepted."""
 
 import errno
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable
@@ -23,17 +22,19 @@ from components.core.intake.data_report import (
     report_split,
     share_of_missing_items,
 )
+from components.core.intake.disk_space import is_out_of_space
 from components.core.intake.drift import ITEM_COUNTS_NAME, REPORT_NAME, check_drift, compare
-from components.core.intake.funnel import describe_counts, describe_span, make_funnel
+from components.core.intake.funnel import describe_dropped, describe_span, make_funnel
+from components.core.intake.null_texts import count_null_texts
 from components.core.intake.ordering import SortedEvents
 from components.core.intake.split_counter import SplitCounter
 from components.core.logs.reader import Batch
 from components.core.logs.rejected import REJECTED_NAME, RejectedLines
 from components.core.logs.times import TIME_LIMIT
-from components.core.presentation import show_time
+from components.core.presentation import count_of, show_time
+from components.core.small_splits import find_small_splits
 
 UNUSABLE = "?\\"  # in the path of a DuckDB database, ? starts the options and a backslash is read as a slash
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ID_COLUMNS = ["session_id", "item_id"]
 
 
@@ -65,6 +66,7 @@ class EventsDraft:
         self.dropped: dict[str, int] = {}
         self.notes: list[str] = []
         self.time_formats: Counter[str] = Counter()
+        self.null_texts: Counter[str] = Counter()
         self.counters: dict[str, SplitCounter] = {}
         self.other_sessions = pa.array([], pa.string())
 
@@ -85,7 +87,7 @@ class EventsDraft:
         except OSError as closing:
             error = error or closing
         shutil.rmtree(self.dir, ignore_errors=True)
-        if error is not None and _is_out_of_space(error):
+        if error is not None and is_out_of_space(error):
             raise OSError(
                 getattr(error, "errno", None) or errno.ENOSPC,
                 f"Expected room for the events and for sorting them in {self.events_dir.parent}. Received: {error}",
@@ -109,6 +111,8 @@ class EventsDraft:
         self.time_formats[batch.times] += batch.num_lines
         self.findings["no_event_column"] += len(batch.missing)
         self.findings["cut_files"] += batch.is_cut
+        self.null_texts += count_null_texts(batch.events)
+        self.findings["null_texts"] = self.null_texts.total()
         times = batch.events.column(-1).to_numpy()
         first_time = int(times.min(initial=TIME_LIMIT))
         self.first_time = min(self.first_time, first_time)
@@ -137,15 +141,18 @@ class EventsDraft:
         """
         self._check_share(0)
         if self.rejected.num_lines == self.num_lines:
-            raise ValueError(f"Expected at least one event in {log}. Received: a header without rows")
+            lines = f"{count_of(self.num_lines, 'line')}, none of which is accepted. {self.rejected.describe()}"
+            raise ValueError(
+                f"Expected at least one event in {log}. Received: {lines if self.num_lines else 'no rows'}"
+            )
 
     def _check_share(self, max_lines_left: int) -> None:
         num_rejected, limit = self.rejected.num_lines, self.acceptance.max_rejected_share
         if num_rejected > limit * (self.num_lines + max_lines_left):
             rest = f" so far, with at most {max_lines_left:,} to follow" if max_lines_left else ""
             raise ValueError(
-                f"Expected at most {limit:.2%} of the lines to be rejected. Received: {num_rejected:,} of "
-                f"{self.num_lines:,}{rest}. {self.rejected.describe()}"
+                f"Expected at most {limit:.2%} of the lines to be rejected (max_rejected_share). Received: "
+                f"{num_rejected:,} of {self.num_lines:,}{rest}. {self.rejected.describe()}"
             )
 
     def write_split(self, split: str, batches: Iterable[SortedEvents], *, has_own_sessions: bool = False) -> None:
@@ -223,10 +230,7 @@ class EventsDraft:
         """What a user needs to know if a split is empty."""
         num_events = self.num_lines - self.rejected.num_lines
         texts = [f"The {num_events:,} events read are {describe_span(self.first_time, self.last_time)}", *self.notes]
-        dropped = {label: count for label, count in self.dropped.items() if count}
-        if dropped:
-            texts.append(f"Dropped: {describe_counts(dropped)}")
-        return ". ".join(texts)
+        return ". ".join([*texts, *describe_dropped(self.dropped, is_raw_log=bool(self.notes))])
 
     def _find_out_of_order(self) -> list[str]:
         """Counts the sessions that start before the newest session of an earlier split.
@@ -258,6 +262,7 @@ class EventsDraft:
         out_of_order = self._find_out_of_order()
         reasons = dict(self.rejected.reasons.most_common())
         kept = {split: self.counters[split].num_events for split in SPLITS}
+        self.findings["small_splits"] = len(find_small_splits(kept))
         report = DataReport(
             num_lines=self.num_lines,
             num_accepted=self.num_lines - self.rejected.num_lines,
@@ -267,6 +272,7 @@ class EventsDraft:
             findings=self.findings,
             funnel=make_funnel(self.num_lines, reasons, self.dropped, kept),
             time_formats=dict(self.time_formats.most_common()),
+            null_texts=dict(self.null_texts.most_common()),
             lost_event_share=share_of_missing_items(*(self.counters[split].item_counts() for split in SPLITS[1:])),
             schema_version=schema_versions.DATA_REPORT,
         )
@@ -293,12 +299,3 @@ class EventsDraft:
         """Moves a file of the draft to the artifact's folder."""
         self.events_dir.mkdir(parents=True, exist_ok=True)
         return path.replace(self.events_dir / path.name)
-
-
-def _is_out_of_space(error: BaseException) -> bool:
-    """Whether the disk is full. DuckDB's error types have other causes too, so its messages are checked."""
-    if isinstance(error, OSError):
-        return error.errno in NO_SPACE
-    if not type(error).__module__.endswith("duckdb"):
-        return False
-    return any(text in str(error) for text in ("max_temp_directory_size", *map(os.strerror, NO_SPACE)))

@@ -7,6 +7,15 @@ from components.core.presentation import list_names, shorten, show_time
 
 MAX_NAMES = 20  # number of event types that are named; the others share one label
 OTHER_TYPES = "other event types"
+# The parameter that decides how many events a label of the funnel has.
+DECIDED_BY = {
+    "sampled out": "sample_fraction",
+    "outside the window": "as_of, window_days",
+    "busy visitors": "max_visitor_events",
+    "long sessions": "max_session_events",
+    "sessions too short": "min_session_length",
+    "items too rare": "min_item_support",
+}
 SECONDS = (946_684_800, 4_102_444_800)  # times from 2000 to 2100 in seconds; as milliseconds they are in 1970
 
 
@@ -61,6 +70,20 @@ def name_types(num_events: Mapping[str, int]) -> dict[str, int]:
 def describe_counts(counts: Mapping[str, int]) -> str:
     """Texts such as `view 4,742, addtocart 440`, as many as a message lists."""
     return list_names([f"{shorten(name)} {count:,}" for name, count in counts.items()])
+
+
+def describe_dropped(dropped: Mapping[str, int], *, is_raw_log: bool) -> list[str]:
+    """Says what was dropped before a split that is empty, and which parameters decide it.
+
+    Args:
+        dropped: number of dropped events by label.
+        is_raw_log: whether the step has split the log itself.
+    """
+    counts = {label: count for label, count in dropped.items() if count}
+    parameters = [DECIDED_BY[label] for label in counts if label in DECIDED_BY]
+    parameters += ["test_days", "valid_days"] if is_raw_log else []
+    texts = [f"Dropped: {describe_counts(counts)}"] if counts else []
+    return [*texts, f"Parameters that decide this: {', '.join(parameters)}"] if parameters else texts
 
 
 def describe_span(first_time: int, last_time: int) -> str:

@@ -102,7 +102,8 @@ class TimeFormat:
             empty = wrong & (np.diff(get_buffers(texts)[0]) == 0)
             negative = wrong & to_mask(pc.match_substring_regex(texts, r"\A-\d+(\.\d+)?\z")) & self.is_number
             zone = "with" if self.has_zone else "without"
-            kind = f"a number of {self.name}" if self.is_number else f"an ISO 8601 time {zone} time zone"
+            example = "2015-05-01T01:41:00Z" if self.has_zone else "2015-05-01T01:41:00"
+            kind = f"a number of {self.name}" if self.is_number else f"a time {zone} time zone such as {example}"
             found = [
                 (f"empty {name}", empty),
                 (f"{name} is negative", negative),
@@ -187,13 +188,14 @@ _KINDS = {
     "ISO 8601 without time zone": TimeFormat(name=ISO),
 }
 _CALENDAR = "dates written as numbers"
-_SMALL, _UNKNOWN = "numbers that are no times from 1995 on in any unit", "neither plain numbers nor ISO 8601 times"
+_SMALL, _UNKNOWN = "numbers that are no times from 1995 on in any unit", "neither plain numbers nor times that are read"
 _ADVICE = {
     _CALENDAR: "Write them in ISO 8601, such as 2015-05-01 or 2015-05-01T13:30.",
     _SMALL: "If they are numbers of events or times from another start, set time_format=milliseconds; if they are "
     "offsets to a column of dates, name that column in time_column and this one in time_offset_column.",
     _UNKNOWN: "Expected seconds, milliseconds, microseconds or nanoseconds since 1970, such as 1396867869.277, or "
-    "ISO 8601, such as 2014-04-07T10:51:09.277Z.",
+    "ISO 8601 with hyphens, colons and a decimal point, such as 2015-05-01, 2015-05-01T01:41:00Z or "
+    "2015-05-01 01:41:00.277+02:00.",
 }
 
 

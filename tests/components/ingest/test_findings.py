@@ -1,5 +1,6 @@
 import random
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -8,6 +9,7 @@ from broken_lines import MILLISECONDS
 
 from components.core.events import SPLITS, read_split
 from components.core.intake.acceptance import ERRORS, Acceptance
+from components.core.intake.null_texts import count_null_texts
 from components.core.intake.ordering import SortedEvents
 from components.ingest.bots import LongSessions
 from components.ingest.step import IngestParameters, ingest
@@ -206,3 +208,26 @@ def test_a_split_of_bots_alone_is_empty(tmp_path):
     write(tmp_path, "test.tsv", [("bot", number, 4000 + number) for number in range(2001)])
     with pytest.raises(ValueError, match=r"at least one event in test\..* Dropped: long sessions 2,001"):
         ingest(sources, tmp_path / "events", IngestParameters(form=MILLISECONDS, bot_action="drop"))
+
+
+def test_ids_that_are_probably_missing_values_are_counted_and_kept(tmp_path):
+    sources = make_splits(tmp_path, (OLD, MIDDLE, NEW))
+    rows = [("null", "NULL", 4001), ("null", "x", 4002), ("s", r"\N", 4003), ("nullable", "NaN", 4004)]
+    with sources["test"].open("a") as file:
+        file.writelines("\t".join(map(str, row)) + "\n" for row in rows)
+    parameters = IngestParameters(form=MILLISECONDS)
+    report = ingest(sources, tmp_path / "events", parameters)
+    assert report.findings["null_texts"] == 5
+    assert report.null_texts == {"session or visitor null": 2, "item NULL": 1, r"item \N": 1, "item NaN": 1}
+    assert {"NULL", r"\N", "NaN"} <= set(read_split(tmp_path / "events", "test")["item_id"].to_pylist())
+    assert "| id item NULL | 1 |" in (tmp_path / "events" / "report.md").read_text()
+    with pytest.raises(ValueError, match="Received: 5 null_texts"):
+        ingest(sources, tmp_path / "events", replace(parameters, acceptance=Acceptance(data_errors=("null_texts",))))
+
+
+def test_null_texts_of_plain_texts_and_of_numbers():
+    texts = pa.record_batch([["None", "1", "None"], ["a", "undefined", "N/A"]], names=["visitor", "item"])
+    expected = {"session or visitor None": 2, "item undefined": 1, "item N/A": 1}
+    assert count_null_texts(texts) == expected
+    numbers = pa.record_batch([pa.array([1, 2]), pa.array([3, 4])], names=["visitor", "item"])
+    assert count_null_texts(numbers) == {}

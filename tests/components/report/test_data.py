@@ -58,3 +58,8 @@ def test_the_funnel_and_the_splits():
     rows = [[text for _, text in page.find("th")], [text for _, text in page.find("td")]]
     assert {"lines read", "\N{EN DASH} event type: buy", "kept in train"} <= set(rows[0])
     assert {"2,000", "1,000", "100.0%", "50.0%", "1970-01-01 00:00", "1970-01-01 00:01", "12.5%"} <= set(rows[1])
+
+
+def test_ids_that_are_probably_missing_values_are_named():
+    page = render({**REPORT, "findings": {"null_texts": 7}, "null_texts": {"item NULL": 7}})
+    assert {"null texts", "id item NULL"} <= {text for _, text in page.find("th")}

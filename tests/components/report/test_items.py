@@ -86,3 +86,18 @@ def test_what_is_shown_is_printable_and_short():
     assert show("\u202egnirts\x1b[31m\u200f") == "\\u202egnirts\\x1b[31m\\u200f"
     assert show("x" * 300) == "x" * 89 + "…"
     assert Items()("العربية").item_id == "العربية"
+
+
+def test_how_many_items_have_a_title_is_said(tmp_path):
+    path = write_text(tmp_path / "items.csv", ",")
+    assert read_items(path, {"7", "8", "a,b"}).note == (
+        "2 of 3 items on this page have a title in the item table. The first row counts of 1 item with several rows."
+    )
+    assert Items().note == ""
+
+
+def test_a_table_of_other_items_is_refused_with_an_example_of_each(tmp_path):
+    path = write_text(tmp_path / "items.csv", ",")
+    with pytest.raises(ValueError, match="of this page; the table has ids such as '7', this page such as 'sku-7'"):
+        read_items(path, {"sku-7"})
+    assert read_items(path, set()).rows == {}

@@ -27,6 +27,8 @@ METRICS = {
             "popularity": {"recall@20": [0.47, 0.49], "mrr@20": [0.2, 0.3], "recall@5": UP, "mrr@5": UP},
         },
     },
+    "num_targets": 1_234,
+    "num_items": 2_000,
     "num_unknown_targets": 12,
     "champion": {"status": "none", "reason": "s3://shop/models holds no version"},
 }
@@ -40,8 +42,10 @@ COMPARED = {
 }
 
 
-def render(metrics):
-    body = Page(metrics).render_section("good", {**describe_quality(metrics), "index_check": None})
+def render(metrics, **more):
+    body = Page(metrics).render_section(
+        "good", {"index_check": None, "small_splits": "", **describe_quality(metrics), **more}
+    )
     return Parsed(f"<main>{body}</main>")
 
 
@@ -208,3 +212,12 @@ def test_the_ticks_of_small_metrics_differ():
     assert len(numbers) >= 3
     # Numbers at equal distances: nothing was rounded away.
     assert numbers == pytest.approx([number * numbers[1] for number in range(len(numbers))])
+
+
+def test_a_result_that_proves_nothing_is_said_in_the_headline():
+    assert render(METRICS).find("p", **{"class": "warning"}) == []
+    page = render({**METRICS, "num_targets": 1, "num_items": 9}, small_splits="test has 2 events; ...")
+    warnings = [plain(text) for _, text in page.find("p", **{"class": "warning"})]
+    assert warnings[0] == "test has 2 events; ...."
+    assert warnings[1].startswith("The test has 1 target: with fewer than 30, neither the metrics nor their intervals")
+    assert warnings[2] == "Among 9 items, every ranking has the same recall@20."

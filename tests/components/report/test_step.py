@@ -139,3 +139,19 @@ def test_without_metrics_there_is_no_report(sources, tmp_path):
     with pytest.raises(FileNotFoundError):
         make_report(replace(sources, metrics_path=tmp_path / "gone.json"), tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
+
+
+def test_small_splits_are_said_in_the_headline(sources, tmp_path):
+    data = json.loads((sources.events_dir / "report.json").read_text())
+    data["splits"]["test"]["num_events"] = 2
+    (tmp_path / "report.json").write_text(json.dumps(data))
+    assert make_report(replace(sources, events_dir=tmp_path), tmp_path / "report.html") == []
+    headline = (tmp_path / "report.html").read_text().partition('id="where"')[0]
+    assert "test has 2 events; metrics on fewer than 100 events prove nothing. Look at the times" in headline
+
+
+def test_titles_of_other_items_are_said(sources, page, tmp_path):
+    assert any("items on this page have a title in the item table." in text for _, text in page.find("p"))
+    (tmp_path / "items.csv").write_text("item,title\nsku-1,One\n")
+    (problem,) = make_report(sources, tmp_path / "report.html", items_path=str(tmp_path / "items.csv"))
+    assert problem.startswith("Titles of the items: ValueError: Expected the item table to have the ids of the log")

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.serve.items import find_items, read_titles
+from components.serve.items import find_items, log_matches, read_titles
 
 CATALOGUE = pa.array(["i1", "i10", "i2", "007", "straße"])
 NONE = pa.array([], pa.string())
@@ -29,8 +29,8 @@ def test_titles_of_a_csv_and_a_parquet_file(tmp_path):
     pq.write_table(pa.table({"sku": [7], "name": ["Seven"]}), tmp_path / "numbers")
     for name in ("items.csv", "items.parquet"):
         found = read_titles(str(tmp_path / name), item_column="sku", title_column="name")
-        assert found == {"007": "Shoe, red", "1e5": "Lace"}
-    assert read_titles(str(tmp_path / "numbers"), item_column="sku", title_column="name") == {"7": "Seven"}
+        assert found == ({"007": "Shoe, red", "1e5": "Lace"}, name == "items.csv")
+    assert read_titles(str(tmp_path / "numbers"), item_column="sku", title_column="name") == ({"7": "Seven"}, 0)
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path):
@@ -53,9 +53,9 @@ def test_what_the_report_reads_has_titles_for_the_demo_page_too(tmp_path):
         file.write("product_id\ttitle\n8\tLace\n007\tOther\n")
     pq.write_table(pa.table({"id": [9], "name": ["Nine"]}), tmp_path / "third.parquet")
     expected = {"007": "Shoe, red", "8": "Lace", "9": "Nine"}
-    assert read_titles(str(tmp_path), item_column="", title_column="") == expected
-    assert read_titles(str(tmp_path / "*.*"), item_column="", title_column="") == expected
-    assert read_titles(str(tmp_path / "first.csv"), item_column="", title_column="Brand") == {"007": "Acme"}
+    assert read_titles(str(tmp_path), item_column="", title_column="") == (expected, 1)
+    assert read_titles(str(tmp_path / "*.*"), item_column="", title_column="") == (expected, 1)
+    assert read_titles(str(tmp_path / "first.csv"), item_column="", title_column="Brand")[0] == {"007": "Acme"}
 
 
 @pytest.mark.parametrize("write", ["csv", "parquet"])
@@ -67,3 +67,19 @@ def test_two_columns_with_one_name_are_an_error(tmp_path, write):
         pq.write_table(pa.Table.from_arrays(columns, names=["item", "title", "title"]), tmp_path / "items")
     with pytest.raises(ValueError, match=r"to have a name of its own. Received: title more than once"):
         read_titles(str(tmp_path / "items"), item_column="item", title_column="title")
+
+
+def test_how_many_items_have_a_title_is_logged(caplog):
+    caplog.set_level("INFO")
+    log_matches(pa.array(["1", "2", "3"]), {"1": "One", "9": "Nine"}, 2)
+    assert caplog.messages == [
+        "Of 2 items with several titles in the item table, the first counts.",
+        "1 of 3 items have a title.",
+    ]
+    caplog.clear()
+    log_matches(pa.array(["1", "2"]), {"sku-1": "One"}, 0)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.message.endswith(
+        "none of the ids of the model; the table has ids such as 'sku-1', the model such as '1'"
+    )

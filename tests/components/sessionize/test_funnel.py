@@ -234,7 +234,7 @@ def test_an_empty_split_says_why(tmp_path):
         "Event types: view 600, cart 1; those that count: view.",
         "The window is to 1970-01-17 16:42:25; train ends and valid begins at 1970-01-03 16:42:25, test begins at "
         "1970-01-10 16:42:25.",
-        "Dropped: event type: cart 1",
+        "Dropped: event type: cart 1. Parameters that decide this: test_days, valid_days",
     ):
         assert text in str(error.value)
 
@@ -250,7 +250,9 @@ def test_sessions_that_span_the_log_empty_the_later_splits_which_is_said(tmp_pat
 def test_a_window_beside_the_log_says_so(tmp_path):
     path = write_log(tmp_path / "log.csv", make_visits("ab"))
     with pytest.raises(
-        ValueError, match=r"The window is from 2001-01-01 00:00:00 to .* Dropped: outside the window 600"
+        ValueError,
+        match=r"The window is from 2001-01-01 00:00:00 to .* Dropped: outside the window 600\. "
+        r"Parameters that decide this: as_of, window_days, test_days, valid_days",
     ):
         sessionize(path, tmp_path / "events", SessionizeParameters(as_of="2001-01-31", window_days=30))
 
@@ -310,3 +312,13 @@ def test_a_log_without_types_does_not_suffice_where_types_are_chosen(tmp_path):
     (tmp_path / "log.csv").write_text("timestamp,visitorid,itemid\n1420070400000,1,2\n")
     with pytest.raises(ValueError, match=r"Expected each of the columns .*'event'"):
         sessionize(str(tmp_path / "log.csv"), tmp_path / "events", SessionizeParameters(event_types=("cart",)))
+
+
+def test_an_empty_split_names_the_parameters_that_emptied_it(tmp_path):
+    path = write_log(tmp_path / "log.csv", make_visits("ab"))
+    with pytest.raises(
+        ValueError, match=r"items too rare 600\. Parameters that decide this: min_item_support, test_days"
+    ):
+        sessionize(path, tmp_path / "events", SessionizeParameters(min_item_support=1000))
+    with pytest.raises(ValueError, match=r"sessions too short 600\. Parameters that decide this: min_session_length, "):
+        sessionize(path, tmp_path / "events", SessionizeParameters(min_session_length=3))

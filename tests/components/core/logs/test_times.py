@@ -86,7 +86,7 @@ def test_iso_times_may_be_short(text, ms):
     assert (times.tolist(), failed) == ([ms], [])
 
 
-NOT_ISO = "t is not an ISO 8601 time without time zone"
+NOT_ISO = "t is not a time without time zone such as 2015-05-01T01:41:00"
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,10 @@ def test_a_time_in_another_format_refuses_its_line(tmp_path, time_format, good, 
         (["130413414692770000"], "numbers that are no times from 1995 on"),  # a Windows file time
         (["418560669.277"], "numbers that are no times from 1995 on"),  # seconds since 2001
         (["50000000000"], "numbers that are no times from 1995 on"),  # seconds of 3554, milliseconds of 1971
-        (["05/03/2015"], "neither plain numbers nor ISO 8601 times, such as '05/03/2015'"),
-        (["1.5e12"], "neither plain numbers nor ISO 8601 times"),
+        (["05/03/2015"], "neither plain numbers nor times that are read, such as '05/03/2015'"),
+        (["1.5e12"], "neither plain numbers nor times that are read"),
+        (["20150501T014100Z"], "ISO 8601 with hyphens, colons and a decimal point, such as 2015-05-01, 2015-05-01T01"),
+        (["2015-05-01T01:41:00,277Z"], "ISO 8601 with hyphens, colons and a decimal point"),
     ],
 )  # fmt: skip
 def test_times_that_fit_no_format_or_several_refuse_the_file(tmp_path, texts, message):

@@ -171,6 +171,6 @@ def _check_share(rejected: RejectedLines, max_lines: int, limit: float) -> None:
     """Raises a ValueError if too many lines were rejected, even if all remaining lines were accepted."""
     if rejected.num_lines > limit * max_lines:
         raise ValueError(
-            f"Expected at most {limit:.2%} of the lines to be rejected. Received: {rejected.num_lines:,} of "
-            f"{max_lines:,}. {rejected.describe()}. All rejected lines are in {rejected.path}"
+            f"Expected at most {limit:.2%} of the lines to be rejected (max_rejected_share). "
+            f"Received: {rejected.num_lines:,} of {max_lines:,}. {rejected.describe()}. All rejected lines are in {rejected.path}"
         )

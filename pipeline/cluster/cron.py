@@ -208,7 +208,7 @@ def _load_zone(name: str) -> zoneinfo.ZoneInfo:
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"Expected a time zone such as Europe/Berlin. Received: {name!r}") from error
+        raise ValueError(f"Expected a time zone such as UTC or Asia/Kolkata. Received: {name!r}") from error
 
 
 def _offset_minutes(time_zone: str, cluster_time_zone: str) -> int | None:

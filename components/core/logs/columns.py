@@ -8,24 +8,19 @@ from typing import Any
 from components.core.logs.blocks import FileColumns
 from components.core.logs.files import LogFile
 from components.core.logs.formats import BYTE_ORDER_MARK, find_wide_encoding
+from components.core.logs.header_advice import DELIMITERS, NAME_COLUMNS, advise, advise_on_header, split
 from components.core.logs.json_layout import JsonLayout, choose_kinds, find_path, peek
 from components.core.logs.layouts import describe_fit
 from components.core.logs.lines import UNIT_SEPARATOR, Layout
-from components.core.logs.quotes import split_fields
 from components.core.logs.texts import show
 from components.core.logs.times import AUTO, TIME_FORMATS, TimeFormat, make_fixed
 from components.core.presentation import list_names, shorten
 
 MAX_LINE_BYTES = 1 << 26
 QUOTING = (AUTO, "rfc4180", "none")
-DELIMITERS = (",", "\t", ";", "|")
 # Names of columns that probably have the type of an event, and parts of names that exclude it.
 _EVENT_NAME = re.compile(r"event|action|behaviou?r|interaction|activity|type", re.IGNORECASE)
 _OTHER_NAME = re.compile(r"date|time|stamp|id$|_id|count|num", re.IGNORECASE)
-_MIXED_LINE_ENDS = (
-    ". The line ends are mixed, a carriage return stands before the first newline: convert them, for example with: "
-    r"sed 's/\r$//; s/\r/\n/g'"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +171,7 @@ class LogColumns:
         tried: dict[str, list[str]] = {}
         for delimiter in self._delimiters(suffix):
             is_quoted = self.form.quoting == "rfc4180" or (self.form.quoting == AUTO and delimiter != "\t")
-            fields = tried[delimiter] = _split(line, delimiter, is_quoted=is_quoted)
+            fields = tried[delimiter] = split(line, delimiter, is_quoted=is_quoted)
             names = fields if self.reads_header else self._name(fields)
             if names and (columns := self.choose(names, file)):
                 return Layout(
@@ -213,7 +208,8 @@ class LogColumns:
         if columns is None or len(lists) > 1:
             raise ValueError(
                 f"Expected the keys [{list_names(self.wanted, quoted=True)}] in {file.name}, or paths such as "
-                f"events.item in one list. Received: [{list_names(keys, quoted=True)}]{_suggest(first_line)}"
+                f"events.item in one list. Received: [{list_names(keys, quoted=True)}]. "
+                f"{describe_fit(first_line) or NAME_COLUMNS}"
             )
         list_path = next(iter(lists), None)
         places = [found[name] for name in columns.in_file]
@@ -240,48 +236,23 @@ class LogColumns:
 
     def _explain(self, fields: list[str], delimiter: str, line: bytes, file: LogFile) -> str:
         """Explains why the columns were not found."""
-        fit = _MIXED_LINE_ENDS if b"\r" in line else _suggest(show(line))
         if not self.reads_header:
             names = list_names(self.form.column_names) or f"fields with the numbers {list_names(self.wanted)}"
-            return (
+            message = (
                 f"Expected each line of {file.name} to have {names}, separated by {delimiter!r}. "
-                f"Received: {len(fields)} fields in the line {show(line[:200])!r}{fit}"
+                f"Received: {len(fields)} fields in the line {show(line[:200])!r}"
             )
-        message = (
+            return ". ".join(filter(None, (message, advise(line))))
+        required = {name for name in self.wanted if name not in self.optional}
+        return (
             f"Expected each of the columns [{list_names(self.wanted, quoted=True)}] once in {file.name}, "
-            f"separated by {delimiter!r}. Received: [{list_names(fields, quoted=True)}]"
+            f"separated by {delimiter!r}. Received: [{list_names(fields, quoted=True)}]. "
+            f"{advise_on_header(line, fields, delimiter, wanted=self.wanted, required=required)}"
         )
-        if b"\r" in line:
-            return message + fit
-        found = set(fields)
-        if any(name.strip('"') in self.wanted and name not in self.wanted for name in found):
-            return f"{message}{fit}. The names have quotes: set quoting=rfc4180."
-        plain = {name.strip().lower() for name in found}
-        required = [name for name in self.wanted if name not in self.optional]
-        if not set(required) <= found and all(name.lower() in plain for name in required):
-            return f"{message}. Case and spaces count: set the names of the columns to those of the file."
-        for other in DELIMITERS:
-            if other != delimiter and set(_split(line, other, is_quoted=True)) >= set(required):
-                return f"{message}. The delimiter of the file is {other!r}: set delimiter={other}"
-        if any(re.fullmatch(r"-?\d+(\.\d+)?", name) for name in found):
-            return f"{message}{fit}. If the first line is an event, set column_names to the names of all columns."
-        return message + fit
 
 
 def _may_be_event_type(name: str) -> bool:
     return bool(_EVENT_NAME.search(name)) and not _OTHER_NAME.search(name)
-
-
-def _suggest(first_line: str) -> str:
-    fit = describe_fit(first_line)
-    return f". {fit}" if fit else ""
-
-
-def _split(line: bytes, delimiter: str, *, is_quoted: bool) -> list[str]:
-    fields = split_fields(line, delimiter.encode())[0] if is_quoted and b'"' in line else None
-    fields = line.split(delimiter.encode()) if fields is None else fields
-    shown = {field: show(field) for field in set(fields)}
-    return [shown[field] for field in fields]
 
 
 def _first_value(documents: list[Any], list_path: tuple[str, ...] | None, keys: tuple[str, ...]) -> Any:

@@ -22,11 +22,12 @@ MARKS = {
     "Snappy": rb"\xff\x06\0\0sNaPpY",
     "compress (.Z)": rb"\x1f\x9d",
     "Avro": rb"Obj\x01",
+    "ORC": rb"(?s)ORC[^\r]{1,5}[\0-\x08\x0e-\x1f]",
     "Arrow IPC": rb"ARROW1\0\0",
     "an SQLite database": rb"SQLite format 3\0",
     "an Excel file": rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
 }
-CONVERT = ("Avro", "Arrow IPC", "an SQLite database", "an Excel file")
+CONVERT = ("Avro", "ORC", "Arrow IPC", "an SQLite database", "an Excel file")
 BYTE_ORDER_MARKS = {  # UTF-32 first, since the mark of UTF-32LE begins with that of UTF-16LE
     b"\xff\xfe\0\0": "UTF-32LE",
     b"\0\0\xfe\xff": "UTF-32BE",

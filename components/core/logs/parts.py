@@ -1,7 +1,7 @@
 """Inspects the files of a log before they are read: format, columns, format of the times, maximum number of lines."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -26,6 +26,7 @@ from components.core.logs.formats import (
     advise,
     find_format,
 )
+from components.core.logs.header_advice import NAME_COLUMNS
 from components.core.logs.json_layout import JsonLayout, parse
 from components.core.logs.lines import UNIT_SEPARATOR, Layout
 from components.core.logs.quotes import parse_records
@@ -147,6 +148,14 @@ def inspect(file: LogFile, columns: LogColumns) -> Part:
     )
 
 
+def _advise(schema: pa.Schema, wanted: Sequence[str]) -> str:
+    """What to do about columns that a Parquet file lacks."""
+    nested = [name for name in wanted if name not in schema.names and name.split(".")[0] in schema.names]
+    if nested:
+        return f"Paths such as {nested[0]} are read in JSON lines only: export those, or a column with the values."
+    return NAME_COLUMNS
+
+
 def _inspect_parquet(file: LogFile, columns: LogColumns) -> Part:
     with open_parquet(file) as parquet:
         schema = parquet.schema_arrow
@@ -154,7 +163,7 @@ def _inspect_parquet(file: LogFile, columns: LogColumns) -> Part:
         if found is None:
             raise ValueError(
                 f"Expected each of the columns [{list_names(columns.wanted, quoted=True)}] once in {file.name}. "
-                f"Received: [{list_names(schema.names, quoted=True)}]"
+                f"Received: [{list_names(schema.names, quoted=True)}]. {_advise(schema, columns.wanted)}"
             )
         check_types(schema, found, file.name)
         texts: list[str] = []

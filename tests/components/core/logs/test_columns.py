@@ -1,4 +1,5 @@
 import json
+import re
 import zipfile
 
 import pyarrow as pa
@@ -62,10 +63,10 @@ def test_a_first_line_without_the_columns_says_so(tmp_path, data, columns, messa
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("log.csv", "," * 1_000_000, r"Received: \['', .* and 999,981 more\]$"),
-        ("log.csv", ",".join(f"name{number}" for number in range(1_000)), r"'name19', ... and 980 more\]$"),
-        ("log.csv", "x" * 5_000 + ",y", r"Received: \['x{80}\.\.\.', 'y'\]$"),
-        ("log.json", json.dumps(dict.fromkeys(map(str, range(1_000)), 1)), r"'19', ... and 980 more\]$"),
+        ("log.csv", "," * 1_000_000, r"Received: \['', .* and 999,981 more\]\. Set the "),
+        ("log.csv", ",".join(f"name{number}" for number in range(1_000)), r"'name19', ... and 980 more\]\. Set the "),
+        ("log.csv", "x" * 5_000 + ",y", r"Received: \['x{80}\.\.\.', 'y'\]\. Set the "),
+        ("log.json", json.dumps(dict.fromkeys(map(str, range(1_000)), 1)), r"'19', ... and 980 more\]\. Set the "),
         ("log.csv", ",".join(["s", "i", "t", *(f"event{number}" for number in range(1_000))]), "and 980 more may have"),
     ],
 )
@@ -76,11 +77,34 @@ def test_a_message_about_many_columns_is_short(tmp_path, name, text, expected):
     assert len(str(failure.value)) < 1_000
 
 
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("user,product,when\nu,p,1\n", "Set the parameters with the names of columns"),
+        ("S,I,T\nu,p,1\n", "Case and spaces count. Set the parameters with the names of columns"),
+        ("s::i::t\nu::p::1\n", "The line is a single field: set delimiter to what separates the fields of the file"),
+        ("sep=;\ns;i;t\nu;p;1\n", "Remove the first line, a note for spreadsheets, and set delimiter=;"),
+        ("s,i,t,s\nu,p,1,u\n", "s stands there more than once: rename the others"),
+    ],
+)
+def test_a_message_about_missing_columns_says_what_to_do(tmp_path, text, advice):
+    (tmp_path / "log.csv").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(f"]. {advice}") + r"[^.]*$"):
+        read_log(find_files(str(tmp_path / "log.csv")), LogColumns(text=("s", "i"), time="t"))
+
+
+def test_a_path_in_parquet_is_explained(tmp_path):
+    table = pa.table({"s": ["u"], "items": pa.array([[{"id": "p"}]]), "t": [1]})
+    pq.write_table(table, tmp_path / "log.parquet")
+    with pytest.raises(ValueError, match=r"Paths such as items\.id are read in JSON lines only: export those"):
+        read_log(find_files(str(tmp_path / "log.parquet")), LogColumns(text=("s", "items.id"), time="t"))
+
+
 def test_a_message_about_parquet_is_short(tmp_path):
     columns = {f"name{number}": pa.array([1]) for number in range(1_000)}
     path = tmp_path / "log.parquet"
     pq.write_table(pa.table(columns), path)
-    with pytest.raises(ValueError, match=r"'name19', ... and 980 more\]$"):
+    with pytest.raises(ValueError, match=r"'name19', ... and 980 more\]\. Set the "):
         read_log(find_files(str(path)), make())
     pq.write_table(pa.table({"i": [1], "t": [T], "s": pa.array([dict.fromkeys(columns, 1)])}), path)
     with pytest.raises(ValueError, match=r"in the column s of .*Received: struct<name0: int64, .*\.\.\.$") as failure:
@@ -229,7 +253,7 @@ def test_a_pipe_is_refused(tmp_path):
 
 def test_a_column_that_is_there_twice_is_not_blamed_on_case(tmp_path):
     (tmp_path / "log.csv").write_text(f"s,i,t,t\n1,2,{T},{T}\n")
-    with pytest.raises(ValueError, match=r"once in .*Received: \['s', 'i', 't', 't'\]$"):
+    with pytest.raises(ValueError, match=r"once in .*Received: \['s', 'i', 't', 't'\]\. t stands there more"):
         read_log(find_files(str(tmp_path / "log.csv")), make())
 
 

@@ -107,6 +107,7 @@ def test_the_content_says_what_a_file_is_and_not_its_name(tmp_path, name, data):
         (make_arrow(), "Arrow IPC; convert it to Parquet or to UTF-8 text"),
         (make_database(), "an SQLite database; convert it to Parquet or to UTF-8 text"),
         (b"Obj\x01\x04\x14avro.codec\x08null", "Avro; convert it to Parquet or to UTF-8 text"),
+        (b"ORC\n\x03\x00\x00\n\x12", "ORC; convert it to Parquet or to UTF-8 text"),
         (gzip.compress(make_tar()), "a tar archive inside gzip; unpack it first"),
         (gzip.compress(make_parquet()), "Parquet inside gzip; unpack it first"),
         (zstd(gzip.compress(LINES)), "gzip inside zstd; unpack it first"),

@@ -196,7 +196,7 @@ def _find_layout(head: bytes, file: LogFile, columns: LogColumns, suffix: str) -
 def _sample_texts(body: bytes, layout: Layout, field: int) -> list[str]:
     """Values of a field in the first lines."""
     if layout.is_quoted and b'"' in body:
-        rows, _ = parse_records(body, layout, is_last=True)
+        rows = parse_records(body, layout)
         place = layout.fields.index(field)
         values = [row.values[place] or b"" for row in rows if not row.reason]
     else:

@@ -184,7 +184,7 @@ def _find_layout(head: bytes, file: LogFile, columns: LogColumns, suffix: str) -
     if head.lstrip().startswith(b"{"):
         return _find_json(head, file, columns)
     first, _, rest = head.partition(b"\n")
-    layout = columns.find(first, file, suffix)
+    layout = columns.find(first, file, suffix, is_empty=not head)
     body = rest if layout.has_header else head
     if layout.long_delimiter:
         body = replace_delimiter(body, layout)

@@ -147,20 +147,21 @@ class LogColumns:
             return replace(columns, time_format=TimeFormat.detect(texts, self.time, source))
         return replace(columns, time_format=make_fixed(self.form.time_format, texts))
 
-    def find(self, line: bytes, file: LogFile, suffix: str) -> Layout:
+    def find(self, line: bytes, file: LogFile, suffix: str, *, is_empty: bool) -> Layout:
         """Finds the columns in the first line of a text file.
 
         Args:
             line: the line without its newline.
             file: the file.
             suffix: suffix of the file, such as `.csv`.
+            is_empty: whether the text is empty.
 
         Raises:
             ValueError: the file is empty, a column is missing or duplicated, or the text is UTF-16 or UTF-32.
         """
         if not line:
             expected = f"a header with [{list_names(self.wanted, quoted=True)}]" if self.reads_header else "lines"
-            found = "a blank first line; remove it" if file.num_bytes > len(BYTE_ORDER_MARK) else "an empty file"
+            found = "an empty file" if is_empty else "a blank first line; remove it"
             raise ValueError(f"Expected {expected} in {file.name}. Received: {found}")
         if encoding := find_wide_encoding(line):
             raise ValueError(

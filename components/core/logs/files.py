@@ -14,7 +14,8 @@ import pyarrow as pa
 from pyarrow import fs
 
 from components.core.logs.archives import open_member
-from components.core.logs.formats import ZIP
+from components.core.logs.formats import GZIP, ZIP
+from components.core.logs.gzip_stream import GzipStream
 from components.core.logs.retries import BucketFile, retry
 
 COMPRESSION_SUFFIXES = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".zip")
@@ -75,6 +76,8 @@ class LogFile:
             elif codec == ZIP:
                 with open_member(raw, self.name) as stream:
                     yield stream, raw.tell
+            elif codec == GZIP:
+                yield GzipStream(raw), raw.tell
             else:
                 with pa.CompressedInputStream(raw, codec) as stream:
                     yield stream, raw.tell

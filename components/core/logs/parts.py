@@ -193,7 +193,7 @@ def _find_layout(head: bytes, file: LogFile, columns: LogColumns, suffix: str) -
     if head.lstrip().startswith(b"{"):
         return _find_json(head, file, columns)
     first, _, rest = head.partition(b"\n")
-    layout = columns.find(first, file, suffix)
+    layout = columns.find(first, file, suffix, is_empty=not head)
     body = rest if layout.has_header else head
     if layout.long_delimiter:
         body = replace_delimiter(body, layout)
@@ -205,7 +205,7 @@ def _find_layout(head: bytes, file: LogFile, columns: LogColumns, suffix: str) -
 def _sample_texts(body: bytes, layout: Layout, field: int) -> list[str]:
     """Values of a field in the first lines."""
     if layout.is_quoted and b'"' in body:
-        rows, _ = parse_records(body, layout, is_last=True)
+        rows = parse_records(body, layout)
         place = layout.fields.index(field)
         values = [row.values[place] or b"" for row in rows if not row.reason]
     else:

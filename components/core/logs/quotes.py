@@ -6,12 +6,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.core.logs.blocks import Block
-from components.core.logs.lines import Layout
+from components.core.logs.clean_lines import scan_clean
+from components.core.logs.lines import Layout, scan_block
 from components.core.logs.texts import Bytes, Longs, is_utf8
-from components.core.logs.values import Row, make_block
+from components.core.logs.values import Row, make_block, merge_blocks
 
 QUOTE, NEWLINE, RETURN = ord('"'), ord("\n"), ord("\r")
 MAX_RECORD_BYTES = 1 << 20  # a longer record is not joined from several lines
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parsed:
+    """Records, of which those with quotes were parsed one by one; the other ones are lines.
+
+    Attributes:
+        rows: the records with quotes, with lines numbered from 0.
+        plain: begin, end and number of the first line of each run of lines without quotes.
+        end: number of bytes of all records.
+    """
+
+    rows: list[Row]
+    plain: list[tuple[int, int, int]]
+    end: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +36,11 @@ class Records:
 
     Attributes:
         block: their bytes.
-        rows: the records one by one, if some of them are malformed; None if all are well-formed.
+        parsed: the records, if some of them are malformed; None if all are well-formed.
     """
 
     block: bytes
-    rows: list[Row] | None = None
+    parsed: Parsed | None = None
 
 
 def split_records(
@@ -56,16 +72,16 @@ def split_records(
             yield Records(block=data[:end])
             rest = data[end:]
         elif end or len(data) > 2 * MAX_RECORD_BYTES:
-            rows, end = parse_records(data, layout, is_last=False)
-            if end:
-                yield Records(block=data[:end], rows=rows)
-            rest = data[end:]
+            parsed = _parse(data, layout, is_last=False)
+            if parsed.end:
+                yield Records(block=data[: parsed.end], parsed=parsed)
+            rest = data[parsed.end :]
         else:
             rest = data
         check(rest)
     if rest:
         is_plain = QUOTE not in rest
-        yield Records(block=rest, rows=None if is_plain else parse_records(rest, layout, is_last=True)[0])
+        yield Records(block=rest, parsed=None if is_plain else _parse(rest, layout, is_last=True))
 
 
 def _find_end(data: bytes, delimiter: str) -> tuple[int, bool]:
@@ -107,20 +123,38 @@ def _encloses_fields(data: Bytes, quotes: Longs, delimiter: str) -> bool:
     return bool(((data[rest + 1] == RETURN) & (data[rest + 2] == NEWLINE)).all())
 
 
-def parse_records(data: bytes, layout: Layout, *, is_last: bool) -> tuple[list[Row], int]:
-    """Parses records one by one.
+def parse_records(data: bytes, layout: Layout) -> list[Row]:
+    """Parses all records of some data one by one; lines are numbered from 0."""
+    parsed = _parse(data, layout, is_last=True)
+    rows = parsed.rows
+    for begin, end, first_line in parsed.plain:
+        for line, record in enumerate(data[begin:end].removesuffix(b"\n").split(b"\n"), first_line):
+            rows.append(_make_row(record, split_fields(record, layout.delimiter.encode())[0], line, layout))
+    return sorted(rows, key=lambda row: row.line)
+
+
+def _parse(data: bytes, layout: Layout, *, is_last: bool) -> Parsed:
+    """Parses the records that have quotes one by one, and finds the lines between them.
 
     Args:
         data: bytes from the start of a record on.
         layout: the layout of the lines.
         is_last: whether the file ends after the data.
-
-    Returns:
-        The records, with lines numbered from 0, and the number of bytes that they have.
     """
     rows: list[Row] = []
+    plain: list[tuple[int, int, int]] = []
     begin = line = 0
     while begin < len(data):
+        quote = data.find(b'"', begin)
+        plain_end = data.rfind(b"\n", begin, len(data) if quote < 0 else quote) + 1
+        if quote < 0 and is_last:
+            plain_end = len(data)
+        if plain_end > begin:
+            plain.append((begin, plain_end, line))
+            line += data.count(b"\n", begin, plain_end)
+            begin = plain_end
+        if quote < 0:
+            break
         first_end = _line_end(data, begin)
         if first_end is None:
             if not is_last:
@@ -133,7 +167,7 @@ def parse_records(data: bytes, layout: Layout, *, is_last: bool) -> tuple[list[R
         rows.append(_make_row(data[begin:end], fields, line, layout))
         line += data.count(b"\n", begin, end)
         begin = end
-    return rows, begin
+    return Parsed(rows=rows, plain=plain, end=begin)
 
 
 def _line_end(data: bytes, begin: int) -> int | None:
@@ -146,17 +180,18 @@ def _read_record(
 ) -> tuple[list[bytes] | None, int | None]:
     """Returns the fields of the record at `begin`, None if it is malformed, and its end, None if it has not ended."""
     end = first_end
-    while True:
-        fields, is_open = split_fields(data[begin:end], delimiter)
-        if not is_open:
-            return fields, end if fields is not None else first_end
+    fields, is_open = split_fields(data[begin:end], delimiter)
+    while is_open:
         quote = data.find(b'"', end)
         if quote < 0:
             return None, None
         next_end = _line_end(data, quote) or (len(data) if is_last else None)
         if next_end is None or next_end - begin > MAX_RECORD_BYTES:
             return None, None
+        if data.count(b'"', end, next_end) % 2:  # otherwise, the field is still open
+            fields, is_open = split_fields(data[begin:next_end], delimiter)
         end = next_end
+    return fields, end if fields is not None else first_end
 
 
 def split_fields(record: bytes, delimiter: bytes) -> tuple[list[bytes] | None, bool]:
@@ -206,8 +241,14 @@ def _make_row(record: bytes, fields: list[bytes] | None, line: int, layout: Layo
 
 def scan_records(records: Records, layout: Layout) -> Block:
     """Checks records that `scan_clean` did not accept."""
-    rows = records.rows
-    if rows is None:
-        rows, _ = parse_records(records.block, layout, is_last=True)
-    num_lines = records.block.count(b"\n") + (not records.block.endswith(b"\n"))
-    return make_block(rows, layout.columns, num_lines)
+    data = records.block
+    parsed = records.parsed or _parse(data, layout, is_last=True)
+    found = make_block(parsed.rows, layout.columns, data.count(b"\n") + (not data.endswith(b"\n")))
+    if not parsed.plain:
+        return found
+    lines = b"".join(data[begin:end] for begin, end, _ in parsed.plain)
+    plain = scan_clean(lines, layout) or scan_block(lines, layout)
+    first = np.array([first_line for _, _, first_line in parsed.plain])
+    sizes = [data.count(b"\n", begin, end) + (not data.endswith(b"\n", begin, end)) for begin, end, _ in parsed.plain]
+    numbers = np.repeat(first - np.cumsum(sizes) + sizes, sizes) + np.arange(plain.num_rows)
+    return merge_blocks(found, np.array([row.line for row in parsed.rows], np.int64), plain, numbers)

@@ -129,7 +129,7 @@ def _make_scan(layout: Layout | JsonLayout) -> Callable[[Records], Block]:
     def scan(records: Records) -> Block:
         nonlocal is_clean
         has_quotes = layout.is_quoted and b'"' in records.block
-        found = scan_clean(records.block, layout) if records.rows is None and (is_clean or has_quotes) else None
+        found = scan_clean(records.block, layout) if records.parsed is None and (is_clean or has_quotes) else None
         if found is None:
             found = scan_records(records, layout) if has_quotes else scan_block(records.block, layout)
         is_clean = found.rejected is None

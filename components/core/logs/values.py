@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.core.logs.blocks import Block, FileColumns
-from components.core.logs.checks import Checks
+from components.core.logs.checks import FOUND_SCHEMA, Checks
 from components.core.logs.texts import Longs, Positions, find_invalid_values, show_all, to_mask
 from components.core.logs.times import Failed
 
@@ -65,6 +65,40 @@ def make_block(rows: list[Row], columns: FileColumns, num_lines: int) -> Block:
         lines=lines,
         show=lambda rejected: show_all(pa.array([rows[row].text for row in rejected], pa.binary())),
     )
+
+
+def merge_blocks(first: Block, first_lines: Longs, second: Block, second_lines: Longs) -> Block:
+    """Merges two blocks in the order of their lines.
+
+    Args:
+        first: a block whose rejected events have the numbers of `first_lines`; it has the number of lines of both.
+        first_lines: [num_rows] line of each event of the first block.
+        second: a block whose rejected events are numbered from 0.
+        second_lines: [num_rows] line of each of these, none of which is in `first_lines`.
+    """
+    rejected = [] if first.rejected is None else [first.rejected]
+    if second.rejected is not None:
+        numbers = second_lines[second.rejected["line"].to_numpy()]
+        rejected.append(second.rejected.set_column(0, FOUND_SCHEMA.field("line"), pa.array(numbers)))
+    wrong = np.concatenate([np.zeros(0, np.int64), *(each["line"].to_numpy() for each in rejected)])
+    kept = np.concatenate([lines[~np.isin(lines, wrong)] for lines in (first_lines, second_lines)])
+    order = pa.array(np.argsort(kept))
+    ids = [
+        pa.concat_arrays([one.cast(pa.string()), other.cast(pa.string())]).take(order)
+        for one, other in zip(first.ids, second.ids, strict=True)
+    ]
+    return Block(
+        num_rows=first.num_rows + second.num_rows,
+        num_lines=first.num_lines,
+        ids=ids,
+        times=pa.concat_arrays([first.times, second.times]).take(order),
+        rejected=_concatenate(rejected).take(pa.array(np.argsort(wrong))) if rejected else None,
+    )
+
+
+def _concatenate(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    columns = [pa.concat_arrays([batch[name] for batch in batches]) for name in FOUND_SCHEMA.names]
+    return pa.RecordBatch.from_arrays(columns, schema=FOUND_SCHEMA)
 
 
 def check_values(

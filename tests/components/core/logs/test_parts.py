@@ -6,12 +6,14 @@ import sqlite3
 import tarfile
 import zipfile
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from broken_lines import COLUMNS, HEADER, read
 
 from components.core.logs.files import find_files
+from components.core.logs.gzip_stream import GzipStream
 from components.core.logs.parts import inspect
 from components.core.logs.reader import read_log
 
@@ -77,6 +79,8 @@ def in_frames(data):
         ("log.tsv.gz", zstd(LINES)),
         ("log.tsv.gz", LINES),
         ("log", gzip.compress(LINES)),
+        ("log.tsv.gz", gzip.compress(LINES) + bytes(600_000)),  # as a tape pads it
+        ("log.tsv.gz", gzip.compress(LINES[:9]) + bytes(9) + gzip.compress(LINES[9:]) + bytes(9)),
         ("log.csv.GZ", gzip.compress(LINES.replace(b"\t", b","))),
         ("log.CSV", gzip.compress(LINES.replace(b"\t", b","))),
         ("log.parquet", make_parquet()),
@@ -119,6 +123,31 @@ def test_other_formats_are_named(tmp_path, name, data, message):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(ValueError, match=f"Expected .*{name} to be Parquet, or UTF-8 text.* Received: {message}$"):
         read(tmp_path / name)
+
+
+@pytest.mark.parametrize("size", [1, 9, 5_000, 1 << 20])
+@pytest.mark.parametrize("text", [b"", b"\0" * 3_000_000, np.random.default_rng(0).bytes(600_000)])
+def test_gzip_is_unpacked_up_to_its_end(text, size):
+    packed = gzip.compress(text)
+    stream = GzipStream(io.BytesIO(packed))
+    found = b"".join(iter(lambda: stream.read(max(size, len(text) // 1_000)), b""))
+    assert found == text
+    for cut in (1, 8, len(packed) // 2):
+        with pytest.raises(OSError, match="gzip: the stream is truncated"):
+            GzipStream(io.BytesIO(packed[:-cut])).read(len(text) + 1)
+    with pytest.raises(OSError, match=r"gzip: .*incorrect header check"):
+        GzipStream(io.BytesIO(packed + bytes(9) + b"junk")).read(len(text) + 1)
+
+
+@pytest.mark.parametrize("text", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, zstd, lambda text: make_zip({"log.tsv": text})])
+def test_an_empty_file_is_called_so_whether_compressed_or_not(tmp_path, text, pack):
+    (tmp_path / "log.tsv").write_bytes(pack(text))
+    with pytest.raises(ValueError, match=r"Received: an empty file$"):
+        read(tmp_path / "log.tsv")
+    (tmp_path / "log.tsv").write_bytes(pack(text + b"\n" + LINES))
+    with pytest.raises(ValueError, match=r"Received: a blank first line; remove it$"):
+        read(tmp_path / "log.tsv")
 
 
 @pytest.mark.parametrize("encoding", ["UTF-16LE", "UTF-16BE", "UTF-32LE", "UTF-32BE"])

@@ -4,6 +4,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from components.core.logs import quotes
+from components.core.logs.files import find_files
+from components.core.logs.reader import read_log
 
 HEADER = b"SessionId,ItemId,Time\n"
 PIECES = st.sampled_from(
@@ -79,3 +81,36 @@ def test_the_delimiter_says_whether_quotes_enclose_fields(tmp_path, name, quotin
 def test_names_in_the_header_may_have_quotes(tmp_path):
     (tmp_path / "log.csv").write_text('"Time";"SessionId";"a;b";"ItemId"\n"5";s;x;"1;2"\n')
     assert read_events(tmp_path / "log.csv", COLUMNS) == ([("s", "1;2", 5)], [])
+
+
+@pytest.mark.parametrize(
+    ("lines", "num_rejected"),
+    [
+        ([b's,"i,5\n', *[b"s,i,5\n"] * 5_000], 1),
+        ([b's,i"i,5\n', *[b"s,i,5\n"] * 5_000, b's,i"i,5\n'], 2),
+        ([b'"\n', *[b'""\n'] * 5_000], 5_001),  # a field that does not end
+    ],
+)
+def test_few_lines_are_split_one_by_one(tmp_path, monkeypatch, lines, num_rejected):
+    split, sizes = quotes.split_fields, []
+
+    def split_and_count(record, delimiter):
+        sizes.append(len(record))
+        return split(record, delimiter)
+
+    data = HEADER + b"s,i,5\n" + b"".join(lines)
+    (tmp_path / "log.csv").write_bytes(data)
+    files = find_files(str(tmp_path / "log.csv"))
+    batches = read_log(files, COLUMNS)
+    monkeypatch.setattr(quotes, "split_fields", split_and_count)
+    assert sum(len(batch.rejected) for batch in batches if batch.rejected is not None) == num_rejected
+    assert sum(sizes) <= len(data)
+    assert len(sizes) <= 2 + data.count(b'"')
+
+
+def test_lines_between_records_with_stray_quotes_keep_their_order(tmp_path):
+    lines = [b"s,i,%d\n" % row for row in range(300)]
+    lines[::7] = [b's,"i\n""",%d\n' % row for row in range(0, 300, 7)]
+    lines[::5] = [b's,i"i,%d\n' % row for row in range(0, 300, 5)]
+    lines[3::50] = [b"s,,%d\n" % row for row in range(3, 300, 50)]
+    compare(tmp_path / "log.csv", HEADER + b"".join(lines))

@@ -172,5 +172,6 @@ def _check_share(rejected: RejectedLines, max_lines: int, limit: float) -> None:
     if rejected.num_lines > limit * max_lines:
         raise ValueError(
             f"Expected at most {limit:.2%} of the lines to be rejected (max_rejected_share). "
-            f"Received: {rejected.num_lines:,} of {max_lines:,}. {rejected.describe()}. All rejected lines are in {rejected.path}"
+            f"Received: {rejected.num_lines:,} of {max_lines:,}. {rejected.describe()}. All rejected lines are in "
+            f"{rejected.path}"
         )

@@ -50,8 +50,7 @@ def train(
     returns the weights of the best epoch; otherwise it returns the weights of the last epoch. Every epoch ends with a
     checkpoint. A training that finds its own checkpoints resumes after the last epoch.
 
-    With several replicas, each processes its share of the sessions of every batch, and all apply the same update. Only
-    the chief writes checkpoints and logs.
+    With several replicas, each processes its share of each batch, all apply the same update, and the chief writes.
 
     Args:
         parameters: the training parameters.

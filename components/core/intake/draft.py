@@ -167,8 +167,7 @@ class EventsDraft:
                 comparison with other splits, and the findings about the order of the rows.
 
         Raises:
-            ValueError: the split has no events. With `has_own_sessions` the caller calls `check_split` when it has
-                counted what was dropped.
+            ValueError: the split has no events; with `has_own_sessions`, `check_split` raises it.
         """
         counter = self.counters[split] = SplitCounter(keeps_starts=split != "train" and not has_own_sessions)
         own: list[pa.StringArray] = []

@@ -192,7 +192,7 @@ def _answer_log(sessions: str, index_dir: Path, output: Path, arguments: dict[st
     )
     if report["num_other_types"]:
         click.echo(
-            f"{report['num_other_types']:,} events are of other types than those in event_types: they do not count."
+            f"Events of other types than those in event_types, which do not count: {report['num_other_types']:,}."
         )
     if report["num_unknown_events"]:
         examples = ", ".join(f"'{escape(item)}' ({count:,})" for item, count in report["most_frequent_unknown"].items())

@@ -176,9 +176,8 @@ def run_component(
 
     Raises:
         FileNotFoundError: an input artifact does not exist.
-        OutputFolderError: the output folder cannot be used.
+        OutputFolderError: the output folder cannot be used, or contains runs of a pipeline.
         RunError: the task failed.
-        OutputFolderError: the output folder contains runs of a pipeline.
         ValueError: KFP cannot pass an argument to a task.
     """
     artifacts = artifacts or {}

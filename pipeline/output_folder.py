@@ -147,7 +147,7 @@ class OutputFolder:
         """
         with self._explained():
             links = {CURRENT, *OUTPUT_NAMES.values(), RECORD_NAME, LOG_NAME, CONFIG_NAME, *names}
-            self._check_free(name for name in links if not (self.path / name).is_symlink())
+            self._check_own(links)
             (self.path / RUNS).mkdir(exist_ok=True)
             unfinished = (each for each in self._list_unfinished() if can_continue(each))
             run_dir = next(unfinished, self.path / RUNS / _make_id())
@@ -188,15 +188,19 @@ class OutputFolder:
         draft.symlink_to(target)
         draft.replace(link)
 
-    def _check_free(self, names: Iterable[str]) -> None:
-        """Refuses files and folders in the place of links: they belong to someone else."""
-        found = sorted(name for name in names if (self.path / name).exists())
+    def _check_own(self, names: Iterable[str]) -> None:
+        """Refuses whatever stands in the place of links of runs: it belongs to someone else."""
+        found = sorted(name for name in names if os.path.lexists(self.path / name) and not self._is_own(name))
         if found:
             verb = "is not a link" if len(found) == 1 else "are not links"
             raise OutputFolderError(
                 f"In {self.path}, {', '.join(found)} {verb} to a run, so a run would replace what is there. "
                 "Move it or choose another folder."
             )
+
+    def _is_own(self, name: str) -> bool:
+        link = self.path / name
+        return link.is_symlink() and link.readlink().parent == Path(RUNS if name == CURRENT else CURRENT)
 
     def _list_unfinished(self) -> list[Path]:
         """Lists the folders of the runs that were begun after the published one, the newest first."""

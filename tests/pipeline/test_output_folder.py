@@ -127,6 +127,17 @@ def test_what_is_not_of_a_run_is_refused_and_stays(tmp_path, name):
         path.rmdir() if path.is_dir() else path.unlink()
 
 
+@pytest.mark.parametrize("name", ["current", "events", "run.log"])
+def test_a_link_of_someone_else_is_refused_and_stays(tmp_path, name):
+    (tmp_path / "mine").mkdir()
+    for target in ("mine", "nowhere", str(tmp_path / "mine")):
+        (tmp_path / name).symlink_to(target)
+        with OutputFolder(tmp_path) as output, pytest.raises(OutputFolderError, match=f"{name} is not a link to a run"):
+            output.begin()
+        assert str((tmp_path / name).readlink()) == target
+        (tmp_path / name).unlink()
+
+
 def test_all_that_is_in_the_way_is_said(tmp_path):
     write_artifacts(tmp_path, "mine")
     with OutputFolder(tmp_path) as output, pytest.raises(OutputFolderError, match=r"vocabulary\.parquet are not links"):
